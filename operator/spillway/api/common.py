@@ -1,0 +1,102 @@
+"""Building blocks that every resource shares: base model, money, names, references, metadata."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+GROUP = "spillway.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+DECIMAL_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,9})?$"
+PERCENT_PATTERN = r"^[5-9][0-9](\.[0-9]{1,3})?$"
+
+
+class Model(BaseModel):
+    """A frozen value with camelCase names on the wire; fields from a newer CRD are ignored, not refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, use_enum_values=False
+    )
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON form that the apiserver stores: camelCase, without unset fields."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _parse_decimal(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError("write it as a quoted decimal string, not as a float")
+    return value
+
+
+def decimal_text(value: Decimal) -> str:
+    """Plain notation without exponent and trailing zeros ('12.5', '100')."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _decimal_type(pattern: str, max_length: int) -> Any:
+    return Annotated[
+        Decimal,
+        BeforeValidator(_parse_decimal),
+        PlainSerializer(decimal_text, return_type=str, when_used="json"),
+        WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": max_length}),
+    ]
+
+
+DecimalText = _decimal_type(DECIMAL_PATTERN, 22)
+"""A non-negative amount as a decimal string, such as "3.85": money, milliseconds, ratios."""
+
+AttainmentText = _decimal_type(PERCENT_PATTERN, 6)
+"""A percentage from 50 to 99.999 as a decimal string, such as "99.5"."""
+
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
+ModelName = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class ObjectRef(Model):
+    """A reference to an object, possibly in another namespace."""
+
+    name: ObjectName = Field(description="Name of the object.")
+    namespace: Name | None = Field(
+        default=None,
+        description="Namespace of the object. Default: the namespace of the resource that refers to it.",
+    )
+
+
+class OwnerReference(Model):
+    """The part of an owner reference that Spillway reads."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool = False
+
+
+class ObjectMeta(Model):
+    """The part of an object's metadata that Spillway reads; never part of a CRD's schema."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    owner_references: tuple[OwnerReference, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``: how messages name the object."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name

@@ -1,0 +1,204 @@
+"""What the operator reports on its resources: bounded, with decimal strings."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from spillway.api.common import Model
+
+
+class ConditionStatus(StrEnum):
+    """Kubernetes' three-valued truth."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(Model):
+    """A Kubernetes condition."""
+
+    type: str = Field(max_length=316, description="Type of the condition, in CamelCase.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that the condition speaks of."
+    )
+    last_transition_time: str = Field(
+        max_length=32,
+        json_schema_extra={"format": "date-time"},
+        description="When the status last changed, RFC 3339.",
+    )
+    reason: str = Field(max_length=128, description="Machine reason, in CamelCase.")
+    message: str = Field(max_length=1024, description="One sentence for people.")
+
+
+class UtilizationStatus(Model):
+    """Five separate figures, each a ratio; absent means not observed."""
+
+    allocated: str | None = Field(
+        default=None,
+        max_length=16,
+        description="GPUs requested by the lane's pods over GPUs allocatable (ratio).",
+    )
+    busy: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Share of time in which some kernel ran on the lane's GPUs (ratio).",
+    )
+    effective: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Larger of the used shares of peak compute and memory bandwidth (ratio).",
+    )
+    load: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Demand over what the Ready replicas serve within the SLO (ratio): what scaling is decided on.",
+    )
+    saturation: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Larger of KV cache use and waiting over running requests, at most 1 (ratio).",
+    )
+
+
+class LaneStatus(Model):
+    """One lane as decided on."""
+
+    name: str = Field(max_length=63, description="Name of the CapacityLane.")
+    current: int | None = Field(default=None, description="Replicas asked for now (spec of the target).")
+    ready: int | None = Field(default=None, description="Replicas Ready now.")
+    recommended: int | None = Field(default=None, description="Replicas that Spillway recommends.")
+    gpus: int | None = Field(default=None, description="GPUs that the current replicas take.")
+    recommended_gpus: int | None = Field(default=None, description="GPUs that the recommended replicas take.")
+    spill_percent: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Share of the plan's requests that this hosted lane gets (percent).",
+    )
+    utilization: UtilizationStatus | None = Field(default=None, description="The five utilization figures.")
+    usd_per_hour: str | None = Field(
+        default=None, max_length=24, description="What the lane costs now, in US dollars an hour."
+    )
+    usd_per_m_tok: str | None = Field(
+        default=None,
+        alias="usdPerMTok",
+        max_length=24,
+        description="What the lane's tokens cost now, in US dollars per million.",
+    )
+    reason: str | None = Field(default=None, max_length=128, description="Machine reason of the lane's decision.")
+    message: str | None = Field(
+        default=None, max_length=512, description="One sentence on the lane's decision for people."
+    )
+
+
+class ClassStatus(Model):
+    """One class as observed."""
+
+    name: str = Field(max_length=63, description="Name of the WorkloadClass.")
+    namespace: str = Field(max_length=63, description="Namespace of the WorkloadClass.")
+    attainment_percent: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Share of own-GPU requests that met the SLO lately, read from histograms (percent).",
+    )
+    requests_per_second: str | None = Field(default=None, max_length=24, description="Demand, in requests a second.")
+    tokens_per_second: int | None = Field(default=None, description="Demand, in input and output tokens a second.")
+    usd_per_hour: str | None = Field(
+        default=None,
+        max_length=24,
+        description="Hosted dollars and the share of GPU dollars that the class causes, in US dollars an hour.",
+    )
+    spill_percent: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Share of the class that should go to hosted lanes (percent).",
+    )
+
+
+class TotalsStatus(Model):
+    """Dollars of the whole plan, in US dollars an hour."""
+
+    billed_usd_per_hour: str | None = Field(
+        default=None, max_length=24, description="What the bill runs at now: GPUs paid for and hosted tokens."
+    )
+    allocated_usd_per_hour: str | None = Field(
+        default=None, max_length=24, description="The part of the GPU bill that is in use, and hosted tokens."
+    )
+    static_usd_per_hour: str | None = Field(
+        default=None, max_length=24, description="What the lanes' replicas.max would cost as a static fleet."
+    )
+    saving_usd_per_hour: str | None = Field(
+        default=None, max_length=24, description="Static minus billed; negative when Spillway costs more."
+    )
+    expected_usd_per_hour: str | None = Field(
+        default=None, max_length=24, description="What the recommendation is expected to cost."
+    )
+    gpus: int | None = Field(default=None, description="GPUs now.")
+    recommended_gpus: int | None = Field(default=None, description="GPUs recommended.")
+    spill_percent: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Share of the plan's requests that hosted lanes get now (percent).",
+    )
+
+
+class DecisionStatus(Model):
+    """The last decision."""
+
+    at: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="When it was made, RFC 3339.")
+    reason: str = Field(max_length=128, description="Machine reason.")
+    message: str = Field(max_length=1024, description="One sentence for people.")
+    plan_hash: str = Field(max_length=64, description="Hash of what was decided.")
+    valid_until: str = Field(
+        max_length=32,
+        json_schema_extra={"format": "date-time"},
+        description="When the decision is stale unless renewed, RFC 3339.",
+    )
+
+
+CONDITIONS_LIST: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+
+
+class CapacityPlanStatus(Model):
+    """What the operator knows and decided; written on a transition, else at most once a minute."""
+
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that this status speaks of."
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(), max_length=16, json_schema_extra=CONDITIONS_LIST, description="Conditions of the plan."
+    )
+    lanes: tuple[LaneStatus, ...] = Field(
+        default=(),
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        description="The plan's lanes.",
+    )
+    classes: tuple[ClassStatus, ...] = Field(
+        default=(),
+        max_length=16,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["namespace", "name"],
+        },
+        description="The plan's classes; the sixteen largest.",
+    )
+    totals: TotalsStatus | None = Field(default=None, description="Dollars and GPUs of the whole plan.")
+    decision: DecisionStatus | None = Field(default=None, description="The last decision.")
+
+
+class SimpleStatus(Model):
+    """Status of lanes and classes: whether the object can be used, and by which plan it is."""
+
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that this status speaks of."
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(), max_length=16, json_schema_extra=CONDITIONS_LIST, description="Conditions of the object."
+    )
+    plan: str | None = Field(
+        default=None, max_length=317, description="The plan that decides on this object, as namespace/name."
+    )
