@@ -58,6 +58,7 @@ AttainmentText = _decimal_type(PERCENT_PATTERN, 6)
 """A percentage from 50 to 99.999 as a decimal string, such as "99.5"."""
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
+TierName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
 ModelName = Annotated[str, Field(min_length=1, max_length=128)]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from spillway.api.common import DecimalText, Model, Name, ObjectMeta, ObjectName
+from spillway.api.common import DecimalText, Model, Name, ObjectMeta, ObjectName, TierName
 from spillway.api.status import CapacityPlanStatus
 
 
@@ -85,7 +85,7 @@ class AllowedClasses(Model):
 class ValueTier(Model):
     """What a miss costs and what may be spent to avoid one."""
 
-    name: Name = Field(description="Name that classes refer to by valueTier.")
+    name: TierName = Field(description="Name that classes refer to by valueTier.")
     miss_usd: DecimalText | None = Field(
         default=None,
         description="What one request that misses its SLO costs, in US dollars. Default: nothing extra.",

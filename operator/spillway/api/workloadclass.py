@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from spillway.api.common import AttainmentText, Model, ModelName, Name, ObjectMeta, ObjectRef
+from spillway.api.common import AttainmentText, Model, ModelName, Name, ObjectMeta, ObjectRef, TierName
 from spillway.api.status import SimpleStatus
 
 
@@ -128,7 +128,7 @@ class WorkloadClassSpec(Model):
         description="Models that may answer for this class; the first is preferred. A lane serves the class only "
         "with one of these.",
     )
-    value_tier: Name | None = Field(
+    value_tier: TierName | None = Field(
         default=None,
         description="Name of a tier in the plan's valueTiers: what a miss costs and what may be spent on overflow. "
         "Default: none (a miss costs nothing extra, spending is bounded by the plan's ceiling alone).",
