@@ -1,0 +1,30 @@
+"""What a decision remembers from the ones before: bounded, frozen, rebuilt safely after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMemory:
+    """What was seen of one lane."""
+
+    first_seen_at: float
+    """Unix time in seconds. After a restart the stabilization window starts anew here."""
+    recommendations: tuple[tuple[float, int], ...] = ()
+    """(time, desired replicas) within the stabilization window, oldest first."""
+    changes: tuple[tuple[float, int], ...] = ()
+    """(time, replicas added or removed) that the spec showed within the last minute, whoever made them."""
+    last_replicas: int | None = None
+    low_saturation_since: float | None = None
+    zero_weight_since: float | None = None
+    """Since when the lane's own weight has been 0 on every rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory of one plan, by lane name; and the hosted share last decided, by class key."""
+
+    lanes: Mapping[str, LaneMemory] = field(default_factory=dict)
+    hosted_shares: Mapping[str, float] = field(default_factory=dict)

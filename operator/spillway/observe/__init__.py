@@ -1,0 +1,1 @@
+"""The outside world -> one frozen Snapshot: the cluster, Prometheus, prices."""

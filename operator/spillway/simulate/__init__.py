@@ -1,0 +1,1 @@
+"""A simulated fleet: real traces in, request latencies out. No I/O beyond reading trace files."""
