@@ -84,7 +84,7 @@ def renewal_arrivals(count: int, width_s: float, cv: float, rng: np.random.Gener
     """`count` sorted arrival times in [0, width_s): gamma gaps with the given CV, at a random phase."""
     if count <= 0:
         return np.zeros(0)
-    if cv <= 0:
+    if cv < 1e-3:
         gaps = np.ones(count)
     else:
         shape = 1.0 / (cv * cv)
