@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 GROUP = "spillway.dev"
@@ -30,9 +40,9 @@ class Model(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _parse_decimal(value: object) -> object:
+def _refuse_float(value: object) -> object:
     if isinstance(value, float):
-        raise ValueError("write it as a quoted decimal string, not as a float")
+        raise ValueError(f'write it as a quoted decimal string, such as "{value}", not as a float')
     return value
 
 
@@ -42,23 +52,49 @@ def decimal_text(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _decimal_type(pattern: str, max_length: int) -> Any:
+def _decimal_type(pattern: str, max_length: int, meaning: str) -> Any:
+    """A Decimal that is a string on the wire; the pattern binds in Python as it does in the apiserver."""
+
+    def matches(value: object) -> bool:
+        return not isinstance(value, str) or re.fullmatch(pattern, value) is not None
+
+    def check_text(value: object) -> object:
+        if not matches(_refuse_float(value)):
+            raise ValueError(f"write it as {meaning}")
+        return value
+
+    def check_value(value: Decimal) -> Decimal:
+        if not matches(decimal_text(value)):
+            raise ValueError(f"write it as {meaning}")
+        return value
+
     return Annotated[
         Decimal,
-        BeforeValidator(_parse_decimal),
+        BeforeValidator(check_text),
+        AfterValidator(check_value),
         PlainSerializer(decimal_text, return_type=str, when_used="json"),
         WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": max_length}),
     ]
 
 
-DecimalText = _decimal_type(DECIMAL_PATTERN, 22)
+DecimalText = _decimal_type(DECIMAL_PATTERN, 22, 'a decimal string of at most 12 digits and 9 decimals, such as "3.85"')
 """A non-negative amount as a decimal string, such as "3.85": money, milliseconds, ratios."""
 
-AttainmentText = _decimal_type(PERCENT_PATTERN, 6)
+AttainmentText = _decimal_type(PERCENT_PATTERN, 6, 'a percentage from 50 to 99.999, such as "99.5"')
 """A percentage from 50 to 99.999 as a decimal string, such as "99.5"."""
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
 TierName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$")]
+SHORT_NAME_RULES: dict[str, JsonValue] = {
+    "x-kubernetes-validations": [
+        {
+            "rule": "self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",
+            "message": "the name must have at most 63 characters and no dot: plans, routes and status refer to it",
+        }
+    ]
+}
+"""For a kind whose name other objects' fields hold as a ``Name``."""
+
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
 ModelName = Annotated[str, Field(min_length=1, max_length=128)]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from spillway.api.common import DecimalText, Model, ModelName, Name, ObjectMeta, ObjectName
+from spillway.api.common import SHORT_NAME_RULES, DecimalText, Model, ModelName, Name, ObjectMeta, ObjectName
 from spillway.api.status import SimpleStatus
 
 
@@ -273,6 +273,8 @@ class CapacityLaneSpec(Model):
 
 class CapacityLane(Model):
     """A place where work can run: own or rented GPUs, or a hosted API, with its price and limits."""
+
+    model_config = ConfigDict(json_schema_extra=SHORT_NAME_RULES)
 
     KIND: ClassVar[str] = "CapacityLane"
     PLURAL: ClassVar[str] = "capacitylanes"

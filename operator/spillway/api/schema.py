@@ -128,4 +128,7 @@ def _ordered(schema: Schema, path: str) -> Schema:
     unknown = sorted(set(schema) - set(_ORDER))
     if unknown:
         raise SchemaError(f"{path}: unexpected keyword {unknown[0]} in the generated schema")
+    if "x-kubernetes-validations" in schema:
+        rules = schema["x-kubernetes-validations"]
+        schema["x-kubernetes-validations"] = [dict(sorted(rule.items(), reverse=True)) for rule in rules]
     return {keyword: schema[keyword] for keyword in _ORDER if keyword in schema}

@@ -8,7 +8,16 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from spillway.api.common import AttainmentText, Model, ModelName, Name, ObjectMeta, ObjectRef, TierName
+from spillway.api.common import (
+    SHORT_NAME_RULES,
+    AttainmentText,
+    Model,
+    ModelName,
+    Name,
+    ObjectMeta,
+    ObjectRef,
+    TierName,
+)
 from spillway.api.status import SimpleStatus
 
 
@@ -137,6 +146,8 @@ class WorkloadClassSpec(Model):
 
 class WorkloadClass(Model):
     """What traffic needs: its latency class and SLO, where its data may go, which models may answer for it."""
+
+    model_config = ConfigDict(json_schema_extra=SHORT_NAME_RULES)
 
     KIND: ClassVar[str] = "WorkloadClass"
     PLURAL: ClassVar[str] = "workloadclasses"
