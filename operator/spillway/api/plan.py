@@ -182,7 +182,7 @@ class Routing(Model):
         default=(),
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["class"]},
-        description="One entry for each class whose traffic is moved.",
+        description="One entry for each class whose traffic is moved. Default: none.",
     )
 
 
@@ -267,7 +267,7 @@ class CapacityPlanSpec(Model):
         default=(),
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        description="What a miss costs and what may be spent, by tier.",
+        description="What a miss costs and what may be spent, by tier. Default: none.",
     )
     routing: Routing = Field(default_factory=Routing, description="How traffic is moved between lanes.")
     overflow: Overflow = Field(default_factory=Overflow, description="Whether and how work leaves own GPUs.")
