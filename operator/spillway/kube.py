@@ -20,6 +20,7 @@ FIELD_MANAGER = "spillway-controller"
 PAGE_SIZE = 500
 
 JSON = dict[str, Any]
+Items = list[JSON]
 
 
 class KubeError(Exception):
@@ -115,11 +116,15 @@ class Kube:
         try:
             if kubeconfig is None and context is None:
                 try:
-                    k8s_config.load_incluster_config(client_configuration=configuration)
+                    k8s_config.load_incluster_config(  # type: ignore[no-untyped-call]
+                        client_configuration=configuration
+                    )
                 except k8s_config.ConfigException:
-                    await k8s_config.load_kube_config(client_configuration=configuration)
+                    await k8s_config.load_kube_config(  # type: ignore[no-untyped-call]
+                        client_configuration=configuration
+                    )
             else:
-                await k8s_config.load_kube_config(
+                await k8s_config.load_kube_config(  # type: ignore[no-untyped-call]
                     config_file=kubeconfig, context=context, client_configuration=configuration
                 )
         except (k8s_config.ConfigException, OSError) as error:
@@ -184,9 +189,9 @@ class Kube:
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str | None = None
-    ) -> list[JSON]:
+    ) -> Items:
         """Every object, page by page."""
-        items: list[JSON] = []
+        items: Items = []
         query: dict[str, str] = {"limit": str(PAGE_SIZE)}
         if label_selector:
             query["labelSelector"] = label_selector
@@ -198,7 +203,7 @@ class Kube:
                 return items
             query["continue"] = token
 
-    async def list_in(self, resource: Resource, namespaces: Sequence[str]) -> list[JSON]:
+    async def list_in(self, resource: Resource, namespaces: Sequence[str]) -> Items:
         """Objects of these namespaces, or of the whole cluster when none are named."""
         if not namespaces or not resource.namespaced:
             return await self.list(resource)
@@ -241,7 +246,7 @@ class Kube:
             content_type="application/merge-patch+json",
         )
 
-    async def json_patch(self, resource: Resource, namespace: str | None, name: str, operations: list[JSON]) -> JSON:
+    async def json_patch(self, resource: Resource, namespace: str | None, name: str, operations: Items) -> JSON:
         """JSON Patch, with ``test`` operations as preconditions."""
         return await self.request(
             "PATCH",

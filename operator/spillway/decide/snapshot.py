@@ -123,6 +123,8 @@ class TargetState:
     """Field manager that last wrote spec.replicas."""
     replicas_written_at: float | None = None
     """When it did, Unix time in seconds (whole seconds)."""
+    owned_by_spillway: bool = False
+    """Whether Spillway is among the owners of spec.replicas (server-side apply)."""
     termination_grace_seconds: float | None = None
     baseline_replicas: int | None = None
     """Replicas before Spillway first scaled the target, from the baseline annotation."""

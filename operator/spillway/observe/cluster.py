@@ -1,0 +1,197 @@
+"""Reads the cluster into one ClusterView: resources, targets, routes, stops. Never writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from spillway.api import CapacityLane, CapacityPlan, RoutingPlane, WorkloadClass
+from spillway.config import OperatorConfig
+from spillway.decide.snapshot import Finding
+from spillway.kube import (
+    CLASSES,
+    CONFIG_MAPS,
+    HPAS,
+    HTTP_ROUTES,
+    LANES,
+    NAMESPACES,
+    NODES,
+    PLANS,
+    SCALED_OBJECTS,
+    Items,
+    Kube,
+    KubeError,
+    Resource,
+)
+from spillway.observe.membership import Members, error, resolve, subject
+from spillway.observe.pools import with_pools
+from spillway.observe.routes import route_states
+from spillway.observe.scope import ClusterView, LaneScope, PlanScope
+from spillway.observe.targets import GPU_SUFFIXES, read_target
+
+STOP_ANNOTATION = "spillway.dev/stop"
+STOP_KEY = "stop"
+CONCURRENT_READS = 8
+
+JSON = dict[str, Any]
+T = TypeVar("T", CapacityPlan, CapacityLane, WorkloadClass)
+
+
+def is_on(value: str | None) -> bool:
+    """Whether a stop switch is thrown: anything but absent, "", "false", "0", "no", "off"."""
+    return (value or "").strip().lower() not in ("", "false", "0", "no", "off")
+
+
+def parse_all(model: type[T], items: Items, broken: dict[str, list[Finding]]) -> list[T]:
+    """Valid objects; what is wrong with the others goes to ``broken``."""
+    parsed: list[T] = []
+    for item in items:
+        meta = item["metadata"]
+        try:
+            parsed.append(model.model_validate(item))
+        except ValidationError as problem:
+            about = f"{model.KIND}/{meta.get('namespace', '')}/{meta['name']}"
+            first = problem.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            broken.setdefault(about, []).append(error(about, "Invalid", f"{where}: {first['msg']}"))
+    return parsed
+
+
+async def _optional(read: Awaitable[Items]) -> Items | None:
+    """A list that may not exist (its CRD is absent: empty) or may not be read (None)."""
+    try:
+        return await read
+    except KubeError as problem:
+        if problem.not_found:
+            return []
+        if problem.forbidden:
+            return None
+        raise
+
+
+def _gpus_allocatable(nodes: Items | None) -> float | None:
+    if nodes is None:
+        return None
+    total = 0.0
+    for node in nodes:
+        allocatable = (node.get("status") or {}).get("allocatable") or {}
+        total += sum(float(v) for k, v in allocatable.items() if k.endswith(GPU_SUFFIXES))
+    return total
+
+
+class ClusterReader:
+    """Reads everything that one tick needs from the apiserver, a bounded number of requests at a time."""
+
+    def __init__(self, kube: Kube, config: OperatorConfig) -> None:
+        self._kube = kube
+        self._config = config
+        self._gate = asyncio.Semaphore(CONCURRENT_READS)
+
+    async def read(self, now: float) -> ClusterView:
+        """One fresh view. Raises ``KubeError`` when the apiserver can't be read: then nothing is decided."""
+        plans_raw, lanes_raw, classes_raw, namespaces, nodes, stop = await asyncio.gather(
+            self._list(PLANS),
+            self._list(LANES),
+            self._list(CLASSES),
+            _optional(self._kube.list(NAMESPACES)),
+            _optional(self._kube.list(NODES)),
+            self._global_stop(),
+        )
+        broken: dict[str, list[Finding]] = {}
+        lanes = parse_all(CapacityLane, lanes_raw, broken)
+        classes = parse_all(WorkloadClass, classes_raw, broken)
+        plans = parse_all(CapacityPlan, plans_raw, broken)
+        labels = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in namespaces or []}
+        memberships = resolve(plans, lanes, classes, labels, broken)
+        hpas, scaled_objects, routes = await asyncio.gather(
+            _optional(self._list(HPAS)), _optional(self._list(SCALED_OBJECTS)), self._routes(plans)
+        )
+        scopes = await asyncio.gather(
+            *(self._scope(members, hpas, scaled_objects or [], routes) for members in memberships.plans)
+        )
+        stops = self._stops(namespaces, stop)
+        return ClusterView(
+            at=now,
+            plans=tuple(
+                replace(scope, stopped=stops(scope.plan.metadata.namespace))
+                for scope in with_pools(scopes, self._config.gpu_pools)
+            ),
+            gpus_allocatable=_gpus_allocatable(nodes),
+            object_findings=memberships.object_findings,
+            object_plans=memberships.object_plans,
+            lanes=tuple(lanes),
+            classes=tuple(classes),
+        )
+
+    async def _list(self, resource: Resource) -> Items:
+        return await self._kube.list_in(resource, self._config.namespaces)
+
+    async def _global_stop(self) -> str | None:
+        name = self._config.emergency_stop.name
+        found = await self._kube.find(CONFIG_MAPS, self._config.stop_namespace, name)
+        value = ((found or {}).get("data") or {}).get(STOP_KEY)
+        return f"ConfigMap {self._config.stop_namespace}/{name} says stop" if is_on(value) else None
+
+    def _stops(self, namespaces: Items | None, everywhere: str | None) -> Callable[[str], str | None]:
+        by_name = {n["metadata"]["name"]: n["metadata"].get("annotations") or {} for n in namespaces or []}
+
+        def reason(namespace: str) -> str | None:
+            if everywhere:
+                return everywhere
+            if is_on(by_name.get(namespace, {}).get(STOP_ANNOTATION)):
+                return f"namespace {namespace} is annotated {STOP_ANNOTATION}"
+            return None
+
+        return reason
+
+    async def _routes(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]]:
+        if not any(p.spec.routing.plane is RoutingPlane.GATEWAY_API for p in plans):
+            return {}
+        by_namespace: dict[str, dict[str, JSON]] = {}
+        for route in await _optional(self._list(HTTP_ROUTES)) or []:
+            meta = route["metadata"]
+            by_namespace.setdefault(meta["namespace"], {})[meta["name"]] = route
+        return by_namespace
+
+    async def _scope(
+        self, members: Members, hpas: Items | None, scaled_objects: Items, routes: Mapping[str, dict[str, JSON]]
+    ) -> PlanScope:
+        findings = list(members.findings)
+        lanes: list[LaneScope] = []
+        for lane in members.lanes:
+            async with self._gate:
+                scope = await read_target(self._kube, lane, hpas, scaled_objects)
+            lanes.append(scope or LaneScope(resource=lane))
+            findings += _target_findings(lane, scope)
+        namespace = members.plan.metadata.namespace
+        states = route_states(members.plan, routes.get(namespace, {}))
+        findings += [
+            error(subject(members.plan), "RouteProblem", f"routing: {state.problem}")
+            for state in states
+            if state.problem is not None
+        ]
+        return PlanScope(members.plan, members.classes, tuple(lanes), states, tuple(findings))
+
+
+def _target_findings(lane: CapacityLane, scope: LaneScope | None) -> list[Finding]:
+    if lane.spec.self_hosted is None:
+        return []
+    about, ref = subject(lane), lane.spec.self_hosted.target_ref
+    where = f"{ref.kind} {lane.metadata.namespace}/{ref.name}"
+    if scope is None or scope.target is None:
+        message = f"lane {lane.metadata.name}: {where} does not exist or has no scale subresource"
+        return [error(about, "TargetNotFound", message)]
+    if scope.target.controller_owner:
+        message = f"lane {lane.metadata.name}: {where} is controlled by {scope.target.controller_owner}; scale that one"
+        return [error(about, "ControllerOwned", message)]
+    if scope.target.autoscaler:
+        message = (
+            f"lane {lane.metadata.name}: {where} is scaled by {scope.target.autoscaler}; "
+            "delete it to hand the target over"
+        )
+        return [error(about, "AutoscalerConflict", message)]
+    return []

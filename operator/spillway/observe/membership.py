@@ -1,0 +1,222 @@
+"""Which classes and lanes are really a plan's own: tenancy and conflicts, resolved purely.
+
+The oldest wins (then the lower UID); the other says who has it. Whatever is wrong with one object never touches
+another plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from spillway.api import CapacityLane, CapacityPlan, LaneType, Ownership, RoutingPlane, WorkloadClass
+from spillway.api.plan import AllowedFrom
+from spillway.decide.snapshot import Finding, Severity
+
+Findings = dict[str, list[Finding]]
+
+
+def subject(resource: CapacityPlan | CapacityLane | WorkloadClass) -> str:
+    """ "Kind/namespace/name": how findings name an object."""
+    return f"{resource.KIND}/{resource.metadata.namespace}/{resource.metadata.name}"
+
+
+def error(about: str, reason: str, message: str) -> Finding:
+    """A finding that makes Ready False."""
+    return Finding(Severity.ERROR, reason, message, about)
+
+
+def warning(about: str, reason: str, message: str) -> Finding:
+    """A finding that is only reported."""
+    return Finding(Severity.WARNING, reason, message, about)
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A plan's own objects."""
+
+    plan: CapacityPlan
+    classes: tuple[WorkloadClass, ...]
+    lanes: tuple[CapacityLane, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Memberships:
+    """All plans' members, and what is wrong with single objects."""
+
+    plans: tuple[Members, ...]
+    object_findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+    object_plans: Mapping[str, str] = field(default_factory=dict)
+
+
+def _age_key(resource: CapacityPlan | CapacityLane | WorkloadClass) -> tuple[str, str]:
+    return (resource.metadata.creation_timestamp, resource.metadata.uid)
+
+
+def target_key(lane: CapacityLane) -> str | None:
+    """What identifies a lane's target: two lanes with the same one are in conflict."""
+    if lane.spec.self_hosted is None:
+        return None
+    ref = lane.spec.self_hosted.target_ref
+    group = ref.api_version.rpartition("/")[0]
+    return f"{group}/{ref.kind}/{lane.metadata.namespace}/{ref.name}"
+
+
+def allows(plan: CapacityPlan, namespace: str, namespace_labels: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether the plan accepts classes of that namespace. Unknown labels are no match."""
+    allowed = plan.spec.allowed_classes
+    if allowed.from_ is AllowedFrom.SAME or allowed.namespace_selector is None:
+        return namespace == plan.metadata.namespace
+    labels = namespace_labels.get(namespace, {})
+    return all(labels.get(key) == value for key, value in allowed.namespace_selector.match_labels.items())
+
+
+def _class_members(
+    plans: Mapping[str, CapacityPlan],
+    classes: Iterable[WorkloadClass],
+    namespace_labels: Mapping[str, Mapping[str, str]],
+    findings: Findings,
+) -> dict[str, list[WorkloadClass]]:
+    members: dict[str, list[WorkloadClass]] = {}
+    for resource in classes:
+        about, key = subject(resource), resource.plan_key
+        plan = plans.get(key)
+        if plan is None:
+            message = f"plan {key} does not exist: create it or change spec.planRef"
+            findings.setdefault(about, []).append(error(about, "PlanNotFound", message))
+        elif not allows(plan, resource.metadata.namespace, namespace_labels):
+            message = (
+                f"plan {key} does not allow classes of namespace {resource.metadata.namespace}: "
+                "change its spec.allowedClasses or the namespace's labels"
+            )
+            findings.setdefault(about, []).append(error(about, "NamespaceNotAllowed", message))
+        else:
+            members.setdefault(key, []).append(resource)
+    return members
+
+
+@dataclass(slots=True)
+class _Claims:
+    """Who has which lane and target, oldest plan first."""
+
+    lanes: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def take(self, plan: CapacityPlan, lane: CapacityLane) -> Finding | None:
+        """Claim the lane and its target for the plan, or say who has it."""
+        about = subject(plan)
+        holder = self.lanes.get(lane.metadata.key)
+        if holder is not None:
+            return error(about, "LaneConflict", f"lane {lane.metadata.key} belongs to plan {holder}, which is older")
+        target = target_key(lane)
+        if target is not None and target in self.targets:
+            other_lane, other_plan = self.targets[target]
+            message = (
+                f"lane {lane.metadata.key}: its target is already scaled by lane {other_lane} of plan {other_plan}; "
+                "one target has one lane"
+            )
+            return error(about, "TargetConflict", message)
+        self.lanes[lane.metadata.key] = plan.metadata.key
+        if target is not None:
+            self.targets[target] = (lane.metadata.key, plan.metadata.key)
+        return None
+
+
+def _lane_members(
+    plan: CapacityPlan, lanes: Mapping[str, CapacityLane], claims: _Claims, broken: Mapping[str, Sequence[Finding]]
+) -> tuple[list[CapacityLane], list[Finding]]:
+    members: list[CapacityLane] = []
+    findings: list[Finding] = []
+    about = subject(plan)
+    for name in plan.spec.lanes:
+        key = f"{plan.metadata.namespace}/{name}"
+        lane = lanes.get(key)
+        if lane is None:
+            invalid = broken.get(f"CapacityLane/{key}")
+            message = (
+                f"lane {name} is invalid: {invalid[0].message}"
+                if invalid
+                else f"spec.lanes: no CapacityLane {key}: create it or remove it from the list"
+            )
+            findings.append(error(about, "LaneInvalid" if invalid else "LaneNotFound", message))
+            continue
+        conflict = claims.take(plan, lane)
+        if conflict:
+            findings.append(conflict)
+        else:
+            members.append(lane)
+    return members, findings
+
+
+def _reference_findings(plan: CapacityPlan, classes: Sequence[WorkloadClass]) -> list[Finding]:
+    """Bindings and tiers that name something which is not there."""
+    about = subject(plan)
+    findings: list[Finding] = []
+    names = [c.metadata.name for c in classes]
+    bound = plan.spec.routing.bindings if plan.spec.routing.plane is RoutingPlane.GATEWAY_API else ()
+    for binding in bound:
+        if binding.class_ not in names:
+            message = f"routing.bindings: no WorkloadClass {binding.class_} in this plan: create it or drop the binding"
+            findings.append(error(about, "ClassNotFound", message))
+        for lane in binding.backends:
+            if lane not in plan.spec.lanes:
+                message = f"routing.bindings[{binding.class_}].backends: {lane} is not in spec.lanes"
+                findings.append(error(about, "LaneNotFound", message))
+        if binding.ownership is Ownership.ADOPTED and names.count(binding.class_) > 1:
+            message = f"routing.bindings[{binding.class_}]: several classes have this name: rename one"
+            findings.append(error(about, "ClassAmbiguous", message))
+    tiers = {tier.name for tier in plan.spec.value_tiers}
+    for resource in classes:
+        if resource.spec.value_tier is not None and resource.spec.value_tier not in tiers:
+            message = f"class {resource.metadata.key}: valueTier {resource.spec.value_tier} is not in spec.valueTiers"
+            findings.append(warning(subject(resource), "TierNotFound", message))
+    return findings
+
+
+def _unserved(classes: Sequence[WorkloadClass], lanes: Sequence[CapacityLane]) -> list[Finding]:
+    served = {model for lane in lanes for model in lane.spec.models}
+    findings = []
+    for resource in classes:
+        if not served & set(resource.spec.equivalent_models):
+            models = ", ".join(resource.spec.equivalent_models)
+            message = f"class {resource.metadata.key}: no lane of the plan serves {models}"
+            findings.append(error(subject(resource), "NoLaneServesClass", message))
+    return findings
+
+
+def _unsupported(lanes: Sequence[CapacityLane]) -> list[Finding]:
+    return [
+        warning(subject(lane), "Unsupported", f"lane {lane.metadata.name}: type {lane.spec.type} is not used yet")
+        for lane in lanes
+        if lane.spec.type in (LaneType.FLEX, LaneType.BATCH)
+    ]
+
+
+def resolve(
+    plans: Sequence[CapacityPlan],
+    lanes: Sequence[CapacityLane],
+    classes: Sequence[WorkloadClass],
+    namespace_labels: Mapping[str, Mapping[str, str]],
+    broken: Mapping[str, Sequence[Finding]],
+) -> Memberships:
+    """Sort lanes and classes to their plans. ``broken``: findings of objects that could not be read."""
+    alive = sorted((p for p in plans if not p.metadata.deletion_timestamp), key=_age_key)
+    plans_by_key = {p.metadata.key: p for p in alive}
+    lanes_by_key = {lane.metadata.key: lane for lane in lanes if not lane.metadata.deletion_timestamp}
+    ordered = sorted((c for c in classes if not c.metadata.deletion_timestamp), key=_age_key)
+    findings: Findings = {about: list(found) for about, found in broken.items()}
+    class_members = _class_members(plans_by_key, ordered, namespace_labels, findings)
+    claims, members, owners = _Claims(), [], {}
+    for plan in alive:
+        own_lanes, problems = _lane_members(plan, lanes_by_key, claims, broken)
+        own_classes = class_members.get(plan.metadata.key, [])
+        problems += _reference_findings(plan, own_classes)
+        problems += _unserved(own_classes, own_lanes) + _unsupported(own_lanes)
+        members.append(Members(plan, tuple(own_classes), tuple(own_lanes), tuple(problems)))
+        owners |= {subject(lane): plan.metadata.key for lane in own_lanes}
+        owners |= {subject(resource): plan.metadata.key for resource in own_classes}
+        for problem in problems:
+            if problem.subject != subject(plan):
+                findings.setdefault(problem.subject, []).append(problem)
+    return Memberships(tuple(members), {about: tuple(found) for about, found in findings.items()}, owners)
