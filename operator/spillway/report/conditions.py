@@ -1,0 +1,190 @@
+"""The conditions of plans, lanes and classes, as kstatus and GitOps tools read them. Pure.
+
+``Ready`` is False only for errors in a spec and for conflicts; loss of metrics is ``Degraded``; a recommendation that
+waits is ``RecommendationAvailable`` beside ``Ready``. Every condition is written at first sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spillway.api import Condition, Mode
+from spillway.api.status import ConditionStatus
+from spillway.decide.decision import Decision, LaneDecision
+from spillway.decide.snapshot import Finding, LaneSnapshot, PlanSnapshot
+from spillway.report.figures import errors, sentences, shorten, timestamp
+
+DEFAULT_STARTUP_SECONDS = 300.0
+"""Taken for the start-up time of a lane that neither declares one nor has shown one."""
+LATE_FACTOR = 2.0
+"""A pod that is not Ready after this many start-up times counts as unavailable."""
+LATE_FLOOR_SECONDS = 60.0
+MANUAL_OVERRIDE = "ManualOverride"
+"""Machine reason of the guard that respects a person's ``kubectl scale``."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A condition before it is known when it last changed."""
+
+    type: str
+    holds: bool
+    reason: str
+    message: str
+
+
+def dated(states: Iterable[State], previous: Iterable[Condition], generation: int, now: float) -> tuple[Condition, ...]:
+    """``states`` as conditions; ``lastTransitionTime`` moves only where the status changed."""
+    before = {condition.type: condition for condition in previous}
+    return tuple(_dated(state, before.get(state.type), generation, now) for state in states)
+
+
+def _dated(state: State, before: Condition | None, generation: int, now: float) -> Condition:
+    status = ConditionStatus.TRUE if state.holds else ConditionStatus.FALSE
+    unchanged = before is not None and before.status is status
+    return Condition(
+        type=state.type,
+        status=status,
+        observed_generation=generation,
+        last_transition_time=before.last_transition_time if before and unchanged else timestamp(now),
+        reason=state.reason,
+        message=shorten(state.message),
+    )
+
+
+def object_state(findings: tuple[Finding, ...], plan: str | None, unused: str) -> State:
+    """``Ready`` of a lane or class."""
+    if found := errors(findings):
+        return State("Ready", False, found[0].reason, sentences(found))
+    if plan is None:
+        return State("Ready", True, "Unused", unused)
+    return State("Ready", True, "Accepted", f"plan {plan} decides on it")
+
+
+def plan_states(decision: Decision, snapshot: PlanSnapshot) -> tuple[State, ...]:
+    """All conditions of a plan, in the order in which they are shown."""
+    found = errors(decision.findings)
+    unavailable = _capacity_unavailable(snapshot)
+    return (
+        _ready(found, snapshot),
+        _metrics_available(snapshot),
+        _recommendation_available(decision, snapshot),
+        _overflow_active(decision),
+        _manual_override(decision),
+        unavailable,
+        _degraded(decision, snapshot, unavailable),
+        _stalled(found),
+    )
+
+
+def _ready(found: tuple[Finding, ...], snapshot: PlanSnapshot) -> State:
+    if found:
+        return State("Ready", False, found[0].reason, sentences(found))
+    if snapshot.stopped:
+        return State("Ready", True, "EmergencyStop", snapshot.stopped)
+    if snapshot.plan.spec.paused:
+        return State("Ready", True, "Paused", "spec.paused is true: nothing is changed until it is false")
+    return State("Ready", True, "Accepted", "spec and references are valid, and nothing else scales the targets")
+
+
+def _stalled(found: tuple[Finding, ...]) -> State:
+    if found:
+        return State("Stalled", True, found[0].reason, sentences(found))
+    return State("Stalled", False, "Progressing", "nothing in the spec stands in the way")
+
+
+def _metrics_available(snapshot: PlanSnapshot) -> State:
+    metrics = snapshot.metrics
+    return State("MetricsAvailable", metrics.usable, metrics.reason.value, metrics.message)
+
+
+def _recommendation_available(decision: Decision, snapshot: PlanSnapshot) -> State:
+    name = "RecommendationAvailable"
+    if snapshot.plan.spec.mode is Mode.OBSERVE:
+        return State(name, False, "ObserveOnly", "spec.mode is Observe: nothing is recommended")
+    changes = [_change(lane) for lane in decision.lanes if _pending(lane)]
+    changes += [f"route {route.route}: {_weights(route.weights)}" for route in decision.routes if route.changed]
+    if changes:
+        return State(name, True, decision.reason.code, "; ".join(changes))
+    if all(lane.recommended is None for lane in decision.lanes) and not decision.routes:
+        reason = decision.held or decision.reason
+        return State(name, False, reason.code, reason.message)
+    return State(name, False, "NothingToChange", "replicas and weights are what is recommended")
+
+
+def _pending(lane: LaneDecision) -> bool:
+    return lane.recommended is not None and lane.recommended != lane.current
+
+
+def _change(lane: LaneDecision) -> str:
+    current = "?" if lane.current is None else lane.current
+    return f"lane {lane.name}: {current} -> {lane.recommended} replicas"
+
+
+def _weights(weights: object) -> str:
+    pairs = sorted(dict(weights).items()) if isinstance(weights, dict) else []
+    return ", ".join(f"{lane} {weight}%" for lane, weight in pairs)
+
+
+def _overflow_active(decision: Decision) -> State:
+    shares = [f"{lane.name} {lane.spill_share:.0%}" for lane in decision.lanes if lane.spill_share]
+    if decision.overflow_active:
+        served = f" ({', '.join(shares)} of the requests now)" if shares else ""
+        return State("OverflowActive", True, "HostedLanesServe", f"hosted lanes get or should get a share{served}")
+    return State("OverflowActive", False, "OwnCapacitySuffices", "no traffic goes to hosted lanes")
+
+
+def _manual_override(decision: Decision) -> State:
+    guards = [
+        (lane.name, guard)
+        for lane in decision.lanes
+        for guard in (lane.reason, *lane.guards)
+        if guard.code == MANUAL_OVERRIDE
+    ]
+    if guards:
+        text = "; ".join(dict.fromkeys(f"lane {name}: {guard.message}" for name, guard in guards))
+        return State(MANUAL_OVERRIDE, True, "ReplicasSetByHand", text)
+    return State(MANUAL_OVERRIDE, False, "NoOverride", "no person's value is being respected")
+
+
+def _capacity_unavailable(snapshot: PlanSnapshot) -> State:
+    late = [text for lane in snapshot.lanes if (text := late_capacity(lane, snapshot.at))]
+    if late:
+        return State("CapacityUnavailable", True, "PodsNotReady", "; ".join(late))
+    return State(
+        "CapacityUnavailable", False, "CapacityAsAsked", "every pod is Ready or still within its start-up time"
+    )
+
+
+def late_capacity(lane: LaneSnapshot, now: float) -> str | None:
+    """One sentence on the pods of ``lane`` that should long be Ready, or None."""
+    target, spec = lane.target, lane.resource.spec.self_hosted
+    if target is None or spec is None:
+        return None
+    startup = spec.startup_seconds or lane.startup_seconds_observed or DEFAULT_STARTUP_SECONDS
+    limit = max(LATE_FACTOR * startup, LATE_FLOOR_SECONDS)
+    kept = [pod for pod in target.pods if not pod.deleting]
+    late = sum(not pod.ready and now - pod.created_at > limit for pod in kept)
+    settled = target.replicas_written_at is not None and now - target.replicas_written_at > limit
+    missing = max(0, target.replicas - len(kept)) if settled else 0
+    if late + missing == 0:
+        return None
+    parts = [f"{late} not Ready"] if late else []
+    parts += [f"{missing} never created"] if missing else []
+    return (
+        f"lane {lane.name}: {' and '.join(parts)} after {limit:.0f} s of {target.replicas} pods asked for; "
+        f"look at the pods and events of {target.kind} {target.namespace}/{target.name}"
+    )
+
+
+def _degraded(decision: Decision, snapshot: PlanSnapshot, unavailable: State) -> State:
+    if not snapshot.metrics.usable:
+        held = decision.held.message if decision.held else "everything is held"
+        return State("Degraded", True, snapshot.metrics.reason.value, f"{snapshot.metrics.message}; {held}")
+    if blind := [lane for lane in decision.lanes if lane.bounds_only]:
+        text = "; ".join(f"lane {lane.name}: {lane.reason.message}" for lane in blind)
+        return State("Degraded", True, "LaneNotMeasured", text)
+    if unavailable.holds:
+        return State("Degraded", True, unavailable.reason, unavailable.message)
+    return State("Degraded", False, "FullyWorking", "metrics are fresh and capacity is as asked")

@@ -1,0 +1,81 @@
+"""Events for people, on transitions only. Pure: status before and after -> what to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from spillway.api import CapacityPlanStatus, Condition, LaneStatus, SimpleStatus
+from spillway.api.status import ConditionStatus
+from spillway.report.figures import shorten
+
+
+class EventType(StrEnum):
+    """Kubernetes' two types of Event."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One Event about an object."""
+
+    type: EventType
+    reason: str
+    """Machine reason, CamelCase."""
+    message: str
+    """One sentence, at most 1024 characters."""
+
+
+_GOOD_WHEN_TRUE = frozenset({"Ready", "MetricsAvailable"})
+_BAD_WHEN_TRUE = frozenset({"Degraded", "CapacityUnavailable", "Stalled"})
+_SILENT = frozenset({"Stalled", "RecommendationAvailable"})
+"""Stalled says what Ready says; a recommendation is told lane by lane."""
+
+
+def plan_events(previous: CapacityPlanStatus | None, new: CapacityPlanStatus) -> tuple[Event, ...]:
+    """What changed about a plan: conditions that turned, lanes whose recommendation changed."""
+    before = previous.conditions if previous else ()
+    lanes = previous.lanes if previous else ()
+    return (*_condition_events(before, new.conditions), *_lane_events(lanes, new.lanes))
+
+
+def object_events(previous: SimpleStatus | None, new: SimpleStatus) -> tuple[Event, ...]:
+    """What changed about a lane or class."""
+    return tuple(_condition_events(previous.conditions if previous else (), new.conditions))
+
+
+def _condition_events(previous: Iterable[Condition], new: Iterable[Condition]) -> Iterable[Event]:
+    before = {condition.type: condition for condition in previous}
+    for condition in new:
+        old = before.get(condition.type)
+        if condition.type in _SILENT or not _turned(old, condition):
+            continue
+        kind = EventType.WARNING if _bad(condition) else EventType.NORMAL
+        said = f"{condition.type} is {condition.status.value}: {condition.message}"
+        yield Event(kind, condition.reason, shorten(said))
+
+
+def _turned(old: Condition | None, new: Condition) -> bool:
+    if old is None:
+        return _bad(new)
+    if old.status is not new.status:
+        return True
+    return _bad(new) and old.reason != new.reason
+
+
+def _bad(condition: Condition) -> bool:
+    if condition.type in _GOOD_WHEN_TRUE:
+        return condition.status is ConditionStatus.FALSE
+    return condition.type in _BAD_WHEN_TRUE and condition.status is ConditionStatus.TRUE
+
+
+def _lane_events(previous: Iterable[LaneStatus], new: Iterable[LaneStatus]) -> Iterable[Event]:
+    before = {lane.name: lane.recommended for lane in previous}
+    for lane in new:
+        if lane.recommended is None or lane.recommended in (lane.current, before.get(lane.name)):
+            continue
+        said = f"lane {lane.name}: {lane.current} -> {lane.recommended} replicas recommended: {lane.message}"
+        yield Event(EventType.NORMAL, lane.reason or "Recommendation", shorten(said))
