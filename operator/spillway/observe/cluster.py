@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from spillway.api import CapacityLane, CapacityPlan, RoutingPlane, WorkloadClass
+from spillway.api.names import STOP_ANNOTATION, STOP_KEY
 from spillway.config import OperatorConfig
 from spillway.decide.snapshot import Finding
 from spillway.kube import (
@@ -33,8 +34,6 @@ from spillway.observe.routes import route_states
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
 from spillway.observe.targets import GPU_SUFFIXES, read_target
 
-STOP_ANNOTATION = "spillway.dev/stop"
-STOP_KEY = "stop"
 CONCURRENT_READS = 8
 
 JSON = dict[str, Any]

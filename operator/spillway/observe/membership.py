@@ -207,7 +207,8 @@ def resolve(
     ordered = sorted((c for c in classes if not c.metadata.deletion_timestamp), key=_age_key)
     findings: Findings = {about: list(found) for about, found in broken.items()}
     class_members = _class_members(plans_by_key, ordered, namespace_labels, findings)
-    claims, members, owners = _Claims(), [], {}
+    claims, members = _Claims(), list[Members]()
+    owners: dict[str, str] = {}
     for plan in alive:
         own_lanes, problems = _lane_members(plan, lanes_by_key, claims, broken)
         own_classes = class_members.get(plan.metadata.key, [])

@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from spillway.api import Binding, CapacityPlan, Ownership, RoutingPlane
+from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE, PLAN_ANNOTATION, BackendName
 from spillway.decide.snapshot import RouteState
 
-MANAGED_LABEL = "app.kubernetes.io/managed-by"
-MANAGED_VALUE = "spillway"
-PLAN_ANNOTATION = "spillway.dev/plan"
-
 JSON = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class BackendName:
-    """A binding's backend text, ``[Kind/]name[:port]``, taken apart."""
-
-    kind: str
-    name: str
-    port: int | None
-
-    @classmethod
-    def parse(cls, text: str) -> BackendName:
-        """Take ``text`` apart; the CRD's pattern has checked its form."""
-        kind, _, rest = text.rpartition("/")
-        name, _, port = rest.partition(":")
-        return cls(kind or "Service", name, int(port) if port else None)
 
 
 def rule_index(route: JSON, binding: Binding) -> int | None:

@@ -8,11 +8,11 @@ from statistics import median
 from typing import Any
 
 from spillway.api import CapacityLane
+from spillway.api.names import BASELINE_ANNOTATION
 from spillway.decide.snapshot import PodState, TargetState
 from spillway.kube import FIELD_MANAGER, PODS, REPLICA_SETS, Items, Kube, KubeError, Resource
 from spillway.observe.scope import LaneScope
 
-BASELINE_ANNOTATION = "spillway.dev/baseline-replicas"
 GPU_SUFFIXES = ("/gpu",)
 
 JSON = dict[str, Any]

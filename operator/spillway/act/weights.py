@@ -1,0 +1,153 @@
+"""Moves traffic: weights of one adopted rule by JSON Patch, or a whole generated HTTPRoute by server-side apply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from spillway.act.writes import Outcome, Write
+from spillway.api import Binding, CapacityPlan, Ownership, WorkloadClass
+from spillway.api.names import (
+    BASELINE_WEIGHTS_ANNOTATION,
+    MANAGED_LABEL,
+    MANAGED_VALUE,
+    PLAN_ANNOTATION,
+    BackendName,
+)
+from spillway.decide.decision import RouteDecision
+from spillway.kube import HTTP_ROUTES, Items, Kube, KubeError
+
+JSON = dict[str, Any]
+
+
+def _pointer(text: str) -> str:
+    return text.replace("~", "~0").replace("/", "~1")
+
+
+def _baseline(route: JSON, rule_name: str, refs: Items) -> Items:
+    """Operations that note the rule's weights before Spillway first moved them."""
+    annotations = route["metadata"].get("annotations") or {}
+    noted = json.loads(annotations.get(BASELINE_WEIGHTS_ANNOTATION) or "{}")
+    if rule_name in noted:
+        return []
+    noted[rule_name] = {ref["name"]: ref.get("weight", 1) for ref in refs}
+    text = json.dumps(noted, sort_keys=True)
+    if not annotations:
+        return [{"op": "add", "path": "/metadata/annotations", "value": {BASELINE_WEIGHTS_ANNOTATION: text}}]
+    return [{"op": "add", "path": f"/metadata/annotations/{_pointer(BASELINE_WEIGHTS_ANNOTATION)}", "value": text}]
+
+
+def adopted_patch(route: JSON, binding: Binding, weights: Mapping[str, int]) -> Items:
+    """JSON Patch on the binding's rule alone, guarded by ``test`` operations. Raises ``KeyError`` when it is gone."""
+    rules = route["spec"].get("rules") or []
+    index = next((i for i, rule in enumerate(rules) if rule.get("name") == binding.rule), None)
+    if index is None:
+        raise KeyError(f"it has no rule {binding.rule}")
+    refs = rules[index].get("backendRefs") or []
+    base = f"/spec/rules/{index}"
+    operations: Items = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": route["metadata"]["resourceVersion"]},
+        {"op": "test", "path": f"{base}/name", "value": binding.rule},
+    ]
+    changes: Items = []
+    for lane, weight in sorted(weights.items()):
+        backend = BackendName.parse(binding.backends[lane])
+        position = next(
+            (
+                i
+                for i, ref in enumerate(refs)
+                if (ref["name"], ref.get("kind", "Service")) == (backend.name, backend.kind)
+            ),
+            None,
+        )
+        if position is None:
+            raise KeyError(f"its rule {binding.rule} has no backendRef {backend.name}")
+        operations.append({"op": "test", "path": f"{base}/backendRefs/{position}/name", "value": backend.name})
+        changes.append({"op": "add", "path": f"{base}/backendRefs/{position}/weight", "value": weight})
+    return operations + _baseline(route, str(binding.rule), refs) + changes
+
+
+def _match(resource: WorkloadClass) -> JSON:
+    header = resource.spec.match.header
+    if header is None:
+        return {"path": {"type": "PathPrefix", "value": "/"}}
+    return {
+        "path": {"type": "PathPrefix", "value": "/"},
+        "headers": [{"type": "Exact", "name": header.name, "value": header.value}],
+    }
+
+
+def managed_route(
+    plan: CapacityPlan, binding: Binding, resource: WorkloadClass, weights: Mapping[str, int], version: str
+) -> JSON:
+    """The whole generated HTTPRoute. ``version`` is the observed resourceVersion, empty for a new one."""
+    refs: Items = []
+    for lane, weight in sorted(weights.items()):
+        backend = BackendName.parse(binding.backends[lane])
+        ref: JSON = {"kind": backend.kind, "name": backend.name, "weight": weight}
+        ref["group"] = "gateway.envoyproxy.io" if backend.kind == "Backend" else ""
+        if backend.port is not None:
+            ref["port"] = backend.port
+        refs.append(ref)
+    gateway = binding.gateway
+    parent = {"name": gateway.name if gateway else ""}
+    if gateway and gateway.namespace:
+        parent["namespace"] = gateway.namespace
+    if gateway and gateway.section_name:
+        parent["sectionName"] = gateway.section_name
+    meta: JSON = {
+        "name": binding.http_route,
+        "namespace": plan.metadata.namespace,
+        "labels": {MANAGED_LABEL: MANAGED_VALUE},
+        "annotations": {PLAN_ANNOTATION: plan.metadata.key},
+    }
+    if version:
+        meta["resourceVersion"] = version
+    return {
+        "apiVersion": HTTP_ROUTES.api_version,
+        "kind": "HTTPRoute",
+        "metadata": meta,
+        "spec": {
+            "parentRefs": [parent],
+            "rules": [{"name": resource.metadata.name, "matches": [_match(resource)], "backendRefs": refs}],
+        },
+    }
+
+
+async def _write(
+    kube: Kube, plan: CapacityPlan, binding: Binding, resource: WorkloadClass, decided: RouteDecision
+) -> None:
+    namespace = plan.metadata.namespace
+    route = await kube.find(HTTP_ROUTES, namespace, binding.http_route)
+    if binding.ownership is Ownership.ADOPTED:
+        if route is None:
+            raise KeyError("it does not exist")
+        await kube.json_patch(
+            HTTP_ROUTES, namespace, binding.http_route, adopted_patch(route, binding, decided.weights)
+        )
+        return
+    meta = route["metadata"] if route else {}
+    ours = (meta.get("annotations") or {}).get(PLAN_ANNOTATION) == plan.metadata.key
+    if route is not None and not ours:
+        raise KeyError("it is not Spillway's")
+    body = managed_route(plan, binding, resource, decided.weights, meta.get("resourceVersion", ""))
+    # A first write must not take over what somebody created meanwhile: only our own route is forced.
+    await kube.apply(HTTP_ROUTES, namespace, binding.http_route, body, force=ours)
+
+
+async def move_weights(
+    kube: Kube, plan: CapacityPlan, binding: Binding, resource: WorkloadClass, decided: RouteDecision
+) -> Write:
+    """Bring the binding's rule to the decided weights."""
+    subject = f"HTTPRoute/{plan.metadata.namespace}/{binding.http_route}"
+    shown = ", ".join(f"{lane} {weight}%" for lane, weight in sorted(decided.weights.items()))
+    detail = f"{binding.class_}: {shown}"
+    try:
+        await _write(kube, plan, binding, resource, decided)
+    except KeyError as why:
+        return Write("route", subject, detail, Outcome.SUPERSEDED, str(why.args[0]))
+    except KubeError as error:
+        outcome = Outcome.SUPERSEDED if error.conflict or error.not_found else Outcome.FAILED
+        return Write("route", subject, detail, outcome, error.message)
+    return Write("route", subject, detail, Outcome.WRITTEN)
