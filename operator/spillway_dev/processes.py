@@ -227,6 +227,8 @@ class ChildProcess:
         """Send SIGTERM and return: several programs can go down at the same time, `stop` then waits for each."""
         if self.running:
             self._signal_group(signal.SIGTERM)
+            # A frozen program would see the signal above only when it is thawed.
+            self._signal_group(signal.SIGCONT)
 
     def kill(self) -> None:
         """End the program at once by SIGKILL, as a crash would."""

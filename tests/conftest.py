@@ -1,0 +1,19 @@
+"""Fixtures for all tests. Those of a cluster are in tests/support/clusters.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# Tests are imported by path; what they share is the package `support` in this folder.
+sys.path.insert(0, str(Path(__file__).parent))
+
+pytest_plugins = ["support.clusters"]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return Path(__file__).resolve().parents[1]
