@@ -39,8 +39,8 @@ class KubeError(Exception):
 
     @property
     def conflict(self) -> bool:
-        """Somebody else wrote first (409), or a JSON Patch ``test`` failed (422)."""
-        return self.status == 409 or (self.status == 422 and "test operation" in self.message.lower())
+        """Somebody else wrote first."""
+        return self.status == 409
 
     @property
     def forbidden(self) -> bool:
@@ -247,14 +247,20 @@ class Kube:
         )
 
     async def json_patch(self, resource: Resource, namespace: str | None, name: str, operations: Items) -> JSON:
-        """JSON Patch, with ``test`` operations as preconditions."""
-        return await self.request(
-            "PATCH",
-            resource.path(namespace, name),
-            query={"fieldManager": FIELD_MANAGER},
-            body=operations,
-            content_type="application/json-patch+json",
-        )
+        """JSON Patch, with ``test`` operations as preconditions; a failed one is a conflict."""
+        try:
+            return await self.request(
+                "PATCH",
+                resource.path(namespace, name),
+                query={"fieldManager": FIELD_MANAGER},
+                body=operations,
+                content_type="application/json-patch+json",
+            )
+        except KubeError as error:
+            # The apiserver tells a failed test from an invalid object only by naming no field.
+            if error.status == 422 and "error in our request" in error.message:
+                raise KubeError(409, "Conflict", "it changed since it was read") from error
+            raise
 
     async def resource_for(self, api_version: str, kind: str) -> Resource | None:
         """How the API serves a kind (discovery, remembered once found); None when it does not."""

@@ -94,5 +94,5 @@ async def _lanes(kube: Kube, snapshot: PlanSnapshot, decided: list[LaneDecision]
     for lane in decided:
         observed = snapshot.lane(lane.name)
         if observed is not None and observed.target is not None:
-            writes += await scale_lane(kube, observed.resource, lane, observed.target.uid)
+            writes += await scale_lane(kube, observed.resource, lane, observed.target.uid, snapshot.at)
     return writes

@@ -6,12 +6,14 @@ changed since it was read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from spillway.act.writes import Outcome, Write
 from spillway.api import CapacityLane
-from spillway.api.names import BASELINE_ANNOTATION, DELETION_COST_ANNOTATION, MARK_ANNOTATION
+from spillway.api.names import BASELINE_ANNOTATION, DELETION_COST_ANNOTATION, LAST_SCALE_ANNOTATION, MARK_ANNOTATION
 from spillway.decide.decision import LaneDecision
 from spillway.kube import PODS, Kube, KubeError, Resource
 
@@ -60,19 +62,19 @@ async def mark_pods(kube: Kube, namespace: str, selector: str, go_first: Sequenc
     return writes
 
 
-async def _note_baseline(kube: Kube, resource: Resource, target: JSON, replicas: int) -> tuple[JSON, list[Write]]:
+async def _note(kube: Kube, resource: Resource, target: JSON, decided: LaneDecision, at: float) -> tuple[JSON, Write]:
+    """Note baseline and intent before the write: a crash in between leaves the careful reading."""
     meta = target["metadata"]
-    if BASELINE_ANNOTATION in (meta.get("annotations") or {}):
-        return target, []
-    body = {
-        "metadata": {
-            "resourceVersion": meta["resourceVersion"],
-            "annotations": {BASELINE_ANNOTATION: str(replicas)},
-        }
-    }
+    before, after = decided.current or 0, decided.recommended or 0
+    when = datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds")
+    noted = {LAST_SCALE_ANNOTATION: json.dumps({"at": when, "from": before, "to": after})}
+    if BASELINE_ANNOTATION not in (meta.get("annotations") or {}):
+        noted[BASELINE_ANNOTATION] = str(before)
+    body = {"metadata": {"resourceVersion": meta["resourceVersion"], "annotations": noted}}
     patched = await kube.merge_patch(resource, meta["namespace"], meta["name"], body)
-    subject = f"{target.get('kind', resource.plural)}/{meta['namespace']}/{meta['name']}"
-    return patched, [Write("annotation", subject, f"baseline {replicas} replicas noted", Outcome.WRITTEN)]
+    subject = f"{target['kind']}/{meta['namespace']}/{meta['name']}"
+    patched.setdefault("kind", target["kind"])
+    return patched, Write("annotation", subject, f"{before} -> {after} replicas noted", Outcome.WRITTEN)
 
 
 def _check(target: JSON, scale: JSON, decided: LaneDecision, uid: str) -> None:
@@ -86,10 +88,10 @@ def _check(target: JSON, scale: JSON, decided: LaneDecision, uid: str) -> None:
         raise Superseded("it has a controller now")
 
 
-async def scale_lane(kube: Kube, lane: CapacityLane, decided: LaneDecision, uid: str) -> list[Write]:
+async def scale_lane(kube: Kube, lane: CapacityLane, decided: LaneDecision, uid: str, at: float) -> list[Write]:
     """Bring the lane's target to ``decided.recommended``; also takes part ownership at an unchanged count.
 
-    ``uid`` is that of the target that was observed.
+    ``uid`` is that of the target that was observed, ``at`` the Unix time of the write in seconds.
     """
     own = lane.spec.self_hosted
     if own is None or decided.recommended is None:
@@ -105,8 +107,8 @@ async def scale_lane(kube: Kube, lane: CapacityLane, decided: LaneDecision, uid:
         target.setdefault("kind", ref.kind)
         scale = await kube.get(resource, namespace, ref.name, "scale")
         _check(target, scale, decided, uid)
-        target, noted = await _note_baseline(kube, resource, target, decided.current or 0)
-        writes += noted
+        target, noted = await _note(kube, resource, target, decided, at)
+        writes.append(noted)
         selector = (scale.get("status") or {}).get("selector") or ""
         shrinks = decided.recommended < (decided.current or 0)
         if shrinks and decided.recommended > 0 and selector and ref.kind in ("Deployment", "ReplicaSet"):

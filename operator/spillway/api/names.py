@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 BASELINE_ANNOTATION = "spillway.dev/baseline-replicas"
 """On a target: its replicas before Spillway first scaled it."""
+LAST_SCALE_ANNOTATION = "spillway.dev/last-scale"
+"""On a target: JSON of the last scale write, {"at", "from", "to"}, noted just before it. The apiserver keeps no time
+for writes of the scale subresource, and a step budget has to outlive a crash."""
 BASELINE_WEIGHTS_ANNOTATION = "spillway.dev/baseline-weights"
 """On an adopted HTTPRoute: JSON of rule name to backend name to weight before Spillway first moved it."""
 PLAN_ANNOTATION = "spillway.dev/plan"

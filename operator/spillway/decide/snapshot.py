@@ -122,12 +122,16 @@ class TargetState:
     replicas_manager: str | None = None
     """Field manager that last wrote spec.replicas."""
     replicas_written_at: float | None = None
-    """When it did, Unix time in seconds (whole seconds)."""
+    """When it did, Unix time in seconds; known for Spillway's own writes only."""
     owned_by_spillway: bool = False
     """Whether Spillway is among the owners of spec.replicas (server-side apply)."""
     termination_grace_seconds: float | None = None
     baseline_replicas: int | None = None
     """Replicas before Spillway first scaled the target, from the baseline annotation."""
+    last_scale_at: float | None = None
+    """When Spillway last wrote the scale (noted just before the write), Unix time in seconds."""
+    last_scale_from: int | None = None
+    last_scale_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

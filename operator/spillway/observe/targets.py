@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from statistics import median
 from typing import Any
 
 from spillway.api import CapacityLane
-from spillway.api.names import BASELINE_ANNOTATION
+from spillway.api.names import BASELINE_ANNOTATION, LAST_SCALE_ANNOTATION
 from spillway.decide.snapshot import PodState, TargetState
 from spillway.kube import FIELD_MANAGER, PODS, REPLICA_SETS, Items, Kube, KubeError, Resource
 from spillway.observe.scope import LaneScope
@@ -33,17 +34,31 @@ def controller_of(meta: Mapping[str, Any]) -> JSON | None:
     return next((ref for ref in meta.get("ownerReferences") or [] if ref.get("controller")), None)
 
 
-def replicas_writer(meta: Mapping[str, Any]) -> tuple[str | None, float | None, bool]:
-    """Who last wrote spec.replicas and when, and whether Spillway is among its owners (from managedFields)."""
+def replicas_writer(meta: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """Who last changed spec.replicas, and whether Spillway is among its owners (from managedFields).
+
+    A changed value leaves one owner; several owners agree on it, and then Spillway counts first, since the others
+    did not change what it wrote. Entries of the scale subresource carry no time.
+    """
     owners = [
-        (unix_time(entry.get("time")) or 0.0, str(entry.get("manager", "")))
+        str(entry.get("manager", ""))
         for entry in meta.get("managedFields") or []
         if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
     ]
-    if not owners:
-        return None, None, False
-    written_at, manager = max(owners)
-    return manager, written_at, any(name == FIELD_MANAGER for _, name in owners)
+    if FIELD_MANAGER in owners:
+        return FIELD_MANAGER, True
+    return (owners[0], False) if owners else (None, False)
+
+
+def last_scale(meta: Mapping[str, Any]) -> tuple[float, int, int] | None:
+    """Spillway's last scale write on the target as (Unix time, from, to); None when there is none."""
+    text = (meta.get("annotations") or {}).get(LAST_SCALE_ANNOTATION)
+    try:
+        noted = json.loads(text or "")
+        at = unix_time(noted["at"])
+        return (at, int(noted["from"]), int(noted["to"])) if at is not None else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def pod_state(pod: JSON) -> PodState:
@@ -146,7 +161,8 @@ async def _pods_of(kube: Kube, resource: Resource, target: JSON, scale: JSON) ->
 def _scope(lane: CapacityLane, target: JSON, scale: JSON, pods: Items, autoscaler: str | None) -> LaneScope:
     meta = target["metadata"]
     states = tuple(pod_state(pod) for pod in pods)
-    manager, written_at, owned = replicas_writer(meta)
+    manager, owned = replicas_writer(meta)
+    noted = last_scale(meta)
     owner = controller_of(meta)
     template = ((target.get("spec") or {}).get("template") or {}).get("spec") or {}
     startups = [s.ready_at - s.created_at for s in states if s.ready_at is not None and not s.deleting]
@@ -165,7 +181,10 @@ def _scope(lane: CapacityLane, target: JSON, scale: JSON, pods: Items, autoscale
             controller_owner=f"{owner['kind']}/{owner['name']}" if owner else None,
             autoscaler=autoscaler,
             replicas_manager=manager,
-            replicas_written_at=written_at,
+            replicas_written_at=noted[0] if noted and manager == FIELD_MANAGER else None,
+            last_scale_at=noted[0] if noted else None,
+            last_scale_from=noted[1] if noted else None,
+            last_scale_to=noted[2] if noted else None,
             owned_by_spillway=owned,
             termination_grace_seconds=template.get("terminationGracePeriodSeconds"),
             baseline_replicas=_baseline(meta),
