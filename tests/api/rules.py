@@ -1,0 +1,128 @@
+"""For each CEL rule of the CRDs: objects that keep it and objects that break it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .manifests import DELETE, HOSTED, SELF_HOSTED, VARIANTS, Manifest, edited
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Examples for one rule."""
+
+    field: str
+    """Field that a refusal names."""
+    accepts: tuple[Manifest, ...]
+    refuses: tuple[Manifest, ...]
+    old: Manifest | None = None
+    """For a rule on updates: the object as it was."""
+
+
+_CLASS, _CLASS_BY_HEADER, *_ = VARIANTS["WorkloadClass"]
+_LANE, _HOSTED_LANE, *_ = VARIANTS["CapacityLane"]
+_PLAN = VARIANTS["CapacityPlan"][0]
+_BINDING = "spec.routing.bindings.0"
+
+RULES: dict[str, Rule] = {}
+"""By the rule's message."""
+
+
+def _rule(message: str, field: str, accepts: list[Manifest], refuses: list[Manifest]) -> None:
+    RULES[message] = Rule(field, tuple(accepts), tuple(refuses))
+
+
+def _named(base: Manifest, name: str) -> Manifest:
+    return edited(base, {"metadata.name": name})
+
+
+_rule(
+    "the name must have at most 63 characters and no dot: plans, routes and status refer to it",
+    "<nil>",
+    [_named(base, name) for base in (_CLASS, _LANE) for name in ("a" * 63, "a")],
+    [_named(base, name) for base in (_CLASS, _LANE) for name in ("a" * 64, "a.b")],
+)
+_rule(
+    "slo is required unless latency is Deferrable",
+    "spec",
+    [
+        _CLASS,
+        edited(_CLASS, {"spec.latency": "Deferrable", "spec.slo": DELETE}),
+        edited(_CLASS, {"spec.latency": "Deferrable"}),
+    ],
+    [
+        edited(_CLASS, {"spec.slo": DELETE}),
+        edited(_CLASS, {"spec.latency": "Background", "spec.slo": DELETE}),
+        edited(_CLASS, {"spec.latency": DELETE, "spec.slo": DELETE}),
+        edited(_CLASS, {"spec.slo": None}),
+    ],
+)
+_rule(
+    "match needs exactly one of header, model, team, routeRule",
+    "spec.match",
+    list(VARIANTS["WorkloadClass"]),
+    [
+        edited(_CLASS, {"spec.match": {}}),
+        edited(_CLASS, {"spec.match.team": "payments"}),
+        edited(_CLASS_BY_HEADER, {"spec.match.routeRule": {"route": "chat", "rule": "coding"}}),
+        edited(_CLASS_BY_HEADER, {"spec.match.team": "payments", "spec.match.model": "llama"}),
+    ],
+)
+_rule(
+    "selfHosted belongs to type SelfHosted, and is required there",
+    "spec",
+    [_LANE, _HOSTED_LANE],
+    [
+        edited(_LANE, {"spec.selfHosted": DELETE}),
+        *(edited(base, {"spec.selfHosted": SELF_HOSTED}) for base in VARIANTS["CapacityLane"][1:]),
+    ],
+)
+_rule(
+    "hosted belongs to types HostedRealtime, Flex and Batch, and is required there",
+    "spec",
+    list(VARIANTS["CapacityLane"]),
+    [
+        edited(_LANE, {"spec.hosted": HOSTED}),
+        *(edited(base, {"spec.hosted": DELETE}) for base in VARIANTS["CapacityLane"][1:]),
+    ],
+)
+_rule(
+    "replicas.min must not be above replicas.max",
+    "spec.selfHosted.replicas",
+    [
+        edited(_LANE, {"spec.selfHosted.replicas": bounds})
+        for bounds in ({"min": 2, "max": 2}, {"max": 1}, {"min": 0, "max": 0})
+    ],
+    [edited(_LANE, {"spec.selfHosted.replicas": bounds}) for bounds in ({"min": 3, "max": 2}, {"max": 0})],
+)
+_rule(
+    "namespaceSelector belongs to from: Selector, and is required there",
+    "spec.allowedClasses",
+    [_PLAN, edited(_PLAN, {"spec.allowedClasses": {}}), edited(_PLAN, {"spec.allowedClasses": DELETE})],
+    [
+        edited(_PLAN, {"spec.allowedClasses": {"from": "Selector"}}),
+        edited(_PLAN, {"spec.allowedClasses.from": "Same"}),
+        edited(_PLAN, {"spec.allowedClasses.from": DELETE}),
+    ],
+)
+_rule(
+    "bindings need plane: GatewayAPI",
+    "spec.routing",
+    [_PLAN, edited(_PLAN, {"spec.routing": {"plane": "None", "bindings": []}}), edited(_PLAN, {"spec.routing": {}})],
+    [edited(_PLAN, {"spec.routing.plane": "None"}), edited(_PLAN, {"spec.routing.plane": DELETE})],
+)
+_rule(
+    "an Adopted binding needs rule: the name of the rule whose weights it moves",
+    _BINDING.replace(".0", "[0]"),
+    [_PLAN, edited(_PLAN, {f"{_BINDING}.gateway": DELETE})],
+    [edited(_PLAN, {f"{_BINDING}.rule": DELETE})],
+)
+_rule(
+    "a Managed binding needs gateway: what the generated HTTPRoute attaches to",
+    _BINDING.replace(".0", "[0]"),
+    [edited(_PLAN, {f"{_BINDING}.ownership": "Managed", f"{_BINDING}.rule": DELETE})],
+    [edited(_PLAN, {f"{_BINDING}.ownership": "Managed", f"{_BINDING}.gateway": DELETE})],
+)
+RULES["type cannot be changed: create another lane"] = Rule(
+    "spec", (_LANE, edited(_LANE, {"spec.models": ["other"]})), (_HOSTED_LANE,), old=_LANE
+)
