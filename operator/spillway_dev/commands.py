@@ -61,6 +61,8 @@ def up(nodes: int, startup: float) -> None:
 
 
 def _build() -> Tools:
+    # A build that is told to end tidies up as it does for Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return ensure_tools(build_progress())
     except ToolchainError as error:

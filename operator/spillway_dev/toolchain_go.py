@@ -115,6 +115,9 @@ def build(tool: GoTool, module_folder: Path, target: Path, progress: BuildProgre
             raise ToolchainError(f"Go's own sources lack {package}: install Go's source package (golang-src)")
     total = len(_go(module_folder, "list", "-deps", package).splitlines())
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    for left in target.parent.glob(f".{target.name}.*.partial"):
+        # A killed build could not tidy up; the caller's lock says that no other runs.
+        left.unlink()
     flags = " ".join(["-s", "-w", *(f"-X {stamp}" for stamp in tool.stamps)])
     arguments = ["build", "-v", "-ldflags", flags, "-o", str(partial), package]
     compiled = 0
