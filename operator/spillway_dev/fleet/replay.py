@@ -28,10 +28,10 @@ class StaticFleet:
     gpu_usd: float
 
 
-def constant_views(lane: str, replicas: int) -> list[ReplicaView]:
-    """`replicas` pods that are Ready from the start."""
-    names = (f"{lane}-static-{index}" for index in range(replicas))
-    return [ReplicaView(name, name, "static", ready=True, terminating=False) for name in names]
+def constant_views(prefix: str, replicas: int) -> list[ReplicaView]:
+    """`replicas` pods that are Ready from the start, on a node each."""
+    names = (f"{prefix}-{index}" for index in range(replicas))
+    return [ReplicaView(name, name, f"node-{name}", ready=True, terminating=False) for name in names]
 
 
 def run_static(config: FleetConfig, requests: Sequence[Request], replicas: int, start_s: float) -> StaticFleet:
@@ -41,7 +41,7 @@ def run_static(config: FleetConfig, requests: Sequence[Request], replicas: int, 
     for traffic in config.classes:
         local = next(name for name, target in traffic.backends.items() if target == lane.name)
         fleet.set_weights(traffic.name, {local: 1})
-    fleet.set_replicas(lane.name, constant_views(lane.name, replicas))
+    fleet.set_replicas(lane.name, constant_views("static", replicas))
     limit_s = config.demand.day_seconds + DRAIN_LIMIT_S
     while not fleet.exhausted and fleet.now_s < limit_s:
         fleet.advance(fleet.now_s + STEP_S)
