@@ -10,7 +10,7 @@ import pytest
 # Tests are imported by path; what they share is the package `support` in this folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["support.clusters"]
+pytest_plugins = ["support.clusters", "support.world"]
 
 
 @pytest.fixture(scope="session")

@@ -50,8 +50,8 @@ class Cluster:
             [self.tools.path("kubectl"), *arguments],
             input=stdin,
             env={
-                "PATH": os.environ.get("PATH", ""),
-                "HOME": os.environ.get("HOME", "/"),
+                # All of it: a kubeconfig may name a credential program with variables of its own.
+                **os.environ,
                 "KUBECONFIG": str(kubeconfig or self.kubeconfig),
                 "KUBECACHEDIR": str(self.scratch / "kubectl-cache"),
             },

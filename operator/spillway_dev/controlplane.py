@@ -25,12 +25,9 @@ from __future__ import annotations
 
 import atexit
 import secrets
-import ssl
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +38,7 @@ from spillway_dev import components
 from spillway_dev.audit import AuditLog, write_policy
 from spillway_dev.cluster import Cluster
 from spillway_dev.kubeconfig import write_kubeconfig
+from spillway_dev.loopback import fetch
 from spillway_dev.nodes import GpuNode, write_stages
 from spillway_dev.processes import ChildProcess, ProcessError, free_ports, remove_folder, remove_if_killed, wait_until
 from spillway_dev.toolchain import Tools
@@ -206,15 +204,12 @@ class ControlPlane(Cluster):
 
     def _apiserver_ready(self) -> bool:
         self.processes["etcd"].require()
-        request = urllib.request.Request(  # noqa: S310 - our own https address
-            f"{self.server}/readyz", headers={"Authorization": f"Bearer {self._tokens['admin']}"}
-        )
-        context = ssl.create_default_context(cafile=str(self.ca_file))
+        token = {"Authorization": f"Bearer {self._tokens['admin']}"}
         try:
-            with urllib.request.urlopen(request, timeout=2, context=context) as answer:  # noqa: S310 - as above
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+            fetch(f"{self.server}/readyz", headers=token, ca_file=self.ca_file)
+        except OSError:
             return False
+        return True
 
     def _spawn(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         log = self.folder / f"{name}.log"

@@ -18,7 +18,6 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any, Self
 
 import yaml
 
+from spillway_dev.loopback import fetch
 from spillway_dev.processes import (
     ChildProcess,
     ProcessError,
@@ -195,8 +195,7 @@ class PrometheusServer:
         """
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         try:
-            with urllib.request.urlopen(address, timeout=QUERY_TIMEOUT_SECONDS) as answer:  # noqa: S310
-                body = json.load(answer)
+            body = json.loads(fetch(address, timeout_seconds=QUERY_TIMEOUT_SECONDS))
         except urllib.error.HTTPError as error:
             raise ProcessError(f"query {expression}: {error.read().decode(errors='replace')}") from error
         except OSError as error:
@@ -220,10 +219,10 @@ class PrometheusServer:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:  # noqa: S310
-                return bool(answer.status == 200)
+            fetch(f"{self.url}/-/ready")
         except OSError:
             return False
+        return True
 
     def _write_config(self) -> None:
         interval = f"{round(self.scrape_seconds * 1000)}ms"

@@ -3,7 +3,7 @@
 - `control_plane`: the development control plane, with audit log, fake GPU nodes and users. Skipped on other clusters.
 - `cluster`: whichever cluster the run uses. Tests that need only an apiserver take this one.
 - `namespace`: a fresh namespace in it, deleted afterwards.
-- `gateway_api`: the Gateway API's CRDs are there.
+- `gateway_api`: the cluster with the Gateway API's CRDs; `crds`: with the project's own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spillway_dev.processes import ProcessError
 from spillway_dev.toolchain import ToolchainError, Tools, find_tools
 
 KIND_CLUSTER = "spillway-test"
-CLUSTER_FIXTURES = {"control_plane", "cluster", "namespace", "gateway_api"}
+CLUSTER_FIXTURES = {"control_plane", "cluster", "namespace", "gateway_api", "crds"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -88,6 +88,13 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 def gateway_api(cluster: Cluster) -> Cluster:
     """The cluster, with the Gateway API's CRDs (standard channel)."""
     cluster.apply_gateway_api()
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def crds(cluster: Cluster, repository: Path) -> Cluster:
+    """The cluster, with the project's CRDs."""
+    cluster.apply_crds(repository / "crds")
     return cluster
 
 
