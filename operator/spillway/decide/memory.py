@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spillway.decide.service import Mix
+
 
 @dataclass(frozen=True, slots=True)
 class LaneMemory:
@@ -20,6 +22,8 @@ class LaneMemory:
     low_saturation_since: float | None = None
     zero_weight_since: float | None = None
     """Since when the lane's own weight has been 0 on every rule."""
+    released_override_at: float | None = None
+    """When a person's scale was written that is over because the plan came to the same value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +32,5 @@ class Memory:
 
     lanes: Mapping[str, LaneMemory] = field(default_factory=dict)
     hosted_shares: Mapping[str, float] = field(default_factory=dict)
+    mixes: Mapping[str, Mix] = field(default_factory=dict)
+    """Last known token mix by class key: none is measured while nothing comes."""

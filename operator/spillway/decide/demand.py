@@ -1,0 +1,130 @@
+"""What each class asks for: measured rate, token mix and the forecast of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillway.decide.decision import Reason
+from spillway.decide.forecast import SAMPLES, Floats, Forecast, Forecaster
+from spillway.decide.memory import Memory
+from spillway.decide.reasons import Code, because
+from spillway.decide.service import Mix
+from spillway.decide.snapshot import ClassSnapshot, Demand, PlanSnapshot, Reading
+
+RATE_WINDOW_SCRAPES = 4
+"""Rates are taken over this many scrapes, so they describe the middle of that window."""
+
+
+class ClassDemand:
+    """One class's demand at one tick; forecasts are made once for each horizon."""
+
+    def __init__(self, item: ClassSnapshot, now: Reading | None, mix: Mix | None, forecaster: Forecaster | None):
+        self.key = item.key
+        self.item = item
+        self.now = now
+        """Requests a second, fresh; None where not known."""
+        self.mix = mix
+        self._forecaster = forecaster
+        self._made: dict[float, Forecast] = {}
+
+    @property
+    def known(self) -> bool:
+        """Whether the class can be sized: rate or history, and the mix unless nothing comes."""
+        return self._forecaster is not None and self.mix is not None
+
+    def at(self, horizon_seconds: float) -> Forecast:
+        """Forecast at this horizon; raises ``ValueError`` where the class is not known."""
+        if self._forecaster is None:
+            raise ValueError(f"class {self.key}: no demand to forecast from")
+        if horizon_seconds not in self._made:
+            self._made[horizon_seconds] = self._forecaster.at(horizon_seconds)
+        return self._made[horizon_seconds]
+
+    def problem(self) -> Reason | None:
+        """Why the class can't be sized, if it can't."""
+        demand = self.item.demand
+        if demand is None:
+            return because(
+                Code.DEMAND_UNKNOWN, f"No metric tells the demand of class {self.key}; check spec.match of the class."
+            )
+        if self._forecaster is None:
+            return because(Code.DEMAND_STALE, f"The demand of class {self.key} was last measured too long ago.")
+        if self.mix is None:
+            return because(Code.MIX_UNKNOWN, f"The tokens per request of class {self.key} are not known yet.")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Joint outcomes of several classes' demand over a window: equally likely columns, requests a second."""
+
+    rates: Mapping[str, Floats]
+
+    def total(self) -> Floats:
+        """Requests a second of all classes together."""
+        return np.asarray(sum(self.rates.values(), np.zeros(SAMPLES)), dtype=np.float64)
+
+
+def max_age_seconds(snapshot: PlanSnapshot) -> float:
+    """A reading older than this is stale."""
+    return max(4 * snapshot.scrape_seconds, 2 * snapshot.tick_seconds)
+
+
+def fresh(reading: Reading | None, snapshot: PlanSnapshot) -> float | None:
+    """The value of a reading that is not stale."""
+    if reading is None or reading.age_seconds(snapshot.at) > max_age_seconds(snapshot):
+        return None
+    return reading.value
+
+
+def class_demands(snapshot: PlanSnapshot, memory: Memory) -> dict[str, ClassDemand]:
+    """The demand of every class, by class key."""
+    return {item.key: _class_demand(snapshot, memory, item) for item in snapshot.classes}
+
+
+def _class_demand(snapshot: PlanSnapshot, memory: Memory, item: ClassSnapshot) -> ClassDemand:
+    demand = item.demand
+    if demand is None:
+        return ClassDemand(item, None, memory.mixes.get(item.key), None)
+    value = fresh(demand.requests_per_second, snapshot)
+    now = None if value is None else demand.requests_per_second
+    forecaster = None
+    if value is not None:
+        forecaster = Forecaster(
+            demand.history,
+            snapshot.plan.spec.forecast.seasonality_seconds,
+            snapshot.at,
+            value,
+            lag_seconds=RATE_WINDOW_SCRAPES * snapshot.scrape_seconds / 2,
+        )
+    return ClassDemand(item, now, _mix(demand) or memory.mixes.get(item.key), forecaster)
+
+
+def _mix(demand: Demand) -> Mix | None:
+    tokens_in, tokens_out = demand.input_tokens_per_request, demand.output_tokens_per_request
+    if tokens_in is None or tokens_out is None or tokens_out.value <= 0:
+        return None
+    cached = 0.0 if demand.cached_input_share is None else demand.cached_input_share.value
+    return Mix(max(tokens_in.value, 0.0), tokens_out.value, min(1.0, max(0.0, cached)))
+
+
+def outcomes(demands: Sequence[ClassDemand], horizons: Sequence[float]) -> Outcomes:
+    """Joint outcomes over the window that the horizons span: the mean over them, outcome by outcome.
+
+    Outcomes of classes whose errors come from the same past moments keep their real dependence; others are added as
+    if they rose and fell together, which is the careful side.
+    """
+    made = {d.key: [d.at(h) for h in horizons] for d in demands}
+    aligned = all(
+        len({forecasts[i].origins for forecasts in made.values()}) == 1
+        and all(forecasts[i].origins is not None for forecasts in made.values())
+        for i in range(len(horizons))
+    )
+    rates = {}
+    for key, forecasts in made.items():
+        columns = [f.samples if aligned else np.sort(f.samples) for f in forecasts]
+        rates[key] = np.asarray(np.mean(columns, axis=0), dtype=np.float64)
+    return Outcomes(rates)

@@ -1,0 +1,274 @@
+"""The decision on one plan, in numbered steps: a pure function of a snapshot and of what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from spillway.api import LaneType, Mode
+from spillway.decide import costs, explain
+from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Reason, RouteDecision
+from spillway.decide.demand import ClassDemand, class_demands, fresh
+from spillway.decide.eligibility import fallback_findings, lane_findings, placements, usd_per_request
+from spillway.decide.lanes import LaneView, lane_views, loads_of, view_findings
+from spillway.decide.memory import Memory
+from spillway.decide.reasons import Code, because
+from spillway.decide.scaling import Scaled, scale, size_all
+from spillway.decide.snapshot import Finding, LaneSnapshot, PlanSnapshot, Severity
+from spillway.decide.traffic import ClassTraffic, is_calm, move_traffic, with_calm
+
+VALID_TICKS = 3
+
+
+def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
+    """What the plan's lanes and rules should be now, why, and what to remember.
+
+    Deterministic; neither argument is changed. Never raises for what the outside world looks like: what can't be
+    decided is held, with a reason.
+    """
+    # 1. What may be written, and what may be known.
+    held, blind = explain.held(snapshot), explain.blind(snapshot)
+    # 2. Which lanes may serve which class, and what each class asks for.
+    places = placements(snapshot)
+    demands = class_demands(snapshot, memory)
+    # 3. What one replica of each own lane serves, and what the classes are worth.
+    views = lane_views(snapshot, places, demands)
+    loads = loads_of(snapshot, places, demands)
+    # 4. The cheapest replicas at the start-up lead, taken through the guards.
+    sizings = size_all(snapshot, views, loads, demands)
+    scaled = {
+        name: scale(snapshot, view, sizings, places, memory.lanes.get(name), blind) for name, view in views.items()
+    }
+    scaled = {
+        name: replace(lane, memory=with_calm(lane.memory, is_calm(snapshot, lane.view, demands), snapshot.at))
+        for name, lane in scaled.items()
+    }
+    # 5. The traffic shares for the replicas that are warm and are to stay.
+    traffic = move_traffic(snapshot, memory, places, demands, loads, scaled, blind)
+    # 6. In words and dollars.
+    lanes = tuple(_lane(snapshot, lane, scaled, demands, held) for lane in snapshot.lanes)
+    routes = tuple(_route(snapshot, t.route, held) for t in traffic.values() if t.route is not None)
+    decision = Decision(
+        plan_key=snapshot.key,
+        at=snapshot.at,
+        valid_until=snapshot.at + VALID_TICKS * snapshot.tick_seconds,
+        lanes=lanes,
+        classes=tuple(_class(snapshot, key, demands, traffic, scaled) for key in demands),
+        routes=routes,
+        costs=costs.plan_costs(snapshot, lanes, _expected_hosted(snapshot, demands, traffic, scaled)),
+        reason=explain.plan_reason(snapshot, held, lanes, traffic),
+        findings=(*snapshot.findings, *_findings(snapshot, places, scaled)),
+        held=held,
+        overflow_active=any((t.share or 0.0) > 0 for t in traffic.values()),
+    )
+    # 7. What to remember.
+    return decision, _remembered(memory, demands, traffic, scaled)
+
+
+def _lane(
+    snapshot: PlanSnapshot,
+    lane: LaneSnapshot,
+    scaled: Mapping[str, Scaled],
+    demands: Mapping[str, ClassDemand],
+    held: Reason | None,
+) -> LaneDecision:
+    if lane.name in scaled:
+        return _own_lane(snapshot, scaled[lane.name], demands, held)
+    usd = costs.hosted_usd_per_hour(lane, snapshot) if lane.resource.spec.type is LaneType.HOSTED_REALTIME else None
+    share = _observed_share(snapshot, lane)
+    reason = explain.hosted_reason(lane, share)
+    if lane.resource.spec.type is not LaneType.HOSTED_REALTIME:
+        reason = because(Code.UNSUPPORTED, f"Lanes of type {lane.resource.spec.type} are not used yet.")
+    elif lane.token_price is None:
+        reason = because(Code.PRICE_UNKNOWN, f"Nobody prices lane {lane.name}, so it is never used.")
+    return LaneDecision(
+        name=lane.name,
+        current=None,
+        ready=None,
+        desired=None,
+        recommended=None,
+        reason=reason,
+        usd_per_hour=usd,
+        usd_per_mtok=costs.usd_per_mtok(usd, costs.tokens_per_second(lane, snapshot)),
+        spill_share=share,
+    )
+
+
+def _own_lane(
+    snapshot: PlanSnapshot, scaled: Scaled, demands: Mapping[str, ClassDemand], held: Reason | None
+) -> LaneDecision:
+    view = scaled.view
+    billed = costs.replicas_billed(view.lane)
+    usd = None if billed is None else costs.own_usd_per_hour(view.lane, billed)
+    writable = snapshot.plan.spec.mode is Mode.APPLY and not snapshot.plan.spec.paused and snapshot.stopped is None
+    observe = snapshot.plan.spec.mode is Mode.OBSERVE
+    return LaneDecision(
+        name=view.name,
+        current=view.current,
+        ready=view.ready,
+        desired=scaled.desired,
+        recommended=None if observe else scaled.recommended,
+        reason=_stopped(held) or explain.lane_reason(scaled, demands, snapshot.tick_seconds),
+        guards=scaled.bites,
+        writable=writable and scaled.blocked is None and _worth_writing(scaled),
+        bounds_only=scaled.desired is None,
+        pods_to_remove=scaled.pods_to_remove,
+        utilization=costs.utilization(view.lane, snapshot, _load(view, demands)),
+        usd_per_hour=usd,
+        usd_per_mtok=costs.usd_per_mtok(usd, costs.tokens_per_second(view.lane, snapshot)),
+        replica_requests_per_second=explain.replica_rate(scaled, demands),
+    )
+
+
+def _worth_writing(scaled: Scaled) -> bool:
+    """A number that is known; where only bounds are, one that they ask to change."""
+    if scaled.recommended is None:
+        return False
+    return scaled.desired is not None or scaled.recommended != scaled.view.current
+
+
+def _stopped(held: Reason | None) -> Reason | None:
+    """Stops outrank a lane's own reason; a lane without metrics tells its own."""
+    return None if held is None or held.code == Code.HOLD_BLIND.value else held
+
+
+def _load(view: LaneView, demands: Mapping[str, ClassDemand]) -> float | None:
+    """Demand over what the Ready replicas serve within the SLO."""
+    if view.service is None or not view.ready:
+        return None
+    work = 0.0
+    for key in view.classes:
+        now = demands[key].now
+        if now is None:
+            return None
+        work += now.value * view.service.request_seconds[key]
+    return work / view.ready
+
+
+def _observed_share(snapshot: PlanSnapshot, lane: LaneSnapshot) -> float | None:
+    """Observed share of the plan's requests that the lane serves."""
+    total = served = 0.0
+    for item in snapshot.classes:
+        if item.demand is None:
+            return None
+        total += item.demand.requests_per_second.value
+        at_lane = item.demand.requests_per_second_by_lane.get(lane.name)
+        served += 0.0 if at_lane is None else at_lane.value
+    if not any(item.demand and lane.name in item.demand.requests_per_second_by_lane for item in snapshot.classes):
+        rate = None if lane.hosted is None else fresh(lane.hosted.requests_per_second, snapshot)
+        if rate is None:
+            return None
+        served = rate
+    return min(1.0, served / total) if total > 0 else None
+
+
+def _route(snapshot: PlanSnapshot, route: RouteDecision, held: Reason | None) -> RouteDecision:
+    """In Observe nothing is recommended; a stop leaves the recommendation, but not writable."""
+    if snapshot.plan.spec.mode is Mode.OBSERVE and held is not None:
+        return replace(route, weights=dict(route.current), reason=held, writable=False)
+    if snapshot.plan.spec.paused or snapshot.stopped is not None:
+        return replace(route, writable=False)
+    return route
+
+
+def _class(
+    snapshot: PlanSnapshot,
+    key: str,
+    demands: Mapping[str, ClassDemand],
+    traffic: Mapping[str, ClassTraffic],
+    scaled: Mapping[str, Scaled],
+) -> ClassDecision:
+    demand, moved = demands[key], traffic[key]
+    rate = None if demand.now is None else demand.now.value
+    tokens = None
+    if rate is not None and demand.mix is not None:
+        tokens = rate * (demand.mix.input_tokens + demand.mix.output_tokens)
+    attainment = demand.item.attainment
+    leads = [lane.view.startup_seconds for lane in scaled.values() if key in lane.view.classes]
+    forecast = {}
+    if leads and demand.problem() is None:
+        made = demand.at(min(leads) + snapshot.tick_seconds)
+        forecast = {"0.1": made.quantile(0.1), "0.5": made.quantile(0.5), "0.9": made.quantile(0.9)}
+    return ClassDecision(
+        key=key,
+        requests_per_second=rate,
+        tokens_per_second=tokens,
+        forecast=forecast,
+        hosted_share=moved.share,
+        attainment=None if attainment is None else fresh(attainment, snapshot),
+        usd_per_hour=_class_usd(snapshot, key, demands, scaled),
+        reason=moved.reason,
+    )
+
+
+def _class_usd(
+    snapshot: PlanSnapshot, key: str, demands: Mapping[str, ClassDemand], scaled: Mapping[str, Scaled]
+) -> float | None:
+    """Hosted dollars of the class, and its part of the GPU dollars of its own lanes by work."""
+    demand, mix = demands[key].item.demand, demands[key].mix
+    if demand is None or mix is None or demands[key].now is None:
+        return None
+    total = 0.0
+    for name, reading in demand.requests_per_second_by_lane.items():
+        lane = snapshot.lane(name)
+        if lane is not None and lane.token_price is not None:
+            total += 3600 * reading.value * usd_per_request(lane.token_price, mix)
+    for lane_scaled in scaled.values():
+        view = lane_scaled.view
+        if key not in view.classes or view.service is None:
+            continue
+        work = {
+            k: now.value * view.service.request_seconds[k] for k in view.classes if (now := demands[k].now) is not None
+        }
+        billed = costs.replicas_billed(view.lane)
+        if billed is not None and sum(work.values()) > 0:
+            total += costs.own_usd_per_hour(view.lane, billed) * work.get(key, 0.0) / sum(work.values())
+    return total
+
+
+def _expected_hosted(
+    snapshot: PlanSnapshot,
+    demands: Mapping[str, ClassDemand],
+    traffic: Mapping[str, ClassTraffic],
+    scaled: Mapping[str, Scaled],
+) -> float | None:
+    """Expected hosted dollars an hour at the recommended replicas; None where a class's demand is not known."""
+    if any(demand.problem() is not None for demand in demands.values()):
+        return None
+    sized = [lane.sizing for lane in scaled.values() if lane.sizing is not None]
+    if sized:
+        return sized[-1].hosted_usd_per_hour if len(sized) == 1 else min(s.hosted_usd_per_hour for s in sized)
+    total = 0.0
+    for key, moved in traffic.items():
+        mix, now = demands[key].mix, demands[key].now
+        if moved.wanted is None or moved.share is None or mix is None or now is None:
+            return None
+        for name, part in moved.wanted.by_lane.items():
+            lane = snapshot.lane(name)
+            if lane is not None and lane.token_price is not None:
+                total += 3600 * now.value * moved.share * part * usd_per_request(lane.token_price, mix)
+    return total
+
+
+def _findings(snapshot: PlanSnapshot, places: Mapping[str, object], scaled: Mapping[str, Scaled]) -> list[Finding]:
+    found = [*lane_findings(snapshot), *fallback_findings(snapshot, places)]  # type: ignore[arg-type]
+    for lane in scaled.values():
+        found += view_findings(snapshot, lane.view)
+        if lane.blocked is not None and lane.blocked.code == Code.MANUAL_OVERRIDE.value:
+            subject = f"CapacityLane/{lane.view.lane.resource.metadata.key}"
+            found.append(Finding(Severity.WARNING, lane.blocked.code, lane.blocked.message, subject))
+    return found
+
+
+def _remembered(
+    memory: Memory,
+    demands: Mapping[str, ClassDemand],
+    traffic: Mapping[str, ClassTraffic],
+    scaled: Mapping[str, Scaled],
+) -> Memory:
+    mixes = {key: mix for key, demand in demands.items() if (mix := demand.mix) is not None}
+    return Memory(
+        lanes={name: lane.memory for name, lane in scaled.items()},
+        hosted_shares={key: t.share for key, t in traffic.items() if t.share is not None},
+        mixes=mixes,
+    )

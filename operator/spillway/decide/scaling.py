@@ -1,0 +1,241 @@
+"""How many replicas each own lane should have: sized, then through the guards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from spillway.api import Mode
+from spillway.decide.allocate import OwnLane, Sizing, allocate
+from spillway.decide.decision import Reason
+from spillway.decide.demand import ClassDemand, fresh, outcomes
+from spillway.decide.eligibility import Placement, moves_traffic
+from spillway.decide.forecast import Floats
+from spillway.decide.guards import (
+    Step,
+    bounded,
+    conflict,
+    override,
+    remember,
+    stabilized,
+    stepped,
+    unsaturated,
+    with_recommendation,
+)
+from spillway.decide.lanes import LaneView, invalid, sized_loads
+from spillway.decide.memory import LaneMemory
+from spillway.decide.overflow import Load
+from spillway.decide.reasons import Code, because
+from spillway.decide.snapshot import PlanSnapshot, PodState, RouteState
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """One own lane's replicas, decided."""
+
+    view: LaneView
+    sizing: Sizing | None
+    desired: int | None
+    planned: int | None
+    """Where the guards lead to; traffic is moved for this many, ahead of the replicas."""
+    recommended: int | None
+    """What may be written now."""
+    bites: tuple[Reason, ...]
+    blocked: Reason | None
+    """Why the target may not be written at all."""
+    holds_traffic: bool
+    """Whether the weights to this lane must stay as they are, as nothing is known of it."""
+    memory: LaneMemory
+    pods_to_remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sizings:
+    """The cheapest replicas at the start-up lead, and at the next tick."""
+
+    at_lead: Mapping[str, Sizing]
+    at_tick: Mapping[str, Sizing]
+
+
+def size_all(
+    snapshot: PlanSnapshot,
+    views: Mapping[str, LaneView],
+    loads: Mapping[str, Load],
+    demands: Mapping[str, ClassDemand],
+) -> Sizings:
+    """Size every own lane that can be sized."""
+    own = {name: lane for name, view in views.items() if (lane := view.own()) is not None}
+    mine = {name: sized_loads(views[name], loads) for name in own}
+    tick = snapshot.tick_seconds
+
+    def rates(name: str, horizons: Sequence[float]) -> Mapping[str, Floats]:
+        return outcomes([demands[load.key] for load in mine[name]], horizons).rates
+
+    def sized(horizons: Mapping[str, Sequence[float]]) -> dict[str, Sizing]:
+        lanes: list[OwnLane] = [lane for name, lane in own.items() if mine[name]]
+        by_lane = {lane.name: rates(lane.name, horizons[lane.name]) for lane in lanes}
+        return allocate(lanes, mine, by_lane, ceiling_usd_per_hour(snapshot))
+
+    lead = {name: views[name].startup_seconds + tick for name in own}
+    return Sizings(
+        at_lead=sized({name: (lead[name], lead[name] + 2 * tick) for name in own}),
+        at_tick=sized(dict.fromkeys(own, (tick,))),
+    )
+
+
+def ceiling_usd_per_hour(snapshot: PlanSnapshot) -> float:
+    """The plan's ceiling on hosted dollars; infinite without one."""
+    ceiling = snapshot.plan.spec.overflow.ceiling_usd.per_hour
+    return float("inf") if ceiling is None else float(ceiling)
+
+
+def scale(
+    snapshot: PlanSnapshot,
+    view: LaneView,
+    sizings: Sizings,
+    places: Mapping[str, Placement],
+    before: LaneMemory | None,
+    blind: Reason | None,
+) -> Scaled:
+    """Take one lane's cheapest replicas through the guards, in the order in which they outrank each other."""
+    guards, now = snapshot.plan.spec.guards, snapshot.at
+    memory = remember(view.lane, before, guards, now)
+    memory = replace(memory, zero_weight_since=_zero_weight_since(snapshot, view, places, memory))
+    current = view.current
+    if current is None:
+        return Scaled(view, None, None, None, None, (), conflict(view.lane), True, memory)
+    hold = blind or _lane_blind(view) or view.problem
+    sizing = sizings.at_lead.get(view.name)
+    if hold is None and sizing is None:
+        desired: int | None = 0  # only deferrable classes: they justify no own GPU
+    else:
+        desired = None if hold is not None or sizing is None else sizing.replicas
+    step = Step(current if desired is None else desired, () if hold is None else (hold,))
+    if desired is not None:
+        step = _needed_until_then(step, current, sizings.at_tick.get(view.name), view)
+        step = _no_guessing(snapshot, step, current, view)
+        memory = with_recommendation(memory, now, step.replicas)
+        step = stabilized(step, current, memory, guards, now)
+    else:
+        memory = with_recommendation(memory, now, current)
+    step = bounded(step, view.lane, current)
+    if desired is not None or current > 0:
+        step = _zero_allowed(step, current, view, places)
+    planned = stepped(step, current, memory, guards)
+    final = planned
+    if desired is not None or planned.replicas == 0:
+        final = _traffic_first(snapshot, planned, current, view, memory)
+    blocked = conflict(view.lane) or invalid(snapshot, view)
+    if blocked is None and view.lane.target is not None:
+        blocked, memory = override(view.lane.target, final.replicas, memory, guards, now)
+    return Scaled(
+        view=view,
+        sizing=None if desired is None else sizing,
+        desired=desired,
+        planned=planned.replicas,
+        recommended=final.replicas,
+        bites=final.bites,
+        blocked=blocked,
+        holds_traffic=hold is not None,
+        memory=memory,
+        pods_to_remove=_least_loaded(snapshot, view, current - final.replicas),
+    )
+
+
+def _lane_blind(view: LaneView) -> Reason | None:
+    if not view.blind:
+        return None
+    message = f"Lane {view.name} has Ready pods, but none of them reports; replicas and weights are held."
+    return because(Code.LANE_BLIND, message)
+
+
+def _needed_until_then(step: Step, current: int, at_tick: Sizing | None, view: LaneView) -> Step:
+    """Nothing is removed that the demand before the start-up lead still needs."""
+    if step.replicas >= current or at_tick is None or at_tick.replicas <= step.replicas:
+        return step
+    message = f"{at_tick.replicas} are worth their price until demand falls, {view.startup_seconds:.0f} s from now."
+    return step.to(min(current, at_tick.replicas), Code.NEEDED_UNTIL_THEN, message)
+
+
+def _no_guessing(snapshot: PlanSnapshot, step: Step, current: int, view: LaneView) -> Step:
+    """Nothing is removed while a class of the lane is missing or its demand is not known."""
+    if step.replicas >= current:
+        return step
+    if view.unknown_class is not None:
+        return Step(current, (*step.bites, view.unknown_class))
+    known = {item.resource.metadata.name for item in snapshot.classes}
+    for binding in snapshot.plan.spec.routing.bindings:
+        if binding.class_ not in known and view.name in binding.backends:
+            message = f"Class {binding.class_} is bound to lane {view.name} but missing, so nothing is removed."
+            return step.to(current, Code.CLASS_MISSING, message)
+    return step
+
+
+def _zero_allowed(step: Step, current: int, view: LaneView, places: Mapping[str, Placement]) -> Step:
+    """Zero only where every class of the lane has a usable hosted lane and a rule that can move its traffic."""
+    if step.replicas > 0 or view.spec.replicas.max == 0:
+        return step
+    serving = [key for key, place in places.items() if view.name in place.own]
+    stuck = next((key for key in serving if not places[key].hosted or places[key].route is None), None)
+    if serving and stuck is None:
+        return step
+    why = "no class is known to use the lane" if stuck is None else f"{stuck} has no usable hosted lane"
+    return step.to(1, Code.ZERO_NOT_ALLOWED, f"Not to 0, as {why}.")
+
+
+def _routes_of(snapshot: PlanSnapshot, view: LaneView, places: Mapping[str, Placement]) -> list[RouteState]:
+    """The rules that can send traffic to the lane."""
+    names = {route.class_name for place in places.values() if view.name in place.own and (route := place.route)}
+    return [route for route in snapshot.routes if route.class_name in names or route.weights.get(view.name, 0) > 0]
+
+
+def _zero_weight_since(
+    snapshot: PlanSnapshot, view: LaneView, places: Mapping[str, Placement], memory: LaneMemory
+) -> float | None:
+    routes = _routes_of(snapshot, view, places)
+    if not routes or any(route.weights.get(view.name, 0) > 0 for route in routes):
+        return None
+    return snapshot.at if memory.zero_weight_since is None else memory.zero_weight_since
+
+
+def _traffic_first(snapshot: PlanSnapshot, step: Step, current: int, view: LaneView, memory: LaneMemory) -> Step:
+    """Replicas go only once the traffic that they serve has gone; recommended as is where we don't move traffic."""
+    if step.replicas >= current or snapshot.plan.spec.mode is not Mode.APPLY:
+        return step
+    if step.replicas > 0:
+        if view.ready == 0:
+            return step
+        batch = None if view.service is None else view.service.batch
+        held = unsaturated(step, current, view.running, batch, view.kv_usage, view.warm)
+        most = max(step.replicas, view.spec.replicas.max)
+        return held if held.replicas <= most else step
+    keep = max(1, view.spec.replicas.min) if view.spec.replicas.max > 0 else 1
+    if not moves_traffic(snapshot) or _drained(snapshot, view, memory):
+        return step
+    return step.to(min(current, keep), Code.DRAINING, "The last replica goes once its traffic has moved and ended.")
+
+
+def _drained(snapshot: PlanSnapshot, view: LaneView, memory: LaneMemory) -> bool:
+    """Nothing runs or waits, seen after the weights were 0; no Ready pod has nothing to drain."""
+    since, engine = memory.zero_weight_since, view.lane.engine
+    if view.ready == 0 and view.warm == 0:
+        return True
+    if since is None or engine is None or engine.running is None or engine.waiting is None:
+        return False
+    newer = min(engine.running.at, engine.waiting.at) > since
+    idle = fresh(engine.running, snapshot) == 0 and fresh(engine.waiting, snapshot) == 0
+    return newer and idle
+
+
+def _least_loaded(snapshot: PlanSnapshot, view: LaneView, number: int) -> tuple[str, ...]:
+    """The pods that should go: not Ready ones first, then those with the least in flight, then the youngest."""
+    if number <= 0 or view.lane.target is None:
+        return ()
+
+    def order(pod: PodState) -> tuple[bool, float, float, str]:
+        running, waiting = fresh(pod.running, snapshot), fresh(pod.waiting, snapshot)
+        flight = (running or 0.0) + (waiting or 0.0)
+        return (pod.ready, flight, -pod.created_at, pod.name)
+
+    going = sorted((pod for pod in view.lane.target.pods if not pod.deleting), key=order)
+    return tuple(pod.name for pod in going[:number])

@@ -1,0 +1,231 @@
+"""What one replica serves within the SLO at the present mix of requests.
+
+One iteration with b sequences takes tau(b) = alpha + beta*b + gamma*kv/1000 + prefill*p/1000 ms; in steady state a
+sequence holds I + O/2 tokens on average and brings I/O prompt tokens into each iteration. So tau is linear in b, and a
+request takes tau*O/b of a replica's time, which splits into a sum over classes:
+alpha*O/b + beta*O + gamma*O*(I + O/2)/1000 + prefill*I/1000 ms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from spillway.api import ServiceProfile
+from spillway.decide.snapshot import ServiceSample
+
+MIN_SAMPLES = 30
+"""Fewer steady-state samples than this teach nothing."""
+CORRECTION_BOUNDS = (0.5, 2.0)
+MIN_SPREAD = 1.5
+"""A line is fitted only where the 90% quantile of the batch is this many times its 10% quantile."""
+TRIMMED_SHARE = 0.2
+"""Share of the samples with the largest residuals that the second fit leaves out."""
+
+
+class ServiceSource(StrEnum):
+    """What the service figures rest on, best first."""
+
+    CORRECTED = "profile corrected by measurement"
+    PROFILE = "declared profile"
+    LEARNED = "learned from the engines"
+    OBSERVED = "highest throughput seen within the SLO"
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What one request of a class is, in tokens."""
+
+    input_tokens: float
+    output_tokens: float
+    cached_share: float = 0.0
+    """Share of the input tokens that a provider bills as cached, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One class's traffic on a lane: how much of it, of what, within which latencies."""
+
+    requests_per_second: float
+    mix: Mix
+    ttft_ms: float | None
+    itl_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """The latency model of one replica."""
+
+    alpha_ms: float
+    beta_ms: float
+    gamma_ms_per_ktoken: float
+    prefill_ms_per_ktoken: float
+    max_sequences: float
+    kv_cache_tokens: float | None
+
+    def scaled(self, factor: float) -> Coefficients:
+        """Every time multiplied by ``factor``."""
+        return Coefficients(
+            self.alpha_ms * factor,
+            self.beta_ms * factor,
+            self.gamma_ms_per_ktoken * factor,
+            self.prefill_ms_per_ktoken * factor,
+            self.max_sequences,
+            self.kv_cache_tokens,
+        )
+
+    def slope_ms(self, mix: Mix) -> float:
+        """What one more sequence of this mix adds to an iteration, its share of prefill included."""
+        held = mix.input_tokens + mix.output_tokens / 2
+        prompt = mix.input_tokens / max(mix.output_tokens, 1.0)
+        return self.beta_ms + (self.gamma_ms_per_ktoken * held + self.prefill_ms_per_ktoken * prompt) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One replica at the largest batch that still meets the SLO of every class on the lane."""
+
+    source: ServiceSource
+    batch: float
+    """Requests in flight."""
+    iteration_ms: float
+    request_seconds: Mapping[str, float]
+    """Seconds of a replica's time that one request takes, by class key."""
+    reachable: bool = True
+    """False where even a single request misses the SLO."""
+    correction: float = 1.0
+
+    @property
+    def text(self) -> str:
+        """How the figures were found, for people."""
+        if self.source is ServiceSource.CORRECTED:
+            return f"{self.source.value} x{self.correction:.2f}"
+        return self.source.value
+
+
+def coefficients_of(profile: ServiceProfile) -> Coefficients:
+    """The declared profile as numbers."""
+    return Coefficients(
+        float(profile.alpha_ms),
+        float(profile.beta_ms_per_sequence),
+        float(profile.gamma_ms_per_k_token),
+        float(profile.prefill_ms_per_k_token),
+        float(profile.max_sequences),
+        None if profile.kv_cache_tokens is None else float(profile.kv_cache_tokens),
+    )
+
+
+def service_of(
+    profile: ServiceProfile | None, samples: Sequence[ServiceSample], classes: Mapping[str, Requirement]
+) -> Service | None:
+    """What one replica serves; None where nothing is known of it. ``classes`` must not be empty."""
+    if profile is not None:
+        prior = coefficients_of(profile)
+        factor = _correction(prior, samples)
+        if factor is None:
+            return _at_slo(prior, classes, ServiceSource.PROFILE, 1.0)
+        return _at_slo(prior.scaled(factor), classes, ServiceSource.CORRECTED, factor)
+    learned = _fit(samples)
+    if learned is not None:
+        return _at_slo(learned, classes, ServiceSource.LEARNED, 1.0)
+    return _observed(samples, classes)
+
+
+def _at_slo(
+    model: Coefficients, classes: Mapping[str, Requirement], source: ServiceSource, correction: float
+) -> Service:
+    shares = _slot_shares(classes)
+    slope = sum(share * model.slope_ms(classes[key].mix) for key, share in shares.items())
+    held = sum(
+        share * (classes[key].mix.input_tokens + classes[key].mix.output_tokens) for key, share in shares.items()
+    )
+    tau_limit = min((_tau_limit_ms(model, need) for need in classes.values()), default=math.inf)
+    batch = math.inf if slope <= 0 or math.isinf(tau_limit) else (tau_limit - model.alpha_ms) / slope
+    batch = min(batch, model.max_sequences)
+    if model.kv_cache_tokens is not None:
+        batch = min(batch, model.kv_cache_tokens / max(held, 1.0))
+    reachable = batch >= 1.0
+    batch = max(batch, 1.0)
+    seconds = {
+        key: max(1e-6, need.mix.output_tokens * (model.alpha_ms / batch + model.slope_ms(need.mix)) / 1000)
+        for key, need in classes.items()
+    }
+    return Service(source, batch, model.alpha_ms + slope * batch, seconds, reachable, correction)
+
+
+def _tau_limit_ms(model: Coefficients, need: Requirement) -> float:
+    """Longest iteration that meets ITL, and TTFT: half an iteration's wait, then one that holds the prompt."""
+    by_itl = math.inf if need.itl_ms is None else need.itl_ms
+    if need.ttft_ms is None:
+        return by_itl
+    prompt_ms = model.prefill_ms_per_ktoken * need.mix.input_tokens / 1000
+    return min(by_itl, (need.ttft_ms - prompt_ms) / 1.5)
+
+
+def _slot_shares(classes: Mapping[str, Requirement]) -> dict[str, float]:
+    """Share of the batch that each class holds: by requests a second times output tokens."""
+    slots = {key: need.requests_per_second * need.mix.output_tokens for key, need in classes.items()}
+    total = sum(slots.values())
+    if total <= 0:
+        return {key: 1 / len(slots) for key in slots}
+    return {key: slot / total for key, slot in slots.items()}
+
+
+def _steady(samples: Sequence[ServiceSample]) -> list[ServiceSample]:
+    return [s for s in samples if s.running_per_replica > 0.5 and s.inter_token_latency_seconds > 0]
+
+
+def _correction(prior: Coefficients, samples: Sequence[ServiceSample]) -> float | None:
+    """Median ratio of measured to predicted ITL, within bounds; None with too few samples."""
+    ratios = []
+    for sample in _steady(samples):
+        held = sample.kv_tokens_per_replica or 0.0
+        base = prior.alpha_ms + prior.beta_ms * sample.running_per_replica + prior.gamma_ms_per_ktoken * held / 1000
+        prefill_share = prior.prefill_ms_per_ktoken * sample.input_tokens_per_second_per_replica / 1e6
+        if prefill_share < 0.9:
+            ratios.append(sample.inter_token_latency_seconds * 1000 * (1 - prefill_share) / base)
+    if len(ratios) < MIN_SAMPLES:
+        return None
+    low, high = CORRECTION_BOUNDS
+    return min(high, max(low, float(np.median(ratios))))
+
+
+def _fit(samples: Sequence[ServiceSample]) -> Coefficients | None:
+    """alpha and the slope at the present mix by a trimmed line through (batch, ITL); None without spread."""
+    steady = _steady(samples)
+    if len(steady) < MIN_SAMPLES:
+        return None
+    batch = np.array([s.running_per_replica for s in steady])
+    itl_ms = np.array([s.inter_token_latency_seconds * 1000 for s in steady])
+    low, high = np.quantile(batch, [0.1, 0.9])
+    if high < MIN_SPREAD * max(low, 1.0):
+        return None
+    slope, alpha = np.polyfit(batch, itl_ms, 1)
+    residual = np.abs(itl_ms - alpha - slope * batch)
+    keep = residual <= np.quantile(residual, 1 - TRIMMED_SHARE)
+    slope, alpha = np.polyfit(batch[keep], itl_ms[keep], 1)
+    if slope <= 0 or alpha <= 0:
+        return None
+    # Nothing was seen beyond twice the highest batch, so no claim is made beyond it.
+    return Coefficients(float(alpha), float(slope), 0.0, 0.0, float(2 * batch.max()), None)
+
+
+def _observed(samples: Sequence[ServiceSample], classes: Mapping[str, Requirement]) -> Service | None:
+    """A lower bound: the highest throughput seen while ITL was within the strictest SLO."""
+    strictest = min((need.itl_ms for need in classes.values() if need.itl_ms is not None), default=math.inf)
+    good = [s for s in _steady(samples) if s.inter_token_latency_seconds * 1000 <= strictest]
+    best = max(good, key=lambda s: s.output_tokens_per_second_per_replica, default=None)
+    if best is None or best.output_tokens_per_second_per_replica <= 0:
+        return None
+    rate = best.output_tokens_per_second_per_replica
+    seconds = {key: need.mix.output_tokens / rate for key, need in classes.items()}
+    return Service(
+        ServiceSource.OBSERVED,
+        max(1.0, best.running_per_replica),
+        best.inter_token_latency_seconds * 1000,
+        seconds,
+    )
