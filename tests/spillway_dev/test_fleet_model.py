@@ -10,7 +10,7 @@ import pytest
 from spillway.simulate.replica import Request
 from spillway_dev.fleet.config import FleetConfig, FleetError, draw_requests, load_config
 from spillway_dev.fleet.model import FleetModel, ReplicaView
-from spillway_dev.fleet.replay import constant_views, run_static, smallest_static
+from spillway_dev.fleet.replay import at_least, constant_views, run_static, smallest_static
 from spillway_dev.fleet.score import Scorer
 
 LANE, CLASS = "gpu-h100", "coding-agents"
@@ -203,3 +203,26 @@ def test_a_wrong_configuration_says_where(repository: Path, tmp_path: Path, old:
     with pytest.raises(FleetError, match=message) as caught:
         load_config(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_repeated_day_is_served_and_not_scored(config: FleetConfig) -> None:
+    short = config.adjusted(day_seconds=120)
+    requests = [Request(i, i * 10.0, CLASS, 100, 5) for i in range(12)]
+    fleet = FleetModel(short, requests, short.service_rng(), repeat=True)
+    fleet.set_weights(CLASS, {LOCAL: 1})
+    fleet.set_replicas(LANE, constant_views("pod", 1))
+    fleet.advance(299.0)
+    score = Scorer(fleet).score()
+    assert score["finished"]
+    assert score["classes"][CLASS]["requests"] == 12
+    assert sum(e.pod.metrics.succeeded for _, e in fleet.engines() if e.pod.metrics) == 12 + 12 + 6
+
+
+def test_a_fleet_as_good_as_a_given_attainment(config: FleetConfig) -> None:
+    requests = [r for r in draw_requests(config) if 150 <= r.arrival_s < 230]
+    target = run_static(config, requests, 11, 0.0)
+    good = at_least(target.attainment, target.token_attainment)
+    found = smallest_static(config, requests, 0.0, good)
+    assert found is not None
+    assert found.replicas <= 11
+    assert good(found)

@@ -20,14 +20,22 @@ from spillway_dev.fleet.server import FleetServer, ServerOptions, serve
 @click.option("--port", type=int, required=True, help="Port on 127.0.0.1 for /metrics/*, /score, /healthz.")
 @click.option("--starts-at", type=float, required=True, help="Unix time at which the scored day starts.")
 @click.option("--seed", type=int, help="Seed of requests and service. Default: the configuration's.")
-def main(config_file: Path, kubeconfig: Path, port: int, starts_at: float, seed: int | None) -> None:
+@click.option("--day-seconds", type=float, help="Seconds that a day takes. Default: the configuration's.")
+@click.option("--repeat", is_flag=True, help="Start the day again when it is over; only the first one is scored.")
+def main(
+    config_file: Path,
+    kubeconfig: Path,
+    port: int,
+    starts_at: float,
+    seed: int | None,
+    day_seconds: float | None,
+    repeat: bool,
+) -> None:
     """Stand for the vLLM replicas that the cluster says are Ready."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        config = load_config(config_file)
-        if seed is not None:
-            config = config.model_copy(update={"seed": seed})
-        server = FleetServer(config, ServerOptions(kubeconfig, port, starts_at))
+        config = load_config(config_file).adjusted(seed, day_seconds)
+        server = FleetServer(config, ServerOptions(kubeconfig, port, starts_at, repeat=repeat))
         asyncio.run(_run(server))
     except* FleetError as errors:
         raise click.ClickException(str(errors.exceptions[0])) from None

@@ -153,6 +153,13 @@ class FleetConfig(_Model):
                 raise ValueError(f"class {traffic.name}: fallbackLane {traffic.fallback_lane} is no hosted lane")
         return self
 
+    def adjusted(self, seed: int | None = None, day_seconds: float | None = None) -> FleetConfig:
+        """The same fleet with another seed or another length of the day, where given."""
+        demand = self.demand
+        if day_seconds is not None:
+            demand = demand.model_copy(update={"day_seconds": day_seconds})
+        return self.model_copy(update={"seed": self.seed if seed is None else seed, "demand": demand})
+
     def service_rng(self) -> np.random.Generator:
         """Randomness of routing and hosted latencies; apart from arrivals, which no policy may change."""
         return np.random.default_rng([self.seed, SERVICE_STREAM])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -81,6 +81,7 @@ class FleetModel:
         *,
         start_s: float = 0.0,
         metrics: bool = True,
+        repeat: bool = False,
     ) -> None:
         self.config = config
         self.now_s = start_s
@@ -94,6 +95,8 @@ class FleetModel:
         self._weights: dict[str, Mapping[str, int] | None] = {}
         self._requests = [request for request in requests if request.arrival_s >= start_s]
         self._next = 0
+        self._day = [request for request in requests if request.arrival_s >= 0] if repeat else []
+        self._days = 0
         self._hosted_ends: list[tuple[float, int, str, Outcome]] = []
 
     @property
@@ -136,7 +139,7 @@ class FleetModel:
 
     def advance(self, to_s: float) -> None:
         """Let everything happen up to `to_s`, in the order of time."""
-        while self._next < len(self._requests):
+        while self._next < len(self._requests) or self._another_day():
             request = self._requests[self._next]
             if request.arrival_s > to_s:
                 break
@@ -150,6 +153,19 @@ class FleetModel:
         self.now_s = to_s
         for state in self.lanes.values():
             self._release(state)
+
+    def _another_day(self) -> bool:
+        """Append the day once more, if it is to be repeated; later days are not scored."""
+        if not self._day:
+            return False
+        self._days += 1
+        shift_s = self._days * self.config.demand.day_seconds
+        first = (self._requests or self._day)[-1].number + 1
+        self._requests.extend(
+            replace(request, number=first + index, arrival_s=request.arrival_s + shift_s)
+            for index, request in enumerate(self._day)
+        )
+        return True
 
     def _boot(self, lane: SelfHostedLane, pod: FleetPod) -> None:
         if self._metrics:

@@ -5,7 +5,7 @@ No hosted overflow: all traffic is local. The smallest fleet that holds the SLO 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from spillway.simulate.replica import Request
@@ -23,6 +23,8 @@ class StaticFleet:
 
     replicas: int
     held: bool
+    attainment: float
+    token_attainment: float
     score: ClassScore
     gpu_seconds: float
     gpu_usd: float
@@ -47,13 +49,30 @@ def run_static(config: FleetConfig, requests: Sequence[Request], replicas: int, 
         fleet.advance(fleet.now_s + STEP_S)
     gpu_seconds = fleet.lanes[lane.name].gpu_seconds(0.0, config.demand.day_seconds)
     usd = gpu_seconds / 3600.0 * lane.usd_per_gpu_hour
-    return StaticFleet(replicas, fleet.ledger.held(), fleet.ledger.total(), gpu_seconds, usd)
+    score = fleet.ledger.total()
+    return StaticFleet(
+        replicas, fleet.ledger.held(), score.attainment or 0.0, score.token_attainment or 0.0, score, gpu_seconds, usd
+    )
+
+
+def holds_slo(fleet: StaticFleet) -> bool:
+    """Whether every class holds its SLO."""
+    return fleet.held
+
+
+def at_least(attainment: float, token_attainment: float) -> Callable[[StaticFleet], bool]:
+    """Whether a fleet is as good as given shares of requests and tokens that meet their SLO."""
+    return lambda fleet: fleet.attainment >= attainment and fleet.token_attainment >= token_attainment
 
 
 def smallest_static(
-    config: FleetConfig, requests: Sequence[Request], start_s: float, most: int = 64
+    config: FleetConfig,
+    requests: Sequence[Request],
+    start_s: float,
+    good: Callable[[StaticFleet], bool] = holds_slo,
+    most: int = 64,
 ) -> StaticFleet | None:
-    """The smallest constant fleet that holds every class's SLO; None where `most` replicas do not.
+    """The smallest constant fleet that is `good`; None where `most` replicas are not.
 
     Bisection: under fewest-in-flight routing a larger fleet serves the same requests no worse.
     """
@@ -62,7 +81,7 @@ def smallest_static(
     while high - low > 1:
         middle = (low + high) // 2
         run = run_static(config, requests, middle, start_s)
-        if run.held:
+        if good(run):
             best, high = run, middle
         else:
             low = middle

@@ -36,11 +36,12 @@ class Scorer:
     def score(self) -> dict[str, Any]:
         """Everything, JSON-ready. Times in seconds on the demand's clock, money in US dollars."""
         fleet = self._fleet
+        total = fleet.ledger.total()
         until_s = min(fleet.now_s, fleet.ledger.scored_until_s)
         return {
             "now_s": round(fleet.now_s, 3),
             "day_s": fleet.ledger.scored_until_s,
-            "finished": fleet.now_s >= fleet.ledger.scored_until_s and fleet.exhausted,
+            "finished": fleet.now_s >= fleet.ledger.scored_until_s and total.requests == total.arrived,
             "in_flight": fleet.in_flight,
             "rates": self._rates(),
             "lanes": {name: self._lane(name, until_s) for name in fleet.lanes},

@@ -34,6 +34,8 @@ class ServerOptions:
     port: int
     starts_at: float
     host: str = "127.0.0.1"
+    repeat: bool = False
+    """Whether the day starts again when it is over (unscored), instead of silence."""
 
 
 class FleetServer:
@@ -44,7 +46,9 @@ class FleetServer:
         self._options = options
         self._clock = clock
         now_s = clock() - options.starts_at
-        self.fleet = FleetModel(config, draw_requests(config), config.service_rng(), start_s=now_s)
+        self.fleet = FleetModel(
+            config, draw_requests(config), config.service_rng(), start_s=now_s, repeat=options.repeat
+        )
         self.scorer = Scorer(self.fleet)
         self.sampler = exporter.GpuSampler()
         self.cluster: ClusterState | None = None
