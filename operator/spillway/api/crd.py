@@ -1,7 +1,7 @@
 """The custom resource definitions, generated from the models.
 
-``python -m spillway.api.crd`` writes ``crds/spillway.dev_<plural>.yaml``; ``--check`` only compares, and exits 1 with
-one line for each file that differs.
+``python -m spillway.api.crd`` writes ``spillway.dev_<plural>.yaml`` into ``crds/`` and into the chart; ``--check`` only
+compares, and exits 1 with one line for each file that differs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from spillway.api.workloadclass import WorkloadClass
 CATEGORY = "spillway"
 HEADER = "# Generated from the models in spillway/api by `python -m spillway.api.crd`. Do not edit.\n"
 COMMAND = "python -m spillway.api.crd"
+CHART_FOLDER = Path("charts/spillway/files/crds")
 
 _READY = '.status.conditions[?(@.type=="Ready")]'
 
@@ -214,15 +215,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output",
         action="append",
         type=Path,
-        help="folder of the CRD files; may be given several times (default: crds)",
+        help=f"folder of the CRD files; may be given several times (default: crds, and {CHART_FOLDER} if it exists)",
     )
     options = parser.parse_args(arguments)
-    folders: list[Path] = options.output or [Path("crds")]
+    folders: list[Path] = options.output or [Path("crds"), *([CHART_FOLDER] if CHART_FOLDER.is_dir() else [])]
     files = {folder / name: text for folder in folders for name, text in render().items()}
     pattern = f"{GROUP}_*.yaml"
     stale = [path for folder in folders for path in sorted(folder.glob(pattern)) if path not in files]
     if options.check:
-        return report_drift(files, stale, f"{COMMAND} {' '.join(f'--output {folder}' for folder in folders)}")
+        given = [f"--output {folder}" for folder in options.output or ()]
+        return report_drift(files, stale, " ".join([COMMAND, *given]))
     write_files(files, stale)
     return 0
 

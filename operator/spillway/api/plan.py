@@ -203,7 +203,8 @@ class Overflow(Model):
         "lanes. Default: Split.",
     )
     ceiling_usd: CeilingUsd = Field(
-        default_factory=CeilingUsd, description="Most that may be spent on hosted lanes, in US dollars."
+        default_factory=CeilingUsd,
+        description="Most that may be spent on hosted lanes, in US dollars. Default: no ceiling.",
     )
 
 
@@ -255,7 +256,8 @@ class CapacityPlanSpec(Model):
     )
     paused: bool = Field(default=False, description="true: nothing is changed, whatever the mode. Default: false.")
     allowed_classes: AllowedClasses = Field(
-        default_factory=AllowedClasses, description="Whose classes the plan accepts."
+        default_factory=AllowedClasses,
+        description="Whose classes the plan accepts. Default: those of the plan's namespace.",
     )
     lanes: tuple[Name, ...] = Field(
         min_length=1,
@@ -269,10 +271,18 @@ class CapacityPlanSpec(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         description="What a miss costs and what may be spent, by tier. Default: none.",
     )
-    routing: Routing = Field(default_factory=Routing, description="How traffic is moved between lanes.")
-    overflow: Overflow = Field(default_factory=Overflow, description="Whether and how work leaves own GPUs.")
-    guards: Guards = Field(default_factory=Guards, description="Bounds on how fast the operator acts.")
-    forecast: ForecastSpec = Field(default_factory=ForecastSpec, description="The traffic's rhythm.")
+    routing: Routing = Field(
+        default_factory=Routing, description="How traffic is moved between lanes. Default: not at all."
+    )
+    overflow: Overflow = Field(
+        default_factory=Overflow, description="Whether and how work leaves own GPUs. Default: Split, without a ceiling."
+    )
+    guards: Guards = Field(
+        default_factory=Guards, description="Bounds on how fast the operator acts. Default: those of its fields."
+    )
+    forecast: ForecastSpec = Field(
+        default_factory=ForecastSpec, description="The traffic's rhythm. Default: a day and a week."
+    )
 
 
 class CapacityPlan(Model):

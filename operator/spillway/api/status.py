@@ -122,19 +122,27 @@ class TotalsStatus(Model):
     """Dollars of the whole plan, in US dollars an hour."""
 
     billed_usd_per_hour: str | None = Field(
-        default=None, max_length=24, description="What the bill runs at now: GPUs paid for and hosted tokens."
+        default=None,
+        max_length=24,
+        description="What the bill runs at now, in US dollars an hour: GPUs paid for and hosted tokens.",
     )
     allocated_usd_per_hour: str | None = Field(
-        default=None, max_length=24, description="The part of the GPU bill that is in use, and hosted tokens."
+        default=None,
+        max_length=24,
+        description="The part of the GPU bill that is in use, and hosted tokens, in US dollars an hour.",
     )
     static_usd_per_hour: str | None = Field(
-        default=None, max_length=24, description="What the lanes' replicas.max would cost as a static fleet."
+        default=None,
+        max_length=24,
+        description="What the lanes' replicas.max would cost as a static fleet, in US dollars an hour.",
     )
     saving_usd_per_hour: str | None = Field(
-        default=None, max_length=24, description="Static minus billed; negative when Spillway costs more."
+        default=None,
+        max_length=24,
+        description="Static minus billed, in US dollars an hour; negative when Spillway costs more.",
     )
     expected_usd_per_hour: str | None = Field(
-        default=None, max_length=24, description="What the recommendation is expected to cost."
+        default=None, max_length=24, description="What the recommendation is expected to cost, in US dollars an hour."
     )
     gpus: int | None = Field(default=None, description="GPUs now.")
     recommended_gpus: int | None = Field(default=None, description="GPUs recommended.")
