@@ -126,6 +126,12 @@ class ClusterReader:
             classes=tuple(classes),
         )
 
+    async def stopped(self, namespace: str) -> str | None:
+        """Why the emergency stop holds for a namespace right now, or None."""
+        everywhere = await self._global_stop()
+        found = None if everywhere else await self._kube.find(NAMESPACES, None, namespace)
+        return self._stops([found] if found else [], everywhere)(namespace)
+
     async def _list(self, resource: Resource) -> Items:
         return await self._kube.list_in(resource, self._config.namespaces)
 

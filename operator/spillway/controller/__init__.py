@@ -1,0 +1,1 @@
+"""kopf and the loop: the readable spine."""

@@ -1,0 +1,165 @@
+"""The loop: observe, decide, act, report - the same steps each tick, from nothing but what is there now.
+
+Level-based: no step relies on having seen an event. A tick that fails leaves everything as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic
+
+from spillway.act.executor import execute
+from spillway.act.writes import Outcome, Write
+from spillway.config import OperatorConfig
+from spillway.controller.publish import Publisher
+from spillway.decide import decide
+from spillway.decide.decision import Decision
+from spillway.decide.memory import Memory
+from spillway.decide.snapshot import PlanSnapshot, Snapshot
+from spillway.kube import Kube, KubeError
+from spillway.observe.cluster import ClusterReader
+from spillway.observe.join import build_snapshot
+from spillway.observe.metrics import MetricsReader
+from spillway.observe.prices import PriceBook
+from spillway.observe.scope import ClusterView
+from spillway.report.health import TickHealth
+from spillway.report.metrics import OperatorMetrics
+
+DEBOUNCE_SECONDS = 0.3
+"""Several changes of manifests at once make one tick."""
+
+logger = logging.getLogger("spillway.loop")
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One plan's half of a tick."""
+
+    snapshot: PlanSnapshot
+    decision: Decision
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(slots=True)
+class Remembered:
+    """Memory by plan; a re-created plan (another UID) starts anew."""
+
+    by_plan: dict[str, tuple[str, Memory]] = field(default_factory=dict)
+
+    def recall(self, snapshot: PlanSnapshot) -> Memory:
+        """The plan's memory, empty for one not seen before."""
+        uid, memory = self.by_plan.get(snapshot.key, ("", Memory()))
+        return memory if uid == snapshot.plan.metadata.uid else Memory()
+
+    def keep(self, snapshot: PlanSnapshot, memory: Memory) -> None:
+        """Remember until the next tick."""
+        self.by_plan[snapshot.key] = (snapshot.plan.metadata.uid, memory)
+
+    def forget_others(self, keys: Sequence[str]) -> None:
+        """Drop what belongs to plans that are gone."""
+        self.by_plan = {key: kept for key, kept in self.by_plan.items() if key in keys}
+
+
+class Loop:
+    """Runs ticks until cancelled. ``clock`` gives Unix time in seconds."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        config: OperatorConfig,
+        health: TickHealth,
+        metrics: OperatorMetrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._kube, self._config, self._clock = kube, config, clock
+        self._health, self._metrics = health, metrics
+        self._cluster = ClusterReader(kube, config)
+        self._prometheus = MetricsReader(config, clock)
+        self._prices = PriceBook()
+        self._publisher = Publisher(kube, metrics)
+        self._memory = Remembered()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Ask for a tick soon: a manifest has changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tick each period, and sooner when woken. Ends only by cancellation."""
+        while True:
+            started = monotonic()
+            await self._guarded_tick()
+            rest = max(0.05, self._config.tick_seconds - (monotonic() - started))
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout=rest)
+            except TimeoutError:
+                continue
+            await asyncio.sleep(DEBOUNCE_SECONDS)
+            self._wake.clear()
+
+    async def _guarded_tick(self) -> None:
+        started = monotonic()
+        try:
+            await self.tick()
+        except KubeError as error:
+            self._metrics.tick_failed(monotonic() - started)
+            logger.error("tick failed: %s; nothing was changed", error.message, extra={"reason": error.reason})
+        except Exception:  # the loop's boundary: one bad tick must not end the operator
+            self._metrics.tick_failed(monotonic() - started)
+            logger.exception("tick failed; nothing more was changed")
+        else:
+            self._health.completed()
+            self._metrics.tick_completed(monotonic() - started, self._clock())
+
+    async def tick(self) -> tuple[Decided, ...]:
+        """One tick over all plans."""
+        # 1. Observe the cluster and the metrics side by side.
+        now = self._clock()
+        cluster, metrics = await asyncio.gather(self._cluster.read(now), self._prometheus.read(now))
+        # 2. Join them into one frozen snapshot.
+        snapshot = build_snapshot(cluster, metrics, self._config, now, self._prices)
+        # 3. Decide each plan, purely.
+        decided = self._decide(snapshot)
+        # 4. Act where a plan is in Apply, in the safe order; one plan's failure is its own.
+        acted = tuple([await self._act(each) for each in decided])
+        # 5. Report what was seen, decided and done.
+        await self._publisher.publish(cluster, acted, now)
+        self._memory.forget_others([plan.key for plan in snapshot.plans])
+        self._log_problems(cluster)
+        return acted
+
+    def _decide(self, snapshot: Snapshot) -> tuple[Decided, ...]:
+        decided = []
+        for plan in snapshot.plans:
+            try:
+                decision, memory = decide(plan, self._memory.recall(plan))
+            except Exception:  # one plan's data must not stop the others
+                logger.exception("plan %s could not be decided; it is held", plan.key)
+                continue
+            self._memory.keep(plan, memory)
+            decided.append(Decided(plan, decision))
+        return tuple(decided)
+
+    async def _act(self, decided: Decided) -> Decided:
+        try:
+            writes = await execute(self._kube, decided.snapshot, decided.decision, self._stopped)
+        except KubeError as error:
+            logger.error("plan %s: acting failed: %s", decided.snapshot.key, error.message)
+            return decided
+        for write in writes:
+            self._metrics.wrote(write.kind, write.outcome.value)
+            level = logging.INFO if write.outcome is not Outcome.FAILED else logging.ERROR
+            text = f"{write.subject}: {write.detail}: {write.outcome.value}"
+            logger.log(level, "%s%s", text, f" ({write.error})" if write.error else "")
+        return replace(decided, writes=tuple(writes))
+
+    async def _stopped(self, namespace: str) -> bool:
+        return await self._cluster.stopped(namespace) is not None
+
+    def _log_problems(self, cluster: ClusterView) -> None:
+        for about, findings in cluster.object_findings.items():
+            for finding in findings:
+                logger.debug("%s: %s: %s", about, finding.reason, finding.message)

@@ -1,0 +1,128 @@
+"""Writes statuses and Events: a transition at once, figures at most once a minute, nothing else ever."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from spillway.api import API_VERSION, CapacityLane, CapacityPlan, CapacityPlanStatus, SimpleStatus, WorkloadClass
+from spillway.decide.decision import Decision
+from spillway.decide.snapshot import PlanSnapshot
+from spillway.kube import CLASSES, EVENTS, LANES, PLANS, Kube, KubeError, Resource
+from spillway.observe.membership import subject
+from spillway.observe.scope import ClusterView
+from spillway.report.events import Event, object_events, plan_events
+from spillway.report.metrics import OperatorMetrics, PlanReport
+from spillway.report.status import class_status, lane_status, plan_status, simple_status_changed, status_changed
+
+if TYPE_CHECKING:
+    from spillway.controller.loop import Decided
+
+CONTROLLER = "spillway.dev/operator"
+NOTE_LIMIT = 1024
+
+logger = logging.getLogger("spillway.publish")
+
+Owner = CapacityPlan | CapacityLane | WorkloadClass
+
+
+class Publisher:
+    """Brings statuses up to date and posts Events on transitions."""
+
+    def __init__(self, kube: Kube, metrics: OperatorMetrics) -> None:
+        self._kube, self._metrics = kube, metrics
+        self._written_at: dict[str, float] = {}
+        """When a plan's status was last written, by UID, Unix time in seconds."""
+
+    async def publish(self, cluster: ClusterView, decided: Iterable[Decided], now: float) -> None:
+        """Write what changed; a write that fails is tried again at the next tick."""
+        reports = []
+        for each in decided:
+            reports.append(await self._publish_plan(each.snapshot, each.decision, now))
+        self._metrics.publish(reports)
+        for lane in cluster.lanes:
+            findings = cluster.object_findings.get(subject(lane), ())
+            status = lane_status(lane, findings, cluster.object_plans.get(subject(lane)), now)
+            await self._publish_simple(LANES, lane, lane.status, status, now)
+        for resource in cluster.classes:
+            findings = cluster.object_findings.get(subject(resource), ())
+            status = class_status(resource, findings, cluster.object_plans.get(subject(resource)), now)
+            await self._publish_simple(CLASSES, resource, resource.status, status, now)
+        alive = {report.decision.plan_key for report in reports}
+        self._written_at = {key: at for key, at in self._written_at.items() if key.split("|")[0] in alive}
+
+    async def _publish_plan(self, snapshot: PlanSnapshot, decision: Decision, now: float) -> PlanReport:
+        plan = snapshot.plan
+        status = plan_status(decision, snapshot, plan.status, now)
+        key = f"{plan.metadata.key}|{plan.metadata.uid}"
+        if status_changed(plan.status, status, now, self._written_at.get(key)) and await self._write(
+            PLANS, plan, status
+        ):
+            self._written_at[key] = now
+            await self._post(PLANS, plan, plan_events(plan.status, status), now)
+        return PlanReport(decision, status)
+
+    async def _publish_simple(
+        self,
+        resource: Resource,
+        owner: CapacityLane | WorkloadClass,
+        previous: SimpleStatus | None,
+        status: SimpleStatus,
+        now: float,
+    ) -> None:
+        if simple_status_changed(previous, status) and await self._write(resource, owner, status):
+            await self._post(resource, owner, object_events(previous, status), now)
+
+    async def _write(self, resource: Resource, owner: Owner, status: CapacityPlanStatus | SimpleStatus) -> bool:
+        meta = owner.metadata
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": owner.KIND,
+            "metadata": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
+            "status": status.to_wire(),
+        }
+        try:
+            await self._kube.apply(resource, meta.namespace, meta.name, body, subresource="status")
+        except KubeError as error:
+            self._metrics.wrote("status", "Failed")
+            if not error.not_found and not error.conflict:
+                logger.error("status of %s was not written: %s", subject(owner), error.message)
+            return False
+        self._metrics.wrote("status", "Written")
+        return True
+
+    async def _post(self, resource: Resource, owner: Owner, events: Iterable[Event], now: float) -> None:
+        for event in events:
+            try:
+                await self._kube.create(EVENTS, owner.metadata.namespace, event_body(owner, event, now))
+            except KubeError as error:
+                logger.warning("Event %s on %s was not posted: %s", event.reason, subject(owner), error.message)
+
+
+def event_body(owner: Owner, event: Event, now: float) -> dict[str, Any]:
+    """An ``events.k8s.io/v1`` Event about ``owner``."""
+    meta = owner.metadata
+    at = datetime.fromtimestamp(now, tz=UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {
+        "apiVersion": EVENTS.api_version,
+        "kind": "Event",
+        "metadata": {"name": f"{meta.name[:200]}.{uuid4().hex[:16]}", "namespace": meta.namespace},
+        "eventTime": at,
+        "action": "Reconcile",
+        "type": event.type.value,
+        "reason": event.reason,
+        "note": event.message[:NOTE_LIMIT],
+        "regarding": {
+            "apiVersion": API_VERSION,
+            "kind": owner.KIND,
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+        },
+        "reportingController": CONTROLLER,
+        "reportingInstance": socket.gethostname()[:128] or "spillway",
+    }

@@ -1,0 +1,118 @@
+"""Starts the operator: kopf watches the manifests, the loop does the work, both end together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from spillway.api import API_VERSION, CapacityLane, CapacityPlan, WorkloadClass
+from spillway.config import OperatorConfig
+from spillway.controller.loop import Loop
+from spillway.kube import Kube, KubeError
+from spillway.report.health import HealthServer, TickHealth
+from spillway.report.metrics import OperatorMetrics
+
+logger = logging.getLogger("spillway")
+
+
+def build_registry(wake: Callable[[], None]) -> kopf.OperatorRegistry:
+    """kopf handlers that only wake the loop: no patches, no finalizers, no annotations."""
+    registry = kopf.OperatorRegistry()
+    generations: dict[str, int] = {}
+
+    def changed(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        meta = body.metadata
+        uid, generation = str(meta.get("uid")), int(meta.get("generation") or 0)
+        gone = event.get("type") == "DELETED"
+        # The operator's own status writes change no generation and must not wake it.
+        if not gone and generations.get(uid) == generation and not meta.get("deletionTimestamp"):
+            return
+        if gone:
+            generations.pop(uid, None)
+        else:
+            generations[uid] = generation
+        wake()
+
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    group, version = API_VERSION.split("/")
+    for kind in (CapacityPlan, CapacityLane, WorkloadClass):
+        kopf.on.event(group, version, kind.PLURAL, registry=registry)(changed)
+    kopf.on.login(registry=registry)(login)
+    return registry
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """kopf as a watcher: no peering, no scanning, no Events, bounded waits (seconds)."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 301
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 15
+    settings.persistence.finalizer = "spillway.dev/never-used"
+    return settings
+
+
+async def operate(config: OperatorConfig, kubeconfig: str | None, stop: asyncio.Event) -> None:
+    """Run until ``stop`` is set. The loop or kopf ending by itself ends the process: crash-only."""
+    metrics, health = OperatorMetrics(), TickHealth.of(config)
+    async with await Kube.connect(kubeconfig) as kube, HealthServer.of(config, health, metrics) as server:
+        loop = Loop(kube, config, health, metrics, time.time)
+        logger.info("serving /metrics, /healthz and /readyz on port %d", server.port, extra={"port": server.port})
+        where = ", ".join(config.namespaces) or "all namespaces"
+        logger.info("watching %s, a tick each %g s", where, config.tick_seconds)
+        async with asyncio.TaskGroup() as tasks:
+            ticking = tasks.create_task(loop.run(), name="loop")
+            watching = tasks.create_task(
+                kopf.operator(
+                    registry=build_registry(loop.wake),
+                    settings=kopf_settings(),
+                    standalone=True,
+                    clusterwide=not config.namespaces,
+                    namespaces=config.namespaces,
+                    stop_flag=stop,
+                ),
+                name="kopf",
+            )
+            tasks.create_task(_stop_when(stop, ticking, watching), name="stop")
+
+
+async def _stop_when(stop: asyncio.Event, ticking: asyncio.Task[None], watching: asyncio.Task[None]) -> None:
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopped, watching}, return_when=asyncio.FIRST_COMPLETED)
+    ticking.cancel()
+    if not stop.is_set():
+        stopped.cancel()
+        raise RuntimeError("the watch of the custom resources ended by itself; restarting is the remedy")
+
+
+def run(config: OperatorConfig, kubeconfig: str | None = None) -> int:
+    """Run the operator until SIGTERM or SIGINT. Returns the exit code."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, stop.set)
+        await operate(config, kubeconfig, stop)
+
+    try:
+        asyncio.run(main())
+    except ExceptionGroup as group:
+        for error in group.exceptions:
+            logger.error("the operator ends: %s", error)
+        return 1
+    except (KubeError, OSError) as error:
+        logger.error("the operator can't start: %s", error)
+        return 1
+    return 0

@@ -1,0 +1,127 @@
+"""Blind: whatever is wrong with Prometheus, everything is held, and spec's bounds, mode and pause are still obeyed."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from support.world import World
+
+BLIND_TICKS = 10
+
+
+class Liar:
+    """Answers every query with the same bytes."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = _answer
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def settle(world: World) -> None:
+    world.standard(replicas=3)
+    world.fleet.demand_rps = 25
+    world.start_operator()
+    world.wait_condition("MetricsAvailable", "True", "MetricsFound")
+    world.wait(lambda: world.ready() == world.replicas() and world.weights()["egress"] == 0, "a settled fleet")
+    world.wait_ticks(3)
+
+
+def held_for_ten_ticks(world: World, reasons: set[str]) -> None:
+    """The condition turns within two ticks of the metrics being old; then nothing is written for ten."""
+    world.wait(lambda: world.condition("MetricsAvailable").get("reason") in reasons, f"MetricsAvailable {reasons}")
+    since, before = world.cluster.audit.mark(), (world.replicas(), world.weights())
+    world.wait_ticks(BLIND_TICKS)
+    assert world.operator_writes(since) == []
+    assert (world.replicas(), world.weights()) == before
+    assert world.condition("Degraded")["status"] == "True"
+    assert world.condition("Ready")["status"] == "True", "loss of metrics is no error of the spec"
+
+
+@pytest.mark.parametrize("fault", ["gone", "slow", "empty", "nan", "garbage-exposition"])
+def test_a_fault_that_appears_while_running(world: World, fault: str) -> None:
+    settle(world)
+    if fault == "gone":
+        world.prometheus.stop()
+    elif fault == "slow":
+        world.prometheus.freeze()
+    else:
+        world.fleet.broken = {"empty": "empty", "nan": "nan", "garbage-exposition": "garbage"}[fault]
+    # The demand that is no longer seen must move nothing.
+    world.fleet.demand_rps = 2
+    held_for_ten_ticks(world, {"PrometheusError", "MetricsStale", "MetricsMissing"})
+    if fault == "slow":
+        world.prometheus.thaw()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (200, b"<html>hello</html>", "PrometheusError"),
+        (200, b'{"status":"success","data":{"resultType":"vector","result":[]}}', "MetricsMissing"),
+        (500, b"boom", "PrometheusError"),
+        (200, b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"x"]}]}}', None),
+    ],
+    ids=["garbage", "empty", "error", "nonsense-values"],
+)
+def test_an_answer_that_is_no_answer(world: World, status: int, body: bytes, reason: str | None) -> None:
+    liar = Liar(status, body)
+    try:
+        world.prometheus_url = liar.url
+        world.standard(replicas=3)
+        world.start_operator()
+        held_for_ten_ticks(world, {reason} if reason else {"PrometheusError", "MetricsMissing"})
+    finally:
+        liar.close()
+
+
+def test_blind_obeys_min_max_mode_and_pause(world: World) -> None:
+    settle(world)
+    world.prometheus.stop()
+    world.wait_condition("MetricsAvailable", "False")
+    lane = ["patch", "clane", "gpu", "-n", world.namespace, "--type=merge", "-p"]
+
+    world.cluster.kubectl(*lane, '{"spec":{"selfHosted":{"replicas":{"min":5}}}}')
+    world.wait(lambda: world.replicas() == 5, "min obeyed while blind")
+    world.cluster.kubectl(*lane, '{"spec":{"selfHosted":{"replicas":{"min":1,"max":4}}}}')
+    world.wait(lambda: world.replicas() == 4, "max obeyed while blind")
+
+    world.cluster.kubectl(
+        "patch", "cplan", "main", "-n", world.namespace, "--type=merge", "-p", '{"spec":{"paused":true}}'
+    )
+    world.wait_ticks(2)
+    since = world.cluster.audit.mark()
+    world.cluster.kubectl(*lane, '{"spec":{"selfHosted":{"replicas":{"min":1,"max":2}}}}')
+    world.wait_ticks(3)
+    assert world.operator_writes(since) == []
+    assert world.replicas() == 4
+
+
+def test_sight_regained(world: World) -> None:
+    settle(world)
+    world.prometheus.stop()
+    world.wait_condition("MetricsAvailable", "False", "PrometheusError")
+    world.prometheus.start()
+    world.wait_condition("MetricsAvailable", "True", "MetricsFound")
+    world.fleet.demand_rps = 55
+    world.wait(lambda: world.replicas() >= 6, "acting again")
