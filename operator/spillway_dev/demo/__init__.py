@@ -1,0 +1,1 @@
+"""`make demo`: a real trace's day of demand in minutes, on a real control plane, with a simulated fleet."""

@@ -1,0 +1,171 @@
+"""`python -m spillway_dev demo`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from spillway.simulate.replica import Request
+from spillway_dev.demo.samples import Sample, Sampler
+from spillway_dev.demo.settings import (
+    FLEET_CONFIG,
+    LEAD_SECONDS,
+    NAMESPACE,
+    PLAN,
+    DemoError,
+    DemoOptions,
+)
+from spillway_dev.demo.stack import DemoStack, Endpoints
+from spillway_dev.demo.summary import summarise
+from spillway_dev.demo.view import Frame, plain_line, screen, summary_table
+from spillway_dev.fleet.config import FleetConfig, FleetError, draw_requests, load_config
+from spillway_dev.fleet.replay import StaticFleet, smallest_static
+from spillway_dev.toolchain import ToolchainError, ensure_tools
+from spillway_dev.toolchain_progress import build_progress
+
+LOOK_SECONDS = 1.0
+PLAN_EVERY = 2
+PLAIN_EVERY = 5
+DRAIN_SECONDS = 120.0
+EXIT_INTERRUPTED = 130
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave everything up after the summary, with traffic, until Ctrl-C.")
+@click.option(
+    "--seconds",
+    type=click.IntRange(120, 360),
+    default=360,
+    show_default=True,
+    help="How long the day of demand takes. Shorter days change faster than real ones do.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of requests and service.")
+def demo(keep: bool, seconds: int, seed: int) -> None:
+    """A real trace's day of demand in minutes: real control plane, Prometheus and operator, simulated GPUs."""
+    console = Console()
+    try:
+        with _terminate_as_interrupt():
+            _demo(DemoOptions(float(seconds), seed, keep), console)
+    except (DemoError, FleetError, ToolchainError) as error:
+        raise click.ClickException(f"demo: {error}") from error
+    except KeyboardInterrupt:
+        console.print("interrupted; everything is stopped")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _demo(options: DemoOptions, console: Console) -> None:
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        console.print(f"[{time.monotonic() - began:5.1f} s] {what}", markup=False, highlight=False)
+
+    say("development tools (built once, then cached)")
+    tools = ensure_tools(build_progress())
+    config = load_config(FLEET_CONFIG).adjusted(options.seed, options.day_seconds)
+    requests = draw_requests(config)
+    with DemoStack(tools, options, config, requests, say) as stack:
+        endpoints = stack.start()
+        say(f"everything is up; kubeconfig: {endpoints.kubeconfig}")
+        static = smallest_static(config, requests, -LEAD_SECONDS)
+        _watch_day(stack, endpoints, config, static, console)
+        _report(stack, endpoints, config, requests, static, console)
+        if options.keep:
+            _stay(stack, endpoints, console)
+        say("stopping")
+    say("everything is stopped")
+
+
+def _watch_day(
+    stack: DemoStack, endpoints: Endpoints, config: FleetConfig, static: StaticFleet | None, console: Console
+) -> None:
+    lane = config.lanes[0]
+    gpus = None if static is None else static.replicas * lane.gpus_per_replica
+    frame = Frame(config.demand.day_seconds, gpus, lane.usd_per_gpu_hour, str(endpoints.kubeconfig))
+    looks = _looks(stack, Sampler(endpoints, stack.control_plane, lane.name), config.demand.day_seconds)
+    if console.is_terminal and not os.environ.get("NO_COLOR"):
+        samples: list[Sample] = []
+        with Live(screen(samples, frame), console=console, refresh_per_second=4) as live:
+            for sample in looks:
+                samples.append(sample)
+                live.update(screen(samples, frame))
+        return
+    for number, sample in enumerate(looks):
+        if number % PLAIN_EVERY == 0:
+            click.echo(plain_line(sample, frame))
+
+
+def _looks(stack: DemoStack, sampler: Sampler, day_seconds: float) -> Iterator[Sample]:
+    """A sample a second until the day is over and its last request has ended."""
+    number = 0
+    while True:
+        stack.require()
+        if number % PLAN_EVERY == 0:
+            sampler.refresh_plan()
+        sample = sampler.sample()
+        yield sample
+        if sample.finished or sample.at_s > day_seconds + DRAIN_SECONDS:
+            return
+        number += 1
+        time.sleep(LOOK_SECONDS)
+
+
+def _report(
+    stack: DemoStack,
+    endpoints: Endpoints,
+    config: FleetConfig,
+    requests: list[Request],
+    static: StaticFleet | None,
+    console: Console,
+) -> None:
+    score = Sampler(endpoints, stack.control_plane, config.lanes[0].name).score()
+    summary = summarise(config, requests, score, static)
+    console.print()
+    console.print(summary_table(summary))
+    console.print(summary.verdict(), highlight=False, soft_wrap=True)
+    console.print(
+        "GPUs, engines and the hosted API are simulated; control plane, Prometheus, operator and trace are real. "
+        f"GPUs at ${config.lanes[0].usd_per_gpu_hour}/h are paid from a pod's creation to its last answer.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _stay(stack: DemoStack, endpoints: Endpoints, console: Console) -> NoReturn:
+    kubectl = stack.control_plane.tools.path("kubectl")
+    lines = (
+        "",
+        "Left up; the day goes round. Ctrl-C stops everything. In another terminal:",
+        f"  export KUBECONFIG={endpoints.kubeconfig}",
+        f"  {kubectl} -n {NAMESPACE} get capacityplans,capacitylanes,workloadclasses -A",
+        f"  {kubectl} -n {NAMESPACE} describe capacityplan {PLAN}",
+        f"  Prometheus: {endpoints.prometheus}",
+        f"  operator:   {endpoints.operator}/metrics",
+        f"  fleet:      {endpoints.fleet}/score",
+    )
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    while True:
+        stack.require()
+        time.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does, so that nothing is left behind."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
