@@ -1,0 +1,1 @@
+"""``spillway``, also run as ``kubectl spillway``."""

@@ -1,0 +1,89 @@
+"""What the doctor found out, as frozen values: the checks read nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spillway.cli.doctor.permissions import Permission
+from spillway.config import OperatorConfig
+from spillway.decide.decision import Decision
+from spillway.decide.snapshot import PlanSnapshot
+from spillway.observe.metrics import MetricsView
+from spillway.observe.readings import PodKey
+from spillway.observe.scope import ClusterView
+
+
+@dataclass(frozen=True, slots=True)
+class CrdFact:
+    """One of this release's CRDs as the cluster has it."""
+
+    name: str
+    installed: bool
+    established: bool = False
+    same: bool = False
+    """Whether names, versions, columns and schema are those of this release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """The apiserver's answer on one permission; ``namespace`` None is the whole cluster."""
+
+    permission: Permission
+    namespace: str | None
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFact:
+    """Who else writes ``spec.replicas`` of a lane's target."""
+
+    lane: str
+    """namespace/name of the lane."""
+    target: str
+    """"Deployment namespace/name"."""
+    replicas_in_last_applied: bool
+    """Whether a client-side ``kubectl apply`` carries ``replicas``."""
+    appliers: tuple[str, ...] = ()
+    """Field managers other than Spillway that own ``replicas`` by server-side apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the operator itself never asks of Prometheus."""
+
+    engine_samples: tuple[Mapping[str, str], ...] = ()
+    """Raw labels of some engine series."""
+    gpu_series: int = 0
+    """DCGM's series, attributed or not."""
+    p99_seconds: Mapping[PodKey, float] = field(default_factory=dict)
+    """99% quantile of the request time over the last hour, by pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything."""
+
+    now: float
+    user: str
+    """As whom the permissions were asked."""
+    server_version: str | None = None
+    server_error: str | None = None
+    config: OperatorConfig | None = None
+    config_source: str = ""
+    config_error: str | None = None
+    crds: tuple[CrdFact, ...] = ()
+    crds_error: str | None = None
+    reviews: tuple[Review, ...] = ()
+    reviews_error: str | None = None
+    view: ClusterView | None = None
+    view_error: str | None = None
+    global_stop: str | None = None
+    """Why the emergency stop holds everywhere, or None."""
+    targets: tuple[TargetFact, ...] = ()
+    metrics: MetricsView | None = None
+    """What the operator itself would read now; None where it was not asked."""
+    probe: Probe = field(default_factory=Probe)
+    plans: tuple[tuple[PlanSnapshot, Decision], ...] = ()
+    """What the operator would decide now."""
+    decide_error: str | None = None

@@ -1,0 +1,173 @@
+"""The command ``spillway``. Errors are one line on standard error, never a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spillway import __version__
+from spillway.api import API_VERSION, crd
+from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
+from spillway.cli.output import Form, print_json
+from spillway.config import ConfigError, load_config
+from spillway.kube import KubeError
+from spillway.report.logs import configure_logging, redact
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, message="spillway %(version)s")
+def cli() -> None:
+    """Plan and steer LLM inference capacity on Kubernetes.
+
+    Also a kubectl plugin: kubectl spillway COMMAND.
+    """
+
+
+@cli.command()
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The operator's configuration (YAML). Default: SPILLWAY_* variables alone.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "json", "plain"]),
+    default="auto",
+    show_default=True,
+    help="auto: plain lines on a terminal, else JSON.",
+)
+def run(config_file: Path | None, log_format: str) -> int:
+    """Run the operator until it is told to stop (SIGTERM, Ctrl-C)."""
+    config = load_config(config_file, dict(os.environ))
+    from spillway.controller.run import run as run_controller  # noqa: PLC0415 - kopf is slow to import
+
+    configure_logging(config.log_level, as_json=None if log_format == "auto" else log_format == "json")
+    return run_controller(config)
+
+
+@cli.command()
+@output_options
+def version(form: Form) -> None:
+    """Print the version."""
+    if form.as_json:
+        print_json({"version": __version__, "apiVersion": API_VERSION, "python": sys.version.split()[0]})
+    else:
+        click.echo(f"spillway {__version__} ({API_VERSION})")
+
+
+@cli.command()
+def crds() -> None:
+    """Print the custom resource definitions of this release, for kubectl apply."""
+    click.echo("---\n".join(crd.render().values()), nl=False)
+
+
+@cli.command()
+@namespace_options
+@cluster_options
+@output_options
+@click.option("--restore", is_flag=True, help="Back to the replicas and weights from before Spillway.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be given back.")
+@click.argument("targets", nargs=-1, metavar="[[KIND/]NAME]...")
+def release(connection: Connection, form: Form, restore: bool, dry_run: bool, targets: tuple[str, ...]) -> int:
+    """Give targets and routes back: Spillway's ownership and notes are removed.
+
+    Replicas and weights stay as they are, or go back with --restore. What deleted plans and lanes have left behind is
+    found as well. Stop the plan first (spec.paused, or delete it), or the operator takes the target again.
+    """
+    from spillway.cli.release import release_command  # noqa: PLC0415 - keep --help quick
+
+    return asyncio.run(release_command(connection, targets, restore, dry_run, form))
+
+
+@cli.command()
+@cluster_options
+@output_options
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The operator's configuration. Default: /etc/spillway/config.yaml, else what the chart installed.",
+)
+@click.option(
+    "--operator-namespace",
+    metavar="NAME",
+    default="spillway-system",
+    show_default=True,
+    help="Where the chart was installed.",
+)
+@click.option("--prometheus-url", metavar="URL", help="Reach Prometheus here instead, such as by a port-forward.")
+@click.option(
+    "--as",
+    "impersonate",
+    metavar="USER",
+    help="Check the permissions of this user, such as system:serviceaccount:spillway-system:spillway.",
+)
+def doctor(
+    connection: Connection,
+    form: Form,
+    config_file: Path | None,
+    operator_namespace: str,
+    prometheus_url: str | None,
+    impersonate: str | None,
+) -> int:
+    """Say what an installation lacks, and how to mend it. Changes nothing.
+
+    Exit status 1 where a check fails; warnings alone are 0.
+    """
+    from spillway.cli.doctor.command import Request, doctor_command  # noqa: PLC0415 - keep --help quick
+
+    request = Request(config_file, operator_namespace, prometheus_url)
+    return asyncio.run(doctor_command(replace(connection, impersonate=impersonate), request, form))
+
+
+def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        result: Any = cli.main(
+            args=list(arguments) if arguments is not None else None,
+            prog_name=program or _program(),
+            standalone_mode=False,
+        )
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        return _fail(error.format_message() + hint, EXIT_USAGE)
+    except click.ClickException as error:
+        return _fail(error.format_message(), EXIT_FAILED)
+    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone (`spillway crds | head`): nothing is left to say, nor to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except (ConfigError, KubeError, OSError) as error:
+        return _fail(str(error), EXIT_FAILED)
+    return result if isinstance(result, int) else 0
+
+
+def _program() -> str:
+    """ "kubectl spillway" where kubectl runs it as a plugin."""
+    return "kubectl spillway" if Path(sys.argv[0]).name == "kubectl-spillway" else "spillway"
+
+
+def _fail(message: str, status: int) -> int:
+    line = " ".join(redact(message).split())
+    sys.stderr.write(f"error: {line}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
