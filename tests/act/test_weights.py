@@ -1,0 +1,91 @@
+"""What is written to routes: guarded patches on one rule, whole generated routes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from spillway.act.weights import adopted_patch, managed_route
+from spillway.api import CapacityPlan, WorkloadClass
+
+PLAN = CapacityPlan.parse(
+    {
+        "metadata": {"name": "main", "namespace": "ns"},
+        "spec": {
+            "lanes": ["gpu", "hosted"],
+            "routing": {
+                "plane": "GatewayAPI",
+                "bindings": [
+                    {
+                        "class": "chat",
+                        "ownership": "Adopted",
+                        "httpRoute": "r",
+                        "rule": "all",
+                        "gateway": {"name": "g", "sectionName": "https"},
+                        "backends": {"gpu": "vllm:8000", "hosted": "Backend/egress"},
+                    }
+                ],
+            },
+        },
+    }
+)
+BINDING = PLAN.spec.routing.bindings[0]
+
+
+def route(**annotations: str) -> dict[str, Any]:
+    refs = [{"name": "egress", "kind": "Backend", "weight": 0}, {"name": "vllm", "port": 8000}]
+    return {
+        "metadata": {"name": "r", "resourceVersion": "7", "annotations": annotations},
+        "spec": {"rules": [{"name": "other"}, {"name": "all", "backendRefs": refs}]},
+    }
+
+
+def test_the_patch_tests_what_it_relies_on_and_touches_two_weights() -> None:
+    operations = adopted_patch(route(), BINDING, {"gpu": 70, "hosted": 30})
+    tests = {o["path"]: o["value"] for o in operations if o["op"] == "test"}
+    assert tests["/metadata/resourceVersion"] == "7"
+    assert tests["/spec/rules/1/name"] == "all"
+    assert tests["/spec/rules/1/backendRefs/1/name"] == "vllm"
+    weights = {o["path"]: o["value"] for o in operations if o["path"].endswith("weight")}
+    assert weights == {"/spec/rules/1/backendRefs/1/weight": 70, "/spec/rules/1/backendRefs/0/weight": 30}
+
+
+def test_the_baseline_is_noted_once() -> None:
+    notes = [o for o in adopted_patch(route(), BINDING, {"gpu": 1, "hosted": 0}) if "annotations" in o["path"]]
+    noted = notes[0]["value"]["spillway.dev/baseline-weights"]
+    assert json.loads(noted) == {"all": {"egress": 0, "vllm": 1}}
+    again = adopted_patch(route(**{"spillway.dev/baseline-weights": noted}), BINDING, {"gpu": 1, "hosted": 0})
+    assert not [o for o in again if "annotations" in o["path"]]
+
+
+@pytest.mark.parametrize("broken", [{"rules": []}, {"rules": [{"name": "all", "backendRefs": [{"name": "vllm"}]}]}])
+def test_a_rule_or_backend_that_is_gone_is_told(broken: dict[str, Any]) -> None:
+    with pytest.raises(KeyError, match="has no"):
+        adopted_patch(route() | {"spec": broken}, BINDING, {"gpu": 70, "hosted": 30})
+
+
+def test_a_managed_route_has_parents_match_and_weights() -> None:
+    resource = WorkloadClass.parse(
+        {
+            "metadata": {"name": "chat", "namespace": "ns"},
+            "spec": {
+                "planRef": {"name": "main"},
+                "match": {"header": {"name": "x-team", "value": "a"}},
+                "latency": "Deferrable",
+                "dataPolicy": "Any",
+                "equivalentModels": ["m"],
+            },
+        }
+    )
+    made = managed_route(PLAN, BINDING, resource, {"gpu": 60, "hosted": 40}, "9")
+    assert made["metadata"]["resourceVersion"] == "9"
+    assert "ownerReferences" not in made["metadata"]
+    assert made["spec"]["parentRefs"] == [{"name": "g", "sectionName": "https"}]
+    (rule,) = made["spec"]["rules"]
+    assert rule["matches"][0]["headers"] == [{"type": "Exact", "name": "x-team", "value": "a"}]
+    assert rule["backendRefs"] == [
+        {"group": "", "kind": "Service", "name": "vllm", "port": 8000, "weight": 60},
+        {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "egress", "weight": 40},
+    ]
