@@ -1,0 +1,217 @@
+"""The chart renders what it says: copies in sync, least permissions, a hardened pod. Needs only helm."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.values_schema import render as render_schema
+from spillway.cli.doctor.permissions import PERMISSIONS, Need, Scope
+from spillway.config import OperatorConfig
+from spillway_dev.toolchain import Tools
+
+Document = dict[str, Any]
+Render = Callable[..., list[Document]]
+
+URL = "config.prometheus.url=http://prometheus.monitoring.svc:9090"
+
+
+@pytest.fixture(scope="session")
+def chart(repository: Path) -> Path:
+    return repository / "charts" / "spillway"
+
+
+@pytest.fixture(scope="session")
+def helm(tools: Tools) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [tools.path("helm"), *arguments], capture_output=True, text=True, check=False, timeout=120
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def template(chart: Path, helm: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
+    def render(*settings: str, url: str = URL) -> list[Document]:
+        flags = [
+            flag
+            for setting in (url, *settings)
+            if setting
+            for flag in ("--set-json" if "=[" in setting else "--set", setting)
+        ]
+        done = helm("template", "spillway", str(chart), "-n", "spillway-system", *flags)
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    return render
+
+
+def of_kind(documents: list[Document], kind: str) -> list[Document]:
+    return [document for document in documents if document["kind"] == kind]
+
+
+def granted(documents: list[Document], *names: str) -> set[tuple[str, str, str]]:
+    roles = [role for role in documents if role["kind"] in ("Role", "ClusterRole")]
+    return {
+        (group, resource, verb)
+        for role in roles
+        if not names or role["metadata"]["name"] in names
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_crds_of_the_chart_are_the_generated_ones(chart: Path, repository: Path) -> None:
+    generated = {path.name: path.read_text() for path in (repository / "crds").glob("*.yaml")}
+    copies = {path.name: path.read_text() for path in (chart / "files" / "crds").glob("*.yaml")}
+    assert copies == generated, "run: python -m spillway.api.crd --output crds --output charts/spillway/files/crds"
+
+
+def test_values_schema_is_the_configuration_model(chart: Path) -> None:
+    assert (chart / "values.schema.json").read_text() == render_schema(), "run: python tests/chart/values_schema.py"
+
+
+def test_versions_are_those_of_the_package(chart: Path, repository: Path) -> None:
+    version = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["version"]
+    found = yaml.safe_load((chart / "Chart.yaml").read_text())
+    assert found["appVersion"] == version
+    assert found["version"] == version
+
+
+def test_lint_is_clean(chart: Path, helm: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = helm("lint", "--strict", str(chart), "--set", URL)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("config.prometheus.timeoutSeconds=5", "config.prometheus.url is required"),
+        ("config.prometheus.urll=x", "'urll' not allowed"),
+        ("config.tickSeconds=0", "/config/tickSeconds"),
+        ("rbac.mode=write", "/rbac/mode"),
+        ("replicas=2", "'replicas' not allowed"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(
+    chart: Path, helm: Callable[..., subprocess.CompletedProcess[str]], setting: str, said: str
+) -> None:
+    done = helm("template", "spillway", str(chart), "--set", setting)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_the_configuration_is_read_by_the_operator(template: Render) -> None:
+    documents = template(
+        'config.gateways=[{"name": "egress", "type": "LiteLLM", "role": "Egress", "labels": {"job": "litellm"}}]',
+        'namespaces=["team-a", "team-b"]',
+    )
+    maps = {document["metadata"]["name"]: document for document in of_kind(documents, "ConfigMap")}
+    config = OperatorConfig.model_validate(yaml.safe_load(maps["spillway"]["data"]["config.yaml"]))
+    assert config.namespaces == ("team-a", "team-b")
+    assert config.operator_namespace == "spillway-system"
+    assert config.gateways[0].labels == {"job": "litellm"}
+    assert config.http_port == 8080
+    assert "data" not in maps["spillway-emergency-stop"], "an upgrade must not turn a stop off"
+
+
+def wanted(need: set[Need], scopes: set[Scope]) -> set[tuple[str, str, str]]:
+    return {
+        (each.group, each.resource, each.verb) for each in PERMISSIONS if each.need in need and each.scope in scopes
+    }
+
+
+def test_recommend_grants_what_the_doctor_asks_for_and_no_more(template: Render) -> None:
+    everything = set(Scope)
+    assert granted(template()) == wanted({Need.RECOMMEND}, everything)
+    assert granted(template("rbac.mode=apply")) == wanted(set(Need), everything)
+
+
+def test_namespaced_install_has_roles_only_there(template: Render) -> None:
+    documents = template('namespaces=["team-a", "team-b"]', "rbac.clusterReads=false")
+    assert not of_kind(documents, "ClusterRole")
+    assert {role["metadata"]["namespace"] for role in of_kind(documents, "Role")} == {
+        "team-a",
+        "team-b",
+        "spillway-system",
+    }
+    with_reads = template('namespaces=["team-a"]')
+    (cluster_role,) = of_kind(with_reads, "ClusterRole")
+    assert granted([cluster_role]) == wanted(set(Need), {Scope.CLUSTER})
+
+
+@pytest.mark.parametrize("mode", ["recommend", "apply"])
+def test_never_a_verb_on_secrets_nor_a_wildcard(template: Render, mode: str) -> None:
+    for group, resource, verb in granted(template(f"rbac.mode={mode}")):
+        assert "secret" not in resource
+        assert "*" not in (group, resource, verb)
+        assert verb not in ("delete", "deletecollection", "escalate", "bind", "impersonate", "update")
+
+
+def test_extra_targets_follow_the_mode(template: Render) -> None:
+    extra = 'rbac.extraTargets=[{"apiGroup": "serving.example.com", "resource": "servers"}]'
+    reading, applying = granted(template(extra)), granted(template(extra, "rbac.mode=apply"))
+    assert ("serving.example.com", "servers/scale", "get") in reading
+    assert ("serving.example.com", "servers/scale", "patch") not in reading
+    assert ("serving.example.com", "servers/scale", "patch") in applying
+
+
+def test_the_pod_is_hardened(template: Render) -> None:
+    (deployment,) = of_kind(template(), "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["resources"]["requests"]
+
+
+def test_a_changed_configuration_restarts_the_pod(template: Render) -> None:
+    def checksum(*settings: str) -> str:
+        (deployment,) = of_kind(template(*settings), "Deployment")
+        found: str = deployment["spec"]["template"]["metadata"]["annotations"]["spillway.dev/config-checksum"]
+        return found
+
+    assert checksum() == checksum()
+    assert checksum() != checksum("config.tickSeconds=30")
+
+
+def test_crds_can_be_left_out_or_dropped(template: Render) -> None:
+    kept = of_kind(template(), "CustomResourceDefinition")
+    assert len(kept) == 3
+    assert all(each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for each in kept)
+    dropped = of_kind(template("crds.keep=false"), "CustomResourceDefinition")
+    assert all("helm.sh/resource-policy" not in each["metadata"].get("annotations", {}) for each in dropped)
+    assert not of_kind(template("crds.enabled=false"), "CustomResourceDefinition")
+
+
+def test_pod_monitor_and_digest(template: Render) -> None:
+    documents = template("metrics.podMonitor.enabled=true", "image.digest=sha256:abc", "image.repository=reg/spillway")
+    assert of_kind(documents, "PodMonitor")
+    (deployment,) = of_kind(documents, "Deployment")
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "reg/spillway@sha256:abc"
+    assert not of_kind(template(), "PodMonitor")
+
+
+def test_values_file_names_only_known_values(chart: Path) -> None:
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    schema = json.loads((chart / "values.schema.json").read_text())
+    assert set(values) <= set(schema["properties"])
