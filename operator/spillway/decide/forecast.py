@@ -24,8 +24,8 @@ SAMPLES = 128
 """Equally likely outcomes that a forecast is made of."""
 MIN_RESIDUALS = 24
 """Fewer rolling origins than this say too little of the error."""
-LEVEL_POINTS = 3
-"""Points whose mean is the level now; few, as the points themselves are rates over four scrapes."""
+SMOOTHED_SECONDS = 45.0
+"""Points closer than this are averaged, as they are noisy counts; coarser ones are means already."""
 WIDE_LOG_SIGMA = 0.35
 """Error of a forecast without history: 90% of outcomes within about +-75%."""
 FLOOR_SHARE = 0.2
@@ -64,7 +64,13 @@ class _Grid:
     end: float
     step: float
     level: Floats
+    """Mean of the last points at each: what is known then."""
+    calm: Floats
+    """Mean over more of them: less noise, more lag."""
+    actual: Floats
+    """What really came."""
     smooth: Floats
+    """Mean around each point, for looking back a season."""
 
     @property
     def size(self) -> int:
@@ -142,10 +148,13 @@ def _prepare(series: Series) -> _Grid | None:
     if values.size == 0 or not np.isfinite(values).any():
         return None
     values = np.where(np.isfinite(values), np.maximum(values, 0.0), np.nan)
+    fine = series.step_seconds <= SMOOTHED_SECONDS
     return _Grid(
         end=series.end,
         step=series.step_seconds,
-        level=_moving_mean(values, LEVEL_POINTS - 1, 0),
+        level=_moving_mean(values, 2, 0) if fine else values,
+        calm=_moving_mean(values, 8, 0) if fine else _moving_mean(values, 3, 0),
+        actual=_moving_mean(values, 1, 1) if fine else values,
         smooth=_moving_mean(values, 1, 1),
     )
 
@@ -184,29 +193,29 @@ def _shifted(values: Floats, shift: int) -> Floats:
 
 def _candidates(grid: _Grid, ahead: int, seasons: Sequence[float]) -> dict[str, Floats]:
     """Forecasts of the point ``ahead`` steps after each index, by candidate."""
-    level = grid.level
-    reach = max(ahead, LEVEL_POINTS)
+    level, calm = grid.level, grid.calm
+    reach = max(ahead, 2)
     slope = (level - _shifted(level, reach)) / reach
     found = {
         "persistence": level,
+        "calm persistence": calm,
         "trend": np.clip(level + 0.6 * slope * ahead, 0.0, 2.0 * level),
     }
     for season in seasons:
         period = round(season / grid.step)
         period *= math.ceil((ahead + 1) / period)
-        parts = []
-        for back in (period, 2 * period):
-            past = _shifted(grid.smooth, back - ahead)
-            base = _shifted(level, back)
-            parts.append(np.maximum(past + level - base, 0.0))
-            if back == period:
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    ratio = np.clip(np.where(base > 0, level / base, 1.0), 0.25, 4.0)
-                found[f"season {season:g} s"] = past
-                found[f"season {season:g} s by ratio"] = past * ratio
-                found[f"season {season:g} s by difference"] = parts[0]
-        if np.isfinite(parts[1]).sum() >= MIN_RESIDUALS + ahead:
-            found[f"two seasons of {season:g} s"] = (parts[0] + parts[1]) / 2
+        past, older = (_shifted(grid.smooth, back - ahead) for back in (period, 2 * period))
+        base, calm_base = _shifted(level, period), _shifted(calm, period)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.clip(np.where(calm_base > 0, calm / calm_base, 1.0), 0.25, 4.0)
+        name = f"season of {season:g} s"
+        found[name] = past
+        found[f"{name} by ratio"] = past * ratio
+        found[f"{name} by difference"] = np.maximum(past + level - base, 0.0)
+        found[f"{name} by calm difference"] = np.maximum(past + calm - calm_base, 0.0)
+        if np.isfinite(older).sum() >= MIN_RESIDUALS + ahead:
+            twice = (base + _shifted(level, 2 * period)) / 2
+            found[f"two {name}"] = np.maximum((past + older) / 2 + level - twice, 0.0)
     return found
 
 
@@ -220,7 +229,7 @@ def _roll(grid: _Grid, ahead_seconds: float, seasons: Sequence[float]) -> _Rolle
     paths = np.stack([found[name] for name in names])
     limit = MAX_FINE_ORIGINS if not seasons or grid.size <= MAX_FINE_ORIGINS else MAX_COARSE_ORIGINS
     start = max(0, grid.size - ahead - limit)
-    past, actual = paths[:, start : grid.size - ahead], grid.smooth[start + ahead :]
+    past, actual = paths[:, start : grid.size - ahead], grid.actual[start + ahead :]
     today = np.array([path[-1] for path in paths])
     usable = np.isfinite(today) & (np.isfinite(past).sum(axis=1) >= MIN_RESIDUALS)
     if not usable.any():
@@ -243,12 +252,12 @@ def _roll(grid: _Grid, ahead_seconds: float, seasons: Sequence[float]) -> _Rolle
 
 
 def _weights(errors: Floats, actual: Floats) -> Floats:
-    """Weights by the recent mean absolute error to the power -4: the best leads, near ties are averaged."""
+    """Weights by the recent mean absolute error to the power -8: the best leads, near ties are averaged."""
     number = errors.shape[1]
     recent = 0.5 ** (np.arange(number - 1, -1, -1) / max(1.0, number / 3))
     error = (errors @ recent) / recent.sum()
     floor = 1e-3 * max(float(actual.mean()), 1e-6)
-    raw = np.maximum(error, floor) ** -4.0
+    raw = np.maximum(error, floor) ** -8.0
     return np.asarray(raw / raw.sum(), dtype=np.float64)
 
 
