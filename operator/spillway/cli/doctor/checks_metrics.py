@@ -155,6 +155,9 @@ def check_gateways(facts: Facts) -> Iterable[Check]:
         elif reading is not None and reading.alive_at is not None:
             fix = "right before the first request; else check that its metrics are switched on"
             yield warned(GATEWAYS, f"{gateway.name}: scraped, but no request counted yet ({labels})", fix)
+        elif not gateway.labels:
+            fix = "right before its first request; give gateways[].labels to tell that from not being scraped"
+            yield warned(GATEWAYS, f"{gateway.name}: no series of {gateway.type} yet", fix)
         else:
             fix = "scrape it, and let gateways[].labels select its series"
             yield failed(GATEWAYS, f"{gateway.name}: no series of {gateway.type} ({labels})", fix)
