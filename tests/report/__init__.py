@@ -1,0 +1,1 @@
+"""Tests of status, Events, metrics, health and logs."""
