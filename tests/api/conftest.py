@@ -81,11 +81,11 @@ class Api:
         body = manifest | {"metadata": live["metadata"]}
         return self.request("PUT", self._path(live, name), body, {"dryRun": "All"})
 
-    def update_status(self, live: Manifest, status: Any) -> Answer:
-        """Dry-run PUT of a status on a live object's status subresource."""
-        name = live["metadata"]["name"]
-        query = {"dryRun": "All", "fieldValidation": "Strict"}
-        return self.request("PUT", self._path(live, name, "status"), live | {"status": status}, query)
+    def update_status(self, live: Manifest, status: Any, *, dry_run: bool = True) -> Answer:
+        """PUT of a status on a live object's status subresource."""
+        query = {"fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
+        path = self._path(live, live["metadata"]["name"], "status")
+        return self.request("PUT", path, live | {"status": status}, query)
 
     def create_live(self, manifest: Manifest, name: str) -> Manifest:
         """Create for real; returns the object as stored."""

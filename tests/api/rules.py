@@ -123,6 +123,15 @@ _rule(
     [edited(_PLAN, {f"{_BINDING}.ownership": "Managed", f"{_BINDING}.rule": DELETE})],
     [edited(_PLAN, {f"{_BINDING}.ownership": "Managed", f"{_BINDING}.gateway": DELETE})],
 )
+_rule(
+    "a backend's port must be from 1 to 65535",
+    _BINDING.replace(".0", "[0]"),
+    [edited(_PLAN, {f"{_BINDING}.backends": {"a": text, "b": "egress"}}) for text in ("x:1", "x:65535", "Backend/x")],
+    [
+        edited(_PLAN, {f"{_BINDING}.backends": {"a": "egress", "b": text}})
+        for text in ("x:0", "x:65536", "Backend/x:99999")
+    ],
+)
 RULES["type cannot be changed: create another lane"] = Rule(
     "spec", (_LANE, edited(_LANE, {"spec.models": ["other"]})), (_HOSTED_LANE,), old=_LANE
 )

@@ -160,7 +160,13 @@ def _allowed(draw: Draw, values: Values) -> Values:
 
 def _binding(draw: Draw, values: Values) -> Values:
     needed = "rule" if values["ownership"] is Ownership.ADOPTED else "gateway"
-    return values | {needed: values[needed] or draw(_given(Binding, needed))}
+    backends = {lane: _with_a_port_that_exists(text) for lane, text in values["backends"].items()}
+    return values | {needed: values[needed] or draw(_given(Binding, needed)), "backends": backends}
+
+
+def _with_a_port_that_exists(backend: str) -> str:
+    name, colon, port = backend.partition(":")
+    return f"{name}:{int(port) % 65_535 + 1}" if colon else name
 
 
 def _routing(draw: Draw, values: Values) -> Values:

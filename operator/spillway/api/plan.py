@@ -131,6 +131,11 @@ class Binding(Model):
                     "rule": "self.ownership != 'Managed' || has(self.gateway)",
                     "message": "a Managed binding needs gateway: what the generated HTTPRoute attaches to",
                 },
+                {
+                    "rule": "self.backends.all(lane, !self.backends[lane].contains(':') || "
+                    "(int(self.backends[lane].split(':')[1]) >= 1 && int(self.backends[lane].split(':')[1]) <= 65535))",
+                    "message": "a backend's port must be from 1 to 65535",
+                },
             ]
         }
     )
