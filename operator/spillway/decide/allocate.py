@@ -35,6 +35,8 @@ class OwnLane:
     max_replicas: int
     """replicas.max, or what the pool allows if that is less."""
     attainment: float
+    caution: float = 1.0
+    """Upper over mean demand at the next tick: weights are set for the upper one, so own lanes are used that less."""
 
     @property
     def usd_per_work(self) -> float:
@@ -82,7 +84,7 @@ def usable_replicas(replicas: Floats | int, batch: float, attainment: float) -> 
 def size_lane(lane: OwnLane, loads: Sequence[Load], rates: Mapping[str, Floats], ceiling_usd_per_hour: float) -> Sizing:
     """The cheapest replicas of one lane for the outcomes ``rates`` (requests a second by class key)."""
     seconds = lane.service.request_seconds
-    work = sum((rates[load.key] * seconds[load.key] for load in loads), np.zeros(1))
+    work = lane.caution * sum((rates[load.key] * seconds[load.key] for load in loads), np.zeros(1))
     most = _enough(lane, float(np.max(work)))
 
     def evaluate(counts: Floats) -> _Evaluated:
@@ -121,12 +123,13 @@ class _Evaluated:
 def _evaluate(
     lane: OwnLane, loads: Sequence[Load], rates: Mapping[str, Floats], counts: Floats, ceiling: float
 ) -> _Evaluated:
-    capacity = lane.usable(counts)[:, None]
     wide = {load.key: rates[load.key][None, :] for load in loads}
-    left = absorb(loads, wide, lane.service.request_seconds, capacity)
+    full = host(loads, absorb(loads, wide, lane.service.request_seconds, lane.usable(counts)[:, None]), ceiling)
+    cautious = lane.usable(counts)[:, None] / lane.caution
+    left = absorb(loads, wide, lane.service.request_seconds, cautious)
     result = host(loads, left, ceiling)
     missed_usd = sum((3600 * load.miss_usd * result.missed[load.key] for load in loads), np.zeros(1))
-    unserved = sum((result.missed[load.key] for load in loads), np.zeros(1))
+    unserved = sum((full.missed[load.key] for load in loads), np.zeros(1))
     hosted = np.broadcast_to(result.usd_per_hour, left[loads[0].key].shape).mean(axis=1)
     shape = left[loads[0].key].shape
     total = sum((rates[load.key] for load in loads), np.zeros(1))

@@ -8,12 +8,13 @@ from dataclasses import replace
 from spillway.api import LaneType, Mode
 from spillway.decide import costs, explain
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Reason, RouteDecision
-from spillway.decide.demand import ClassDemand, class_demands, fresh
+from spillway.decide.demand import ClassDemand, class_demands, fresh, outcomes
 from spillway.decide.eligibility import fallback_findings, lane_findings, placements, usd_per_request
 from spillway.decide.lanes import LaneView, lane_views, loads_of, view_findings
 from spillway.decide.memory import Memory
+from spillway.decide.overflow import Load, absorb, host
 from spillway.decide.reasons import Code, because
-from spillway.decide.scaling import Scaled, scale, size_all
+from spillway.decide.scaling import Scaled, ceiling_usd_per_hour, scale_all, size_all
 from spillway.decide.snapshot import Finding, LaneSnapshot, PlanSnapshot, Severity
 from spillway.decide.traffic import ClassTraffic, is_calm, move_traffic, with_calm
 
@@ -36,9 +37,7 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
     loads = loads_of(snapshot, places, demands)
     # 4. The cheapest replicas at the start-up lead, taken through the guards.
     sizings = size_all(snapshot, views, loads, demands)
-    scaled = {
-        name: scale(snapshot, view, sizings, places, memory.lanes.get(name), blind) for name, view in views.items()
-    }
+    scaled = scale_all(snapshot, views, sizings, places, memory.lanes, blind)
     scaled = {
         name: replace(lane, memory=with_calm(lane.memory, is_calm(snapshot, lane.view, demands), snapshot.at))
         for name, lane in scaled.items()
@@ -55,7 +54,7 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
         lanes=lanes,
         classes=tuple(_class(snapshot, key, demands, traffic, scaled) for key in demands),
         routes=routes,
-        costs=costs.plan_costs(snapshot, lanes, _expected_hosted(snapshot, demands, traffic, scaled)),
+        costs=costs.plan_costs(snapshot, lanes, _expected_hosted(snapshot, demands, loads, scaled)),
         reason=explain.plan_reason(snapshot, held, lanes, traffic),
         findings=(*snapshot.findings, *_findings(snapshot, places, scaled)),
         held=held,
@@ -229,25 +228,21 @@ def _class_usd(
 def _expected_hosted(
     snapshot: PlanSnapshot,
     demands: Mapping[str, ClassDemand],
-    traffic: Mapping[str, ClassTraffic],
+    loads: Mapping[str, Load],
     scaled: Mapping[str, Scaled],
 ) -> float | None:
-    """Expected hosted dollars an hour at the recommended replicas; None where a class's demand is not known."""
-    if any(demand.problem() is not None for demand in demands.values()):
+    """Expected hosted dollars an hour at the start-up lead with the recommended replicas; None where not known."""
+    if any(demand.problem() is not None for demand in demands.values()) or not loads:
         return None
-    sized = [lane.sizing for lane in scaled.values() if lane.sizing is not None]
-    if sized:
-        return sized[-1].hosted_usd_per_hour if len(sized) == 1 else min(s.hosted_usd_per_hour for s in sized)
-    total = 0.0
-    for key, moved in traffic.items():
-        mix, now = demands[key].mix, demands[key].now
-        if moved.wanted is None or moved.share is None or mix is None or now is None:
-            return None
-        for name, part in moved.wanted.by_lane.items():
-            lane = snapshot.lane(name)
-            if lane is not None and lane.token_price is not None:
-                total += 3600 * now.value * moved.share * part * usd_per_request(lane.token_price, mix)
-    return total
+    own = [(lane.view.own(), lane) for lane in scaled.values()]
+    leads = [lane.view.startup_seconds for lane in scaled.values()] or [0.0]
+    left = dict(outcomes([demands[key] for key in loads], (min(leads) + snapshot.tick_seconds,)).rates)
+    for capacity, lane in sorted(own, key=lambda pair: pair[1].view.usd_per_replica_hour):
+        if capacity is not None and lane.recommended is not None:
+            mine = [loads[key] for key in lane.view.classes]
+            room = capacity.usable(lane.recommended)
+            left |= absorb(mine, {load.key: left[load.key] for load in mine}, capacity.service.request_seconds, room)
+    return float(host(list(loads.values()), left, ceiling_usd_per_hour(snapshot)).usd_per_hour.mean())
 
 
 def _findings(snapshot: PlanSnapshot, places: Mapping[str, object], scaled: Mapping[str, Scaled]) -> list[Finding]:

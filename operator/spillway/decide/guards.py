@@ -92,28 +92,30 @@ def stepped(step: Step, current: int, memory: LaneMemory, guards: Guards) -> Ste
     return step
 
 
-def bounded(step: Step, lane: LaneSnapshot, current: int) -> Step:
-    """Within replicas.min and max, and no growth beyond the pool."""
+def bounded(step: Step, lane: LaneSnapshot, current: int, pool_replicas: int | None) -> Step:
+    """Within replicas.min and max, and no growth beyond what the pool has room for."""
     spec = lane.resource.spec.self_hosted
     if spec is None:
         return step
-    allowed = pool_replicas(lane)
-    if allowed is not None and step.replicas > max(current, allowed):
-        pool = spec.gpu.pool or "?"
-        step = step.to(max(current, allowed), Code.POOL_EXHAUSTED, f"Pool {pool} has room for {count(allowed)}.")
     if step.replicas < spec.replicas.min:
-        return step.to(spec.replicas.min, Code.MIN_REPLICAS, f"replicas.min is {spec.replicas.min}.")
+        step = step.to(spec.replicas.min, Code.MIN_REPLICAS, f"replicas.min is {spec.replicas.min}.")
     if step.replicas > spec.replicas.max:
-        return step.to(spec.replicas.max, Code.MAX_REPLICAS, f"replicas.max is {spec.replicas.max}.")
+        step = step.to(spec.replicas.max, Code.MAX_REPLICAS, f"replicas.max is {spec.replicas.max}.")
+    if pool_replicas is not None and step.replicas > max(current, pool_replicas):
+        message = f"GPU pool {spec.gpu.pool or '?'} has room for {count(pool_replicas)} of this lane."
+        step = step.to(max(current, pool_replicas), Code.POOL_EXHAUSTED, message)
     return step
 
 
-def pool_replicas(lane: LaneSnapshot) -> int | None:
-    """Replicas that the lane's GPU pool has room for; None when unbounded."""
+def pool_room(lane: LaneSnapshot, taken_by_plan: int) -> int | None:
+    """Replicas that the lane's GPU pool has room for; None when unbounded.
+
+    ``taken_by_plan`` are GPUs that the plan's other lanes of the same pool have or will have.
+    """
     spec = lane.resource.spec.self_hosted
     if spec is None or lane.pool_gpus is None:
         return None
-    return max(0, lane.pool_gpus - lane.pool_gpus_others) // spec.gpu.per_replica
+    return max(0, lane.pool_gpus - lane.pool_gpus_others - taken_by_plan) // spec.gpu.per_replica
 
 
 def unsaturated(

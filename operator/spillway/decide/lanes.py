@@ -11,7 +11,7 @@ from spillway.decide.allocate import OwnLane
 from spillway.decide.decision import Reason
 from spillway.decide.demand import ClassDemand, fresh
 from spillway.decide.eligibility import Placement, is_invalid, outlets, self_hosted
-from spillway.decide.guards import pool_replicas
+from spillway.decide.guards import pool_room
 from spillway.decide.overflow import Load
 from spillway.decide.reasons import Code, because, count
 from spillway.decide.service import Mix, Requirement, Service, service_of
@@ -42,6 +42,8 @@ class LaneView:
     waiting: float | None
     kv_usage: float | None
     attainment: float
+    pool_replicas: int | None
+    """Replicas that the GPU pool has room for beside the plan's other lanes; None when unbounded."""
     problem: Reason | None
     """Why it can't be sized, if it can't."""
     unknown_class: Reason | None
@@ -67,14 +69,15 @@ class LaneView:
         """What the bill falls by when one replica goes."""
         return float(self.spec.price.avoidable_usd_per_gpu_hour) * self.spec.gpu.per_replica
 
-    def own(self) -> OwnLane | None:
+    def own(self, caution: float = 1.0) -> OwnLane | None:
         """The lane for sizing; None where its service is not known."""
         if self.service is None:
             return None
-        room = pool_replicas(self.lane)
-        most = self.spec.replicas.max if room is None else min(self.spec.replicas.max, max(room, self.current or 0))
+        most = self.spec.replicas.max
+        if self.pool_replicas is not None:
+            most = min(most, max(self.pool_replicas, self.current or 0))
         return OwnLane(
-            self.name, self.service, self.usd_per_replica_hour, self.spec.replicas.min, most, self.attainment
+            self.name, self.service, self.usd_per_replica_hour, self.spec.replicas.min, most, self.attainment, caution
         )
 
 
@@ -129,9 +132,21 @@ def _view(
         waiting=None if engine is None else fresh(engine.waiting, snapshot),
         kv_usage=None if engine is None else fresh(engine.kv_usage, snapshot),
         attainment=max(attainments, default=0.99),
+        pool_replicas=pool_room(lane, _taken_gpus(snapshot, lane)),
         problem=problem,
         unknown_class=next(iter(problems.values()), None),
     )
+
+
+def _taken_gpus(snapshot: PlanSnapshot, lane: LaneSnapshot) -> int:
+    """GPUs that the plan's other lanes of the same pool ask for now."""
+    pool = None if lane.resource.spec.self_hosted is None else lane.resource.spec.self_hosted.gpu.pool
+    total = 0
+    for other in self_hosted(snapshot):
+        spec = other.resource.spec.self_hosted
+        if other.name != lane.name and spec is not None and spec.gpu.pool == pool and other.target is not None:
+            total += other.target.replicas * spec.gpu.per_replica
+    return total
 
 
 def _requirement(demand: ClassDemand) -> Requirement:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from spillway.api import Mode
 from spillway.decide.allocate import OwnLane, Sizing, allocate
 from spillway.decide.decision import Reason
@@ -26,7 +28,11 @@ from spillway.decide.lanes import LaneView, invalid, sized_loads
 from spillway.decide.memory import LaneMemory
 from spillway.decide.overflow import Load
 from spillway.decide.reasons import Code, because
+from spillway.decide.shares import DEMAND_QUANTILE
 from spillway.decide.snapshot import PlanSnapshot, PodState, RouteState
+
+MAX_CAUTION = 1.5
+"""Where next to nothing comes, the upper demand is many times the mean; that is no reason to size for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,13 @@ def size_all(
     demands: Mapping[str, ClassDemand],
 ) -> Sizings:
     """Size every own lane that can be sized."""
-    own = {name: lane for name, view in views.items() if (lane := view.own()) is not None}
-    mine = {name: sized_loads(views[name], loads) for name in own}
     tick = snapshot.tick_seconds
+    mine = {name: sized_loads(view, loads) for name, view in views.items() if view.service is not None}
+    own = {}
+    for name, classes in mine.items():
+        lane = views[name].own(_caution([demands[load.key] for load in classes], tick))
+        if lane is not None:
+            own[name] = lane
 
     def rates(name: str, horizons: Sequence[float]) -> Mapping[str, Floats]:
         return outcomes([demands[load.key] for load in mine[name]], horizons).rates
@@ -83,10 +93,40 @@ def size_all(
     )
 
 
+def _caution(demands: Sequence[ClassDemand], tick: float) -> float:
+    """Upper over mean demand at the next tick, of all classes of a lane together."""
+    total = outcomes(demands, (tick,)).total()
+    mean = float(total.mean())
+    return min(MAX_CAUTION, max(1.0, float(np.quantile(total, DEMAND_QUANTILE)) / mean)) if mean > 0 else 1.0
+
+
 def ceiling_usd_per_hour(snapshot: PlanSnapshot) -> float:
     """The plan's ceiling on hosted dollars; infinite without one."""
     ceiling = snapshot.plan.spec.overflow.ceiling_usd.per_hour
     return float("inf") if ceiling is None else float(ceiling)
+
+
+def scale_all(
+    snapshot: PlanSnapshot,
+    views: Mapping[str, LaneView],
+    sizings: Sizings,
+    places: Mapping[str, Placement],
+    before: Mapping[str, LaneMemory],
+    blind: Reason | None,
+) -> dict[str, Scaled]:
+    """Take every lane through the guards, the cheapest first: what it adds is gone from its pool for the next."""
+    added: dict[str | None, int] = {}
+    found = {}
+    for view in sorted(views.values(), key=lambda v: (v.usd_per_replica_hour, v.name)):
+        gpu, room = view.spec.gpu, view.pool_replicas
+        if room is not None:
+            room = max(0, room - -(-added.get(gpu.pool, 0) // gpu.per_replica))
+        lane = scale(snapshot, view, sizings, places, before.get(view.name), blind, room)
+        if lane.recommended is not None and view.current is not None:
+            more = max(0, lane.recommended - view.current) * gpu.per_replica
+            added[gpu.pool] = added.get(gpu.pool, 0) + more
+        found[view.name] = lane
+    return {name: found[name] for name in views}
 
 
 def scale(
@@ -96,6 +136,7 @@ def scale(
     places: Mapping[str, Placement],
     before: LaneMemory | None,
     blind: Reason | None,
+    pool_replicas: int | None,
 ) -> Scaled:
     """Take one lane's cheapest replicas through the guards, in the order in which they outrank each other."""
     guards, now = snapshot.plan.spec.guards, snapshot.at
@@ -118,13 +159,13 @@ def scale(
         step = stabilized(step, current, memory, guards, now)
     else:
         memory = with_recommendation(memory, now, current)
-    step = bounded(step, view.lane, current)
+    step = bounded(step, view.lane, current, pool_replicas)
     if desired is not None or current > 0:
         step = _zero_allowed(step, current, view, places)
     planned = stepped(step, current, memory, guards)
     final = planned
     if desired is not None or planned.replicas == 0:
-        final = _traffic_first(snapshot, planned, current, view, memory)
+        final = _traffic_first(snapshot, planned, current, view, memory, desired is not None)
     blocked = conflict(view.lane) or invalid(snapshot, view)
     if blocked is None and view.lane.target is not None:
         blocked, memory = override(view.lane.target, final.replicas, memory, guards, now)
@@ -198,8 +239,13 @@ def _zero_weight_since(
     return snapshot.at if memory.zero_weight_since is None else memory.zero_weight_since
 
 
-def _traffic_first(snapshot: PlanSnapshot, step: Step, current: int, view: LaneView, memory: LaneMemory) -> Step:
-    """Replicas go only once the traffic that they serve has gone; recommended as is where we don't move traffic."""
+def _traffic_first(
+    snapshot: PlanSnapshot, step: Step, current: int, view: LaneView, memory: LaneMemory, sizable: bool
+) -> Step:
+    """Replicas go only once the traffic that they serve has gone; recommended as is where we don't move traffic.
+
+    A max of 0 is obeyed even where nobody can tell that the traffic has gone.
+    """
     if step.replicas >= current or snapshot.plan.spec.mode is not Mode.APPLY:
         return step
     if step.replicas > 0:
@@ -210,7 +256,8 @@ def _traffic_first(snapshot: PlanSnapshot, step: Step, current: int, view: LaneV
         most = max(step.replicas, view.spec.replicas.max)
         return held if held.replicas <= most else step
     keep = max(1, view.spec.replicas.min) if view.spec.replicas.max > 0 else 1
-    if not moves_traffic(snapshot) or _drained(snapshot, view, memory):
+    ordered = view.spec.replicas.max == 0 and not sizable
+    if ordered or not moves_traffic(snapshot) or _drained(snapshot, view, memory):
         return step
     return step.to(min(current, keep), Code.DRAINING, "The last replica goes once its traffic has moved and ended.")
 

@@ -94,7 +94,8 @@ def _capacities(place: Placement, scaled: Mapping[str, Scaled]) -> list[Capacity
         lane = scaled.get(name)
         own = None if lane is None else lane.view.own()
         if lane is not None and own is not None:
-            staying = lane.view.warm if lane.planned is None else min(lane.view.warm, lane.planned)
+            fixed = lane.planned is None or lane.blocked is not None
+            staying = lane.view.warm if fixed else min(lane.view.warm, lane.planned or 0)
             found.append(Capacity(own, staying))
     return sorted(found, key=lambda capacity: (capacity.lane.usd_per_work, capacity.lane.name))
 
