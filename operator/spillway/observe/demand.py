@@ -80,6 +80,8 @@ def mix_of(grid: HistoryGrid | None, parts: Sequence[Mapping[str, Values]]) -> M
     done: Values | None = None
     for part in parts:
         done = add(done, part.get("requests_done", part.get("requests")))
+    if done is None:
+        done = summed(parts, "proxy_requests")
     tokens_in, tokens_out = summed(parts, "input_tokens"), summed(parts, "output_tokens")
     if done is None or tokens_in is None or tokens_out is None:
         return Mix()
@@ -113,11 +115,11 @@ def _mix(
 
 def counted_by_gateway(rows: Sequence[GatewayRow], grids: Grids) -> Counted | None:
     """A class's traffic as front gateways count it; None when the counters have no rate now."""
-    rate = rate_of(rows, "requests")
-    if rate is None:
-        return None
-    fine, coarse = (summed((getattr(row, name) for row in rows), "requests") for name in ("fine", "coarse"))
-    return Counted(DemandSource.GATEWAY, rate, fine, coarse, grids)
+    for tag in ("requests", "proxy_requests"):
+        if (rate := rate_of(rows, tag)) is not None:
+            fine, coarse = summed((row.fine for row in rows), tag), summed((row.coarse for row in rows), tag)
+            return Counted(DemandSource.GATEWAY, rate, fine, coarse, grids)
+    return None
 
 
 def counted_by_engines(

@@ -66,7 +66,7 @@ class HistoryGrid:
         first = int(known[0])
         numbers = values[first:].astype(np.float64)
         cut = [value if value == value else None for value in numbers.tolist()]  # noqa: PLR0124 - NaN is a gap
-        return Series(self.start + first * self.step_seconds, float(self.step_seconds), tuple(cut))
+        return Series(float(self.start + first * self.step_seconds), float(self.step_seconds), tuple(cut))
 
     def empty(self) -> Values:
         """A series of gaps."""

@@ -23,6 +23,8 @@ ENVOY_LABEL = "envoy_cluster_name"
 
 LITELLM_COUNTERS: tuple[Metric, ...] = (
     Metric("requests", ("litellm_requests_metric",)),
+    # Counts failures too, but carries requested_model where older versions' requests_metric does not.
+    Metric("proxy_requests", ("litellm_proxy_total_requests_metric",)),
     Metric("input_tokens", ("litellm_input_tokens_metric",)),
     Metric("output_tokens", ("litellm_output_tokens_metric",)),
     Metric("cached_tokens", ("litellm_input_cached_tokens_metric",)),
@@ -244,15 +246,17 @@ def _gateway_rates(kind: GatewayType, config: OperatorConfig, seconds: float) ->
 
 
 def _gateway_requests(kind: GatewayType, config: OperatorConfig) -> str:
-    return union(_gateway_terms(kind, config, COARSE_STEP_SECONDS)[:1])
+    terms = _gateway_terms(kind, config, COARSE_STEP_SECONDS)
+    return union([term for term in terms if term.tag in ("requests", "proxy_requests")])
 
 
 def _gateway_now(kind: GatewayType, config: OperatorConfig) -> str:
     by = _gateway_by(kind, config)
     seconds = rate_seconds(config.prometheus)
     terms = _gateway_terms(kind, config, seconds)
-    first = _gateway_counters(kind, config)[0]
-    terms.append(Term("at", first.expression(by, "timestamp(%s)", "max")))
+    first, *more = _gateway_counters(kind, config)
+    stamped = [first, *(metric for metric in more if metric.key == "proxy_requests")]
+    terms.append(Term("at", " or ".join(metric.expression(by, "timestamp(%s)", "max") for metric in stamped)))
     own = gateway_labels(kind, config.gateways)
     if own:
         alive = selector("up", _gateway_conditions(kind, config))
