@@ -11,6 +11,7 @@ from spillway.act.release import Held, held_objects, release
 from spillway.act.writes import Write
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, console, print_json, styled, table
+from spillway.decide.reasons import count
 
 
 def wanted(held: Held, targets: Sequence[str]) -> bool:
@@ -57,7 +58,11 @@ def _intent(held: Held, restore: bool) -> str:
         if not held.baseline:
             return "managed route would be kept as it is"
         return f"weights would go back to {held.baseline}" if restore else "weights would be kept"
-    return f"would go back to {held.baseline} replicas" if restore else "replicas would be kept"
+    return f"would go back to {_replicas(held.baseline)}" if restore else "replicas would be kept"
+
+
+def _replicas(baseline: str) -> str:
+    return count(int(baseline)) if baseline.isdecimal() else f"{baseline!r}, which is no number of replicas"
 
 
 def _row(write: Write) -> tuple[str, str, str]:
