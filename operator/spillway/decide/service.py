@@ -23,8 +23,8 @@ MIN_SAMPLES = 30
 CORRECTION_BOUNDS = (0.5, 2.0)
 MIN_SPREAD = 1.5
 """A line is fitted only where the 90% quantile of the batch is this many times its 10% quantile."""
-TRIMMED_SHARE = 0.2
-"""Share of the samples with the largest residuals that the second fit leaves out."""
+MAX_FITTED = 160
+"""Samples of which all pairs are looked at."""
 
 
 class ServiceSource(StrEnum):
@@ -195,7 +195,8 @@ def _correction(prior: Coefficients, samples: Sequence[ServiceSample]) -> float 
 
 
 def _fit(samples: Sequence[ServiceSample]) -> Coefficients | None:
-    """alpha and the slope at the present mix by a trimmed line through (batch, ITL); None without spread."""
+    """alpha and the slope at the present mix: the median slope over all pairs of samples (Theil-Sen), which outliers
+    don't move; None without spread."""
     steady = _steady(samples)
     if len(steady) < MIN_SAMPLES:
         return None
@@ -204,10 +205,13 @@ def _fit(samples: Sequence[ServiceSample]) -> Coefficients | None:
     low, high = np.quantile(batch, [0.1, 0.9])
     if high < MIN_SPREAD * max(low, 1.0):
         return None
-    slope, alpha = np.polyfit(batch, itl_ms, 1)
-    residual = np.abs(itl_ms - alpha - slope * batch)
-    keep = residual <= np.quantile(residual, 1 - TRIMMED_SHARE)
-    slope, alpha = np.polyfit(batch[keep], itl_ms[keep], 1)
+    pick = np.linspace(0, batch.size - 1, min(batch.size, MAX_FITTED)).round().astype(int)
+    batch, itl_ms = batch[pick], itl_ms[pick]
+    first, second = np.triu_indices(batch.size, k=1)
+    apart = batch[second] - batch[first]
+    distinct = np.abs(apart) > 0.01 * high
+    slope = np.median((itl_ms[second] - itl_ms[first])[distinct] / apart[distinct])
+    alpha = np.median(itl_ms - slope * batch)
     if slope <= 0 or alpha <= 0:
         return None
     # Nothing was seen beyond twice the highest batch, so no claim is made beyond it.
