@@ -116,6 +116,12 @@ def test_loss_of_metrics_is_degraded_and_still_ready(reason: MetricsReason) -> N
     assert status.decision.reason == "HoldBlind"
 
 
+@pytest.mark.parametrize(("code", "degraded"), [("LaneBlind", "True"), ("TokenMixUnknown", "False")])
+def test_a_lane_that_was_lost_is_degraded_and_one_not_yet_known_is_not(code: str, degraded: str) -> None:
+    blind = lane_decision(recommended=None, bounds_only=True, reason=Reason(code, "no figures"))
+    assert conditions(plan_status(decision(blind), snapshot(), None, NOW))["Degraded"][0] == degraded
+
+
 def test_a_pending_recommendation_is_available_and_ready() -> None:
     status = plan_status(decision(lane_decision(recommended=4)), snapshot(), None, NOW)
     assert conditions(status)["RecommendationAvailable"][0] == "True"

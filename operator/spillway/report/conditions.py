@@ -23,6 +23,9 @@ LATE_FLOOR_SECONDS = 60.0
 MANUAL_OVERRIDE = "ManualOverride"
 """Machine reason of the guard that respects a person's ``kubectl scale``."""
 
+NOT_YET = frozenset({"TokenMixUnknown", "ServiceUnknown", "NoClasses"})
+"""Machine reasons of lanes that have not been measured yet: nothing was lost, so nothing is degraded."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -182,7 +185,7 @@ def _degraded(decision: Decision, snapshot: PlanSnapshot, unavailable: State) ->
     if not snapshot.metrics.usable:
         held = decision.held.message if decision.held else "everything is held"
         return State("Degraded", True, snapshot.metrics.reason.value, f"{snapshot.metrics.message}; {held}")
-    if blind := [lane for lane in decision.lanes if lane.bounds_only]:
+    if blind := [lane for lane in decision.lanes if lane.bounds_only and lane.reason.code not in NOT_YET]:
         text = "; ".join(f"lane {lane.name}: {lane.reason.message}" for lane in blind)
         return State("Degraded", True, "LaneNotMeasured", text)
     if unavailable.holds:

@@ -128,7 +128,8 @@ def check_objects(facts: Facts) -> Iterable[Check]:
     if not found:
         lanes = sum(len(scope.lanes) for scope in view.plans)
         classes = sum(len(scope.classes) for scope in view.plans)
-        yield passed(OBJECTS, f"{len(view.plans)} plans, {lanes} lanes, {classes} classes without conflict")
+        said = f"plans: {len(view.plans)}, lanes: {lanes}, classes: {classes}, without conflict"
+        yield passed(OBJECTS, said)
 
 
 def _findings(facts: Facts, view: ClusterView) -> dict[tuple[str, str], Severity]:

@@ -197,8 +197,9 @@ def check_prices(facts: Facts) -> Iterable[Check]:
 
 def check_first_recommendation(facts: Facts) -> Iterable[Check]:
     """Whether a recommendation can be made, on how much history, and else what is waited for."""
-    if facts.decide_error:
-        yield skipped(FIRST, facts.decide_error)
+    if facts.metrics is not None and facts.metrics.error:
+        yield skipped(FIRST, "nothing is recommended while Prometheus can't be read")
+        return
     for snapshot, decision in facts.plans:
         yield _recommendation(snapshot, decision)
         yield from _history(snapshot)

@@ -86,4 +86,3 @@ class Facts:
     probe: Probe = field(default_factory=Probe)
     plans: tuple[tuple[PlanSnapshot, Decision], ...] = ()
     """What the operator would decide now."""
-    decide_error: str | None = None
