@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.observed import Exposition
 
 from spillway_dev.prometheus import PrometheusServer
 from spillway_dev.toolchain import Tools
+from support.observed import Exposition
 
 Filled = Callable[[Exposition], PrometheusServer]
 

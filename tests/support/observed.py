@@ -163,9 +163,7 @@ def hosted_lane(
     )
 
 
-def workload(
-    namespace: str, name: str = "chat", created: str = "2026-01-01T00:00:00Z", **spec: Any
-) -> WorkloadClass:
+def workload(namespace: str, name: str = "chat", created: str = "2026-01-01T00:00:00Z", **spec: Any) -> WorkloadClass:
     """A class; its match is the model unless told otherwise."""
     content = {
         "planRef": {"name": "main"},

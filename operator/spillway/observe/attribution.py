@@ -51,7 +51,8 @@ class _Attribution:
     def __init__(self, plan: PlanScope, own: Sequence[OwnLane], hosted: Sequence[HostedLane], sources: Sources) -> None:
         self._plan, self._own, self._hosted, self._sources = plan, own, hosted, sources
         self._classes = by_age(plan.classes)
-        self._own_units = own_units(own, self._classes)
+        fine = sources.metrics.engine_history.fine
+        self._own_units = own_units(own, self._classes, fine.step_seconds if fine else 1.0)
         self._hosted_units = hosted_units(hosted, self._classes)
         self._units = (*self._own_units, *self._hosted_units)
         self._counted: dict[str, Counted] = {}

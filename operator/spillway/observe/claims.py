@@ -77,12 +77,12 @@ def served(item: WorkloadClass, models: Collection[str]) -> set[str]:
     return {asked} if asked in common else common
 
 
-def own_units(lanes: Iterable[OwnLane], classes: Sequence[WorkloadClass]) -> list[Unit]:
-    """What the own lanes' engines count, by lane and model. ``classes``: oldest first."""
-    return [unit for lane in lanes for unit in _lane_units(lane, classes)]
+def own_units(lanes: Iterable[OwnLane], classes: Sequence[WorkloadClass], step_seconds: float) -> list[Unit]:
+    """What the own lanes' engines count, by lane and model. ``classes``: oldest first; the fine history's step."""
+    return [unit for lane in lanes for unit in _lane_units(lane, classes, step_seconds)]
 
 
-def _lane_units(lane: OwnLane, classes: Sequence[WorkloadClass]) -> Iterable[Unit]:
+def _lane_units(lane: OwnLane, classes: Sequence[WorkloadClass], step_seconds: float) -> Iterable[Unit]:
     models = lane.scope.resource.spec.models
     by_model: dict[str, list[PodEngine]] = {row.model: [] for row in lane.rows}
     for engine in lane.engines:
@@ -93,7 +93,7 @@ def _lane_units(lane: OwnLane, classes: Sequence[WorkloadClass]) -> Iterable[Uni
         for row in lane.rows:
             if row.model == model:
                 fine, coarse = {**row.fine}, {**row.coarse}
-        if (arrivals := arrivals_over_time(fine)) is not None:
+        if (arrivals := arrivals_over_time(fine, step_seconds)) is not None:
             fine["requests_done"], fine["requests"] = fine["requests"], arrivals
         yield Unit(
             lane=lane.name,
@@ -118,7 +118,7 @@ def arrivals_now(engine: PodEngine) -> float | None:
     return done + (engine.get("running_slope") or 0.0) + (engine.get("waiting_slope") or 0.0)
 
 
-def arrivals_over_time(fine: Mapping[str, Values]) -> Values | None:
+def arrivals_over_time(fine: Mapping[str, Values], step_seconds: float) -> Values | None:
     """Completed requests and the growth of those in flight, a second; growth counts only among the same pods."""
     done, running, pods = fine.get("requests"), fine.get("running"), fine.get("pods")
     if done is None or running is None or pods is None:
@@ -126,7 +126,7 @@ def arrivals_over_time(fine: Mapping[str, Values]) -> Values | None:
     waiting = fine.get("waiting")
     in_flight = running if waiting is None else running + np.nan_to_num(waiting)
     growth = np.zeros_like(done)
-    growth[RATE_SCRAPES:] = (in_flight[RATE_SCRAPES:] - in_flight[:-RATE_SCRAPES]) / RATE_SCRAPES
+    growth[RATE_SCRAPES:] = (in_flight[RATE_SCRAPES:] - in_flight[:-RATE_SCRAPES]) / (RATE_SCRAPES * step_seconds)
     with np.errstate(invalid="ignore"):
         growth[RATE_SCRAPES:][pods[RATE_SCRAPES:] != pods[:-RATE_SCRAPES]] = 0.0
     return np.asarray(np.maximum(done + np.nan_to_num(growth), 0.0), dtype=np.float32)

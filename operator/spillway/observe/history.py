@@ -107,15 +107,13 @@ class History:
         """The one range to ask for now; None when nothing is due."""
         end = math.floor(now / self._step) * self._step
         grid = self._grid
-        if now < self._retry_at:
-            return None
         if grid is None or end < grid.end - OVERLAP_POINTS * self._step:
             self._grid, self._filled = None, 0
             return self._evaluate(end - (self._chunk - 1) * self._step, end)
         if end > grid.end:
             first = max(end - (self._points - 1) * self._step, grid.end - (OVERLAP_POINTS - 1) * self._step)
             return self._evaluate(max(first, end - (max(self._chunk, OVERLAP_POINTS) - 1) * self._step), end)
-        if self._filled < self._points:
+        if self._filled < self._points and now >= self._retry_at:
             newest = grid.end - self._filled * self._step
             return self._evaluate(max(grid.start, newest - (self._chunk - 1) * self._step), newest)
         return None
@@ -124,10 +122,13 @@ class History:
         self._asked = (start, end)
         return Evaluation(end=end, start=start, step_seconds=self._step)
 
-    def failed(self, now: float) -> None:
-        """The last request failed: ask for less next time, and not at once when it was little already."""
+    def failed(self, now: float, *, too_much: bool) -> None:
+        """The last request failed. ``too_much``: Prometheus answers other queries, so ask for less at a time."""
+        self._asked = None
+        if not too_much:
+            return
         if self._chunk <= MIN_CHUNK_POINTS:
-            self._retry_at = now + min(RETRY_SECONDS, self._points * self._step / 4)
+            self._retry_at = now + RETRY_SECONDS
         self._chunk = max(MIN_CHUNK_POINTS, self._chunk // 4)
 
     def merge(self, answer: Points) -> None:

@@ -129,10 +129,13 @@ class MetricsReader:
         return {name: _outcome(task, limit) for name, task in tasks.items()}
 
     def _merge_histories(self, answers: Mapping[str, Any], now: float) -> None:
+        answering = any(
+            not isinstance(answers[query.name], PrometheusError) for query in self._queries.instant if query.critical
+        )
         for grain, history, query in self._histories():
             answer = answers.get(f"{grain} history of {query.name}")
             if isinstance(answer, PrometheusError):
-                history.failed(now)
+                history.failed(now, too_much=answering)
             elif answer is not None:
                 history.merge(answer)
 

@@ -53,7 +53,6 @@ class _BoundedSession(requests.Session):
     def __init__(self, timeout_seconds: float, max_bytes: int) -> None:
         super().__init__()
         self.trust_env = False
-        self.max_redirects = 0
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._timeout_seconds = timeout_seconds
         self._max_bytes = max_bytes
@@ -75,6 +74,10 @@ class _BoundedSession(requests.Session):
         finally:
             response.close()
         return response
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """No redirect is ever prepared: requests would read the whole body first."""
+        return None
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         parts: list[bytes] = []
@@ -162,7 +165,7 @@ class PrometheusClient:
             raise PrometheusError("answer is not a Prometheus result") from error
 
     def _raw(self, expression: str, when: Evaluation) -> Any:
-        limit = {"timeout": f"{self._config.timeout_seconds:g}s"}
+        limit = {"timeout": f"{self._config.timeout_seconds:g}"}
         if when.start is None:
             return self._connect.custom_query(expression, params={"time": f"{when.end:.3f}", **limit})
         return self._connect.custom_query_range(
