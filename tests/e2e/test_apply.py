@@ -49,8 +49,8 @@ def test_a_rise_and_a_trough(world: World) -> None:
     assert all(before - after <= 20 for before, after in pairwise(falling))
 
     world.fleet.demand_rps = 5
-    world.wait(lambda: world.replicas() == 1, "one replica in the trough", timeout=90)
-    assert world.weights() == {"vllm": 100, "egress": 0}
+    world.wait(lambda: world.replicas() <= 2, "next to no replicas in the trough", timeout=90)
+    world.wait(lambda: world.weights() == {"vllm": 100, "egress": 0}, "all traffic on own GPUs", timeout=90)
     assert world.condition("Ready")["status"] == "True"
 
 
@@ -84,25 +84,32 @@ def test_least_loaded_pods_go_first(world: World) -> None:
     world.fleet.demand_rps = 35
     world.start_operator()
     world.wait(lambda: world.ready() >= 4, "four Ready pods")
-    world.wait_condition("MetricsAvailable", "True")
-    since = world.cluster.audit.mark()
+    world.wait(lambda: world.ready() == world.replicas() and world.weights()["egress"] == 0, "a settled fleet", 90)
+    top, since = world.replicas(), world.cluster.audit.mark()
 
     world.fleet.demand_rps = 5
-    world.wait(lambda: world.replicas() == 1, "one replica", timeout=90)
+    world.wait(lambda: world.replicas() <= 2, "next to no replicas", timeout=90)
 
     writes = world.operator_writes(since)
     marks = [i for i, entry in enumerate(writes) if entry.resource == "pods"]
-    scales = [i for i, entry in enumerate(writes) if entry.subresource == "scale"]
+    shrinking = [
+        i
+        for i, entry in enumerate(writes)
+        if entry.subresource == "scale" and int(entry.body["spec"]["replicas"]) < top
+    ]
     assert marks
-    assert marks[0] < scales[0], "pods are marked before the scale is written"
+    assert marks[0] < shrinking[0], "pods are marked before the scale is written"
 
 
 def test_to_zero_and_back_with_the_hosted_lane_bridging(world: World) -> None:
     ns = world.namespace
     world.apply(deployment(ns, replicas=1), http_route(ns), hosted_lane(ns), workload(ns), plan(ns))
     world.apply(own_lane(ns, replicas={"min": 0, "max": 8}))
-    world.fleet.demand_rps = 0.2
+    world.fleet.demand_rps = 8
     world.start_operator()
+    world.wait(lambda: "tokensPerSecond" in json.dumps(world.status()), "the tokens per request are known")
+    world.wait_ticks(5)
+    world.fleet.demand_rps = 0.2
 
     world.wait(lambda: world.replicas() == 0, "no replica for next to no traffic", timeout=90)
     assert world.weights() == {"vllm": 0, "egress": 100}

@@ -46,6 +46,6 @@ def test_observe_reports_costs_and_recommends_nothing(world: World) -> None:
     world.wait(lambda: "totals" in world.status(), "totals in status")
     world.wait_condition("MetricsAvailable", "True", "MetricsFound")
 
-    assert world.status()["totals"]["billedUsdPerHour"] == "6"
+    assert world.status()["totals"]["billedUsdPerHour"] == "6.00"
     assert "recommended" not in world.lane_status()
     assert world.replicas() == 2

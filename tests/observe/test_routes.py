@@ -57,7 +57,8 @@ def test_a_managed_route_must_be_ours_and_services_need_ports() -> None:
     managed = plan(
         ownership="Managed", gateway={"name": "g"}, backends={"gpu": "vllm:8000", "hosted": "Backend/egress"}
     )
-    assert route_states(managed, {})[0].problem is None
+    absent = route_states(managed, {})[0]
+    assert (absent.problem, absent.exists, absent.weights) == (None, False, {"gpu": 0, "hosted": 0})
     assert "not Spillway's" in str(route_states(managed, {"r": route(RULE)})[0].problem)
     ours = route(
         RULE, labels={"app.kubernetes.io/managed-by": "spillway"}, annotations={"spillway.dev/plan": "ns/main"}

@@ -165,6 +165,8 @@ class Reader:
         cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
         self._server = cluster["server"]
         self._session = requests.Session()
+        # Else REQUESTS_CA_BUNDLE would win over the cluster's own authority.
+        self._session.trust_env = False
         self._session.verify = cluster["certificate-authority"]
         self._session.headers["Authorization"] = f"Bearer {user['token']}"
 

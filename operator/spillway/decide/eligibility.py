@@ -122,7 +122,8 @@ def _placement(snapshot: PlanSnapshot, item: ClassSnapshot) -> Placement:
         if models & set(lane.resource.spec.models) and (bound is None or lane.name in bound)
     ]
     route = None if bound is None else next((r for r in snapshot.routes if r.class_name == binding_name(item)), None)
-    movable = route is not None and route.exists and route.problem is None
+    # A managed route that is still to be generated has weights of 0 already.
+    movable = route is not None and route.problem is None and (route.exists or bool(route.weights))
     allowed = spec.overflow.mode is OverflowMode.SPLIT and item.resource.spec.data_policy is DataPolicy.ANY and movable
     return Placement(
         own=tuple(lane.name for lane in serving if lane.resource.spec.type is LaneType.SELF_HOSTED),

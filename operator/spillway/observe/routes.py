@@ -80,7 +80,8 @@ def route_state(plan: CapacityPlan, binding: Binding, routes: Mapping[str, JSON]
     route = routes.get(binding.http_route)
     index = rule_index(route, binding) if route else None
     problem = _problem(plan, binding, route, index)
-    weights: dict[str, int] = {}
+    generated = binding.ownership is Ownership.MANAGED
+    weights: dict[str, int] = dict.fromkeys(binding.backends, 0) if generated and index is None else {}
     if route is not None and index is not None:
         rule = route["spec"]["rules"][index]
         for lane, text in binding.backends.items():
