@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spillway.config import GatewayConfig, GatewayRole, GatewayType, OperatorConfig
 from spillway.observe.history import HistoryGrid, HistoryKey, Values
@@ -139,8 +139,22 @@ class Sources:
         return max(4 * self.config.prometheus.scrape_interval_seconds, 2 * self.config.tick_seconds)
 
 
-def index_sources(metrics: MetricsView, config: OperatorConfig) -> Sources:
+def _aligned(metrics: MetricsView) -> MetricsView:
+    """All histories up to one end: where a source could not be read lately, its newest points are gaps."""
+    views = [metrics.engine_history, *metrics.gateway_history.values()]
+    fine = max((view.fine.end for view in views if view.fine), default=0.0)
+    coarse = max((view.coarse.end for view in views if view.coarse), default=0.0)
+
+    def align(view: HistoryView) -> HistoryView:
+        return HistoryView(view.fine and view.fine.until(fine), view.coarse and view.coarse.until(coarse))
+
+    gateways = {kind: align(view) for kind, view in metrics.gateway_history.items()}
+    return replace(metrics, engine_history=align(metrics.engine_history), gateway_history=gateways)
+
+
+def index_sources(view: MetricsView, config: OperatorConfig) -> Sources:
     """Index a view for the join."""
+    metrics = _aligned(view)
 
     def chosen(kind: GatewayType, role: GatewayRole) -> GatewayCounters:
         return GatewayCounters([g for g in config.gateways if g.type is kind and g.role is role], metrics)

@@ -68,6 +68,17 @@ class HistoryGrid:
         cut = [value if value == value else None for value in numbers.tolist()]  # noqa: PLR0124 - NaN is a gap
         return Series(float(self.start + first * self.step_seconds), float(self.step_seconds), tuple(cut))
 
+    def until(self, end: float) -> HistoryGrid:
+        """The same history on the grid that ends at ``end``; what is not known yet is a gap."""
+        shift = round((end - self.end) / self.step_seconds)
+        if shift <= 0:
+            return self
+        moved: dict[HistoryKey, Values] = {}
+        for key, values in self.series.items():
+            moved[key] = self.empty()
+            moved[key][: max(0, self.points - shift)] = values[shift:]
+        return HistoryGrid(end, self.step_seconds, self.points, moved)
+
     def empty(self) -> Values:
         """A series of gaps."""
         return np.full(self.points, math.nan, dtype=np.float32)
