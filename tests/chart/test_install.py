@@ -32,8 +32,8 @@ def control_plane(request: pytest.FixtureRequest, tools: Tools) -> Iterator[Cont
 
 
 @pytest.fixture(scope="module")
-def helm(control_plane: ControlPlane, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helm]:
-    """helm against the control plane, in the operator's namespace; what it installs is uninstalled."""
+def helm(control_plane: ControlPlane, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """helm against the control plane, in the operator's namespace, with the chart installed."""
     home = tmp_path_factory.mktemp("helm")
 
     def run(*arguments: str) -> str:
@@ -51,7 +51,7 @@ def helm(control_plane: ControlPlane, repository: Path, tmp_path_factory: pytest
 
     control_plane.create_namespace(NAMESPACE)
     run("install", "spillway", "charts/spillway", "--set", URL, "--wait", "--timeout", "90s")
-    yield run
+    return run
 
 
 def may(control_plane: ControlPlane, verb: str, group: str, resource: str, namespace: str = "", name: str = "") -> bool:
