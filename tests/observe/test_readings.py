@@ -36,25 +36,34 @@ def test_nan_and_infinity_are_missing_and_zero_is_a_value() -> None:
 def test_a_series_without_a_time_or_a_pod_is_nobodys() -> None:
     parse = parse_engines(CONFIG.prometheus)
     assert parse([sample("vLLM/running", 1, **POD)]) == {}
-    assert parse([sample("vLLM/at", 990, namespace="ns"), sample("vLLM/at", 990, pod="p")]) == {}
+    for label in ("namespace", "pod"):
+        known = {label: POD[label]}
+        assert parse([sample("vLLM/at", 990, **known), sample("vLLM/running", 1, **known)]) == {}
     assert parse([]) == {}
 
 
 def test_relabelled_names_of_namespace_and_pod() -> None:
     settings = config("http://127.0.0.1:1", prometheus={"labels": {"namespace": "k8s_ns", "pod": "k8s_pod"}})
-    found = parse_engines(settings.prometheus)([sample("vLLM/at", 9, k8s_ns="a", k8s_pod="b", namespace="c", pod="d")])
+    labels = {"k8s_ns": "a", "k8s_pod": "b", "namespace": "c", "pod": "d"}
+    found = parse_engines(settings.prometheus)([sample("vLLM/at", 9, **labels), sample("vLLM/running", 1, **labels)])
     assert list(found) == [("a", "b")]
+
+
+def test_an_engine_of_nothing_but_nan_does_not_report() -> None:
+    parse = parse_engines(CONFIG.prometheus)
+    assert parse([sample("vLLM/at", 990, **POD), sample("vLLM/running", "NaN", **POD)]) == {}
 
 
 def test_the_size_of_the_cache_comes_from_the_info_metric() -> None:
     parse = parse_engines(CONFIG.prometheus)
     at = sample("vLLM/at", 990, **POD)
+    running = sample("vLLM/running", 1, **POD)
     info = {"namespace": "ns", "pod": "p", "block_size": "16", "num_gpu_blocks": "1000"}
-    (engine,) = parse([at, sample("vLLM/cache_info", 1, **info)])["ns", "p"]
+    (engine,) = parse([at, running, sample("vLLM/cache_info", 1, **info)])["ns", "p"]
     assert engine.kv_size_tokens == 16_000
-    (engine,) = parse([at, sample("vLLM/cache_info", 2, **info)])["ns", "p"]
+    (engine,) = parse([at, running, sample("vLLM/cache_info", 2, **info)])["ns", "p"]
     assert engine.kv_size_tokens == 32_000, "two data-parallel engines hold twice as much"
-    (engine,) = parse([at, sample("vLLM/cache_info", 1, **info | {"num_gpu_blocks": "None"})])["ns", "p"]
+    (engine,) = parse([at, running, sample("vLLM/cache_info", 1, **info | {"num_gpu_blocks": "None"})])["ns", "p"]
     assert engine.kv_size_tokens is None
 
 

@@ -132,7 +132,8 @@ def _by_pod(values: Mapping[tuple[PodKey, str, str], dict[str, float]]) -> dict[
     sizes = {key: group["kv_size_tokens"] for (key, _, _), group in values.items() if "kv_size_tokens" in group}
     found: dict[PodKey, list[PodEngine]] = defaultdict(list)
     for (key, engine, model), group in values.items():
-        if "at" in group:
+        # A sample has a time even when its value is NaN: an engine that says nothing but that does not report.
+        if "at" in group and group.keys() - {"at", "kv_size_tokens"}:
             found[key].append(PodEngine(Engine(engine), model, group["at"], group, sizes.get(key)))
     return {key: tuple(engines) for key, engines in found.items()}
 
