@@ -21,8 +21,12 @@ GPUS_PER_NODE = 8
 POD_STARTUP_SECONDS = 5.0
 SCRAPE_SECONDS = 2.0
 TICK_SECONDS = 3.0
-LEAD_SECONDS = 25.0
+LEAD_SECONDS = 35.0
 """Live traffic of the end of the day before, while the operator takes over; served and not scored."""
+INITIAL_REPLICAS = 6
+"""What somebody left the Deployment at before Spillway came."""
+LIVE_SCRAPES = 5
+"""Scrapes of live traffic that are waited for before the operator starts."""
 
 
 class DemoError(Exception):

@@ -95,6 +95,9 @@ class DemoStack:
         self._say("fleet simulator")
         self._start_fleet(fleet_port, starts_at)
         self._say("operator, with its service account; examples/: lanes, class, plan")
+        # This job has no history, so its samples are live ones.
+        live = f'count_over_time(up{{job="{JOBS[-1]}"}}[1m]) >= {settings.LIVE_SCRAPES}'
+        self._prometheus.wait_for(live, READY_SECONDS)
         self.control_plane.apply(own)
         self._start_operator(chart, operator_port)
         return Endpoints(
@@ -113,7 +116,9 @@ class DemoStack:
         plane.create_namespace(settings.OPERATOR_NAMESPACE)
         plane.apply(chart.others)
         plane.apply(serving)
-        # The first pod comes up while history is written.
+        target = f"deployment/{settings.DEPLOYMENT}"
+        plane.kubectl("-n", settings.NAMESPACE, "scale", target, f"--replicas={settings.INITIAL_REPLICAS}")
+        plane.kubectl("-n", settings.NAMESPACE, "rollout", "status", target, f"--timeout={READY_SECONDS:g}s")
         return chart
 
     def _history(self, starts_at: float, target: str) -> None:
@@ -150,14 +155,18 @@ class DemoStack:
         self._processes.append(process)
         return process
 
+    def processes(self) -> list[ChildProcess]:
+        """Every process, the control plane's first."""
+        prometheus = [self._prometheus.process] if self._prometheus and self._prometheus.process else []
+        return [*self.control_plane.processes.values(), *prometheus, *self._processes]
+
     def require(self) -> None:
         """See that every process still runs.
 
         Raises DemoError with the end of the log of one that does not.
         """
-        prometheus = [self._prometheus.process] if self._prometheus and self._prometheus.process else []
         try:
-            for process in (*self._processes, *prometheus, *self.control_plane.processes.values()):
+            for process in self.processes():
                 process.require()
         except ProcessError as error:
             raise DemoError(str(error)) from error

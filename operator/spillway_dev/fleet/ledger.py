@@ -66,11 +66,21 @@ class ClassScore:
         return by_requests is not None and by_tokens is not None and min(by_requests, by_tokens) >= target
 
 
+@dataclass(slots=True)
+class Flow:
+    """Counts of all requests, scored or not: what rates are read from."""
+
+    arrived: int = 0
+    ended: int = 0
+    hosted: int = 0
+
+
 class Ledger:
     """Scores by class. Requests that arrive outside [0, scored_until_s) are served but not scored."""
 
     def __init__(self, config: FleetConfig, scored_until_s: float) -> None:
         self.scored_until_s = scored_until_s
+        self.flow = Flow()
         self._traffic = {traffic.name: traffic for traffic in config.classes}
         self.classes = {name: ClassScore() for name in self._traffic}
 
@@ -80,12 +90,15 @@ class Ledger:
 
     def arrived(self, request: Request) -> None:
         """A request came in."""
+        self.flow.arrived += 1
         if self.scored(request):
             self.classes[request.class_name].arrived += 1
 
     def ended(self, outcome: Outcome) -> None:
         """A request was answered or failed."""
         request = outcome.request
+        self.flow.ended += 1
+        self.flow.hosted += outcome.hosted
         if not self.scored(request):
             return
         score = self.classes[request.class_name]

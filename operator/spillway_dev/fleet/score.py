@@ -27,9 +27,9 @@ class Scorer:
 
     def mark(self) -> None:
         """Remember the totals now; call about once a second."""
-        total = self._fleet.ledger.total()
+        flow = self._fleet.ledger.flow
         now_s = self._fleet.now_s
-        self._marks.append(_Mark(now_s, total.arrived, total.requests, total.hosted_requests))
+        self._marks.append(_Mark(now_s, flow.arrived, flow.ended, flow.hosted))
         while len(self._marks) > 2 and self._marks[1].at_s <= now_s - RATE_WINDOW_S:
             self._marks.pop(0)
 
