@@ -359,6 +359,16 @@ def test_history_adds_engines_and_egress_point_by_point() -> None:
     assert history_of(found) == [(1, 5, 4, None)]
 
 
+def test_the_groups_of_a_leader_worker_set_are_one_workload() -> None:
+    one = {"running": [8.0, 8.0], "pods": [1.0, 1.0]}
+    parts = engine_history("ns", "vllm", requests=[1, 1], **one) | engine_history(
+        "ns", "vllm-0", requests=[2, 2], **one
+    )
+    plan = scope(workload("ns"), kind="LeaderWorkerSet")
+    (found,) = join(view(engines("ns", engine(2)), history=grid(parts)), plan)
+    assert history_of(found) == [(3, 3)]
+
+
 def test_histories_are_added_at_the_same_moments_even_when_one_lags() -> None:
     own = grid(engine_history("ns", requests=[1, 1, 1, 1], running=[8] * 4, pods=[1] * 4))
     labels = (("job", "litellm"), ("model", "gpt-5-nano"))

@@ -188,7 +188,7 @@ async def test_a_zip_bomb_is_refused_before_it_unfolds(faults: Faults) -> None:
     assert await cause(ask(config(faults.url))) == "answer is larger than 1 MiB"
 
 
-@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "169.254.1.1:9090"])
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "169.254.1.1:9090", "[::ffff:169.254.169.254]"])
 async def test_link_local_addresses_are_refused(host: str) -> None:
     assert await cause(ask(config(f"http://{host}"))) == "link-local address refused"
 

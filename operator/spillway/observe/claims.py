@@ -10,7 +10,7 @@ import numpy as np
 from spillway.api import DataPolicy, WorkloadClass
 from spillway.decide.snapshot import Reading, RouteState
 from spillway.observe.counters import GatewayRow, Sources
-from spillway.observe.history import Values
+from spillway.observe.history import Values, add
 from spillway.observe.lanes import HostedLane, OwnLane, combine, rate_of
 from spillway.observe.queries import RATE_SCRAPES
 from spillway.observe.readings import PodEngine
@@ -88,11 +88,8 @@ def _lane_units(lane: OwnLane, classes: Sequence[WorkloadClass], step_seconds: f
     for engine in lane.engines:
         by_model.setdefault(engine.model, []).append(engine)
     for model, engines in by_model.items():
-        fine: dict[str, Values] = {}
-        coarse: dict[str, Values] = {}
-        for row in lane.rows:
-            if row.model == model:
-                fine, coarse = {**row.fine}, {**row.coarse}
+        rows = [row for row in lane.rows if row.model == model]
+        fine, coarse = merged([row.fine for row in rows]), merged([row.coarse for row in rows])
         if (arrivals := arrivals_over_time(fine, step_seconds)) is not None:
             fine["requests_done"], fine["requests"] = fine["requests"], arrivals
         yield Unit(
@@ -102,6 +99,17 @@ def _lane_units(lane: OwnLane, classes: Sequence[WorkloadClass], step_seconds: f
             fine=fine,
             coarse=coarse,
         )
+
+
+def merged(parts: Sequence[Mapping[str, Values]]) -> dict[str, Values]:
+    """Histories of several workloads (a LeaderWorkerSet's groups) as one: each measure summed."""
+    total: dict[str, Values] = {}
+    for part in parts:
+        for tag, values in part.items():
+            known = add(total.get(tag), values)
+            if known is not None:
+                total[tag] = known
+    return total
 
 
 def may_use(item: WorkloadClass, model: str, models: Collection[str]) -> bool:

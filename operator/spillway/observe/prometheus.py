@@ -103,8 +103,9 @@ def _refuse_link_local(url: str) -> None:
     except OSError as error:
         raise PrometheusError("host name not found") from error
     for *_, address in found:
-        text = str(address[0]).split("%", 1)[0]
-        if ipaddress.ip_address(text).is_link_local:
+        ip = ipaddress.ip_address(str(address[0]).split("%", 1)[0])
+        plain = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+        if (plain or ip).is_link_local:
             raise PrometheusError("link-local address refused")
 
 
