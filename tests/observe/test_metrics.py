@@ -283,15 +283,15 @@ async def test_samples_that_left_prometheus_sight_are_stale_by_history(settings:
     assert found.metrics.newest_at == pytest.approx(past, abs=60)
 
 
-async def test_nan_gauges_are_missing(settings: OperatorConfig, past: float) -> None:
+async def test_an_engine_whose_gauges_are_nan_does_not_report(settings: OperatorConfig, past: float) -> None:
     found = snapshot(await read(settings, past), settings, "nan", POD)
     engine = found.lanes[0].engine
     assert engine is not None
-    assert engine.running is None
-    assert engine.waiting is None
-    assert engine.kv_usage is not None
-    assert found.classes[0].attainment is None
+    assert engine.pods_reporting == 0
+    assert (engine.running, engine.kv_usage, engine.requests_per_second) == (None, None, None)
     assert engine.samples == ()
+    assert found.classes[0].attainment is None
+    assert found.metrics.reason is MetricsReason.MISSING
 
 
 async def test_nothing_known_is_missing_and_not_zero(settings: OperatorConfig, past: float) -> None:

@@ -87,7 +87,8 @@ def own_lane(scope: LaneScope, sources: Sources) -> OwnLane | None:
                 by_pod.setdefault(pod.name, []).append(engine)
             else:
                 others.add(engine.engine)
-    every = [engine for engines in by_pod.values() for engine in engines]
+    # An engine whose gauges are NaN is scraped and tells nothing: it does not report.
+    every = [e for engines in by_pod.values() for e in engines if e.get("running") is not None]
     fresh = tuple(engine for engine in every if now - engine.at <= sources.fresh_seconds)
     rows = tuple(
         row
@@ -95,7 +96,7 @@ def own_lane(scope: LaneScope, sources: Sources) -> OwnLane | None:
         if row.engine == spec.engine.value
     )
     reporting = {name for name, engines in by_pod.items() if any(e in fresh for e in engines)}
-    findings = [*_engine_mismatch(scope.resource, spec.engine, others if not every else ())]
+    findings = [*_engine_mismatch(scope.resource, spec.engine, others if not by_pod else ())]
     findings += _silent_pods(scope.resource, target, reporting, sources)
     return OwnLane(
         scope=scope,
