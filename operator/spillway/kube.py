@@ -246,13 +246,21 @@ class Kube:
             content_type="application/merge-patch+json",
         )
 
-    async def json_patch(self, resource: Resource, namespace: str | None, name: str, operations: Items) -> JSON:
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        operations: Items,
+        *,
+        field_manager: str = FIELD_MANAGER,
+    ) -> JSON:
         """JSON Patch, with ``test`` operations as preconditions; a failed one is a conflict."""
         try:
             return await self.request(
                 "PATCH",
                 resource.path(namespace, name),
-                query={"fieldManager": FIELD_MANAGER},
+                query={"fieldManager": field_manager},
                 body=operations,
                 content_type="application/json-patch+json",
             )

@@ -101,10 +101,11 @@ def test_blind_obeys_min_max_mode_and_pause(world: World) -> None:
     world.wait_condition("MetricsAvailable", "False")
     lane = ["patch", "clane", "gpu", "-n", world.namespace, "--type=merge", "-p"]
 
-    world.cluster.kubectl(*lane, '{"spec":{"selfHosted":{"replicas":{"min":5}}}}')
-    world.wait(lambda: world.replicas() == 5, "min obeyed while blind")
-    world.cluster.kubectl(*lane, '{"spec":{"selfHosted":{"replicas":{"min":1,"max":4}}}}')
-    world.wait(lambda: world.replicas() == 4, "max obeyed while blind")
+    more, fewer = world.replicas() + 1, world.replicas() - 1
+    world.cluster.kubectl(*lane, f'{{"spec":{{"selfHosted":{{"replicas":{{"min":{more},"max":20}}}}}}}}')
+    world.wait(lambda: world.replicas() == more, "min obeyed while blind")
+    world.cluster.kubectl(*lane, f'{{"spec":{{"selfHosted":{{"replicas":{{"min":1,"max":{fewer}}}}}}}}}')
+    world.wait(lambda: world.replicas() == fewer, "max obeyed while blind")
 
     world.cluster.kubectl(
         "patch", "cplan", "main", "-n", world.namespace, "--type=merge", "-p", '{"spec":{"paused":true}}'
@@ -114,7 +115,7 @@ def test_blind_obeys_min_max_mode_and_pause(world: World) -> None:
     world.cluster.kubectl(*lane, '{"spec":{"selfHosted":{"replicas":{"min":1,"max":2}}}}')
     world.wait_ticks(3)
     assert world.operator_writes(since) == []
-    assert world.replicas() == 4
+    assert world.replicas() == fewer
 
 
 def test_sight_regained(world: World) -> None:

@@ -30,9 +30,10 @@ def test_a_missing_target(world: World) -> None:
     world.cluster.kubectl("delete", "deployment", "vllm", "-n", world.namespace)
     world.start_operator()
     not_ready(world, "vllm")
-    found = world.condition("Ready", "gpu", "capacitylanes")
-    assert found["status"] == "False"
-    assert "does not exist" in found["message"]
+    world.wait(
+        lambda: "does not exist" in str(world.condition("Ready", "gpu", "capacitylanes").get("message")),
+        "the lane says so too",
+    )
 
 
 def test_a_binding_to_a_missing_class(world: World) -> None:

@@ -103,8 +103,19 @@ async def _drop_notes(kube: Kube, held: Held, annotations: Sequence[str]) -> Non
 
     Ownership is dropped by editing managedFields: an empty server-side apply would reset replicas instead.
     """
-    item = await kube.get(held.resource, held.namespace, held.name)
-    meta = item["metadata"]
+    for last in (False, False, False, False, True):
+        item = await kube.get(held.resource, held.namespace, held.name)
+        operations = _without_notes(item["metadata"], annotations)
+        try:
+            await kube.json_patch(held.resource, held.namespace, held.name, operations, field_manager=RELEASE_MANAGER)
+            return
+        except KubeError as error:
+            # Its controller writes status at the same time, all the more after a restore.
+            if last or not error.conflict:
+                raise
+
+
+def _without_notes(meta: JSON, annotations: Sequence[str]) -> Items:
     operations: Items = [{"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]}]
     for annotation in annotations:
         if annotation in (meta.get("annotations") or {}):
@@ -112,13 +123,7 @@ async def _drop_notes(kube: Kube, held: Held, annotations: Sequence[str]) -> Non
             operations.append({"op": "remove", "path": path})
     kept = [entry for entry in meta.get("managedFields") or [] if entry.get("manager") != FIELD_MANAGER]
     operations.append({"op": "replace", "path": "/metadata/managedFields", "value": kept})
-    await kube.request(
-        "PATCH",
-        held.resource.path(held.namespace, held.name),
-        query={"fieldManager": RELEASE_MANAGER},
-        body=operations,
-        content_type="application/json-patch+json",
-    )
+    return operations
 
 
 def _restore_weights(route: JSON, noted: dict[str, dict[str, int]]) -> Items:
@@ -141,7 +146,7 @@ async def _release_route(kube: Kube, held: Held, restore: bool) -> str:
         route = await kube.get(held.resource, held.namespace, held.name)
         operations = _restore_weights(route, json.loads(held.baseline))
         if operations:
-            await kube.json_patch(held.resource, held.namespace, held.name, operations)
+            await kube.json_patch(held.resource, held.namespace, held.name, operations, field_manager=RELEASE_MANAGER)
             detail = "weights restored"
     await _drop_notes(kube, held, (BASELINE_WEIGHTS_ANNOTATION,))
     return detail

@@ -88,6 +88,21 @@ def _check(target: JSON, scale: JSON, decided: LaneDecision, uid: str) -> None:
         raise Superseded("it has a controller now")
 
 
+async def _apply_scale(kube: Kube, resource: Resource, target: JSON, decided: LaneDecision, uid: str) -> None:
+    """Apply the count, looking again where the target's status moved on since the note, as controllers do all day."""
+    namespace, name = target["metadata"]["namespace"], target["metadata"]["name"]
+    for last in (False, False, True):
+        body = _scale_body(target, decided.recommended or 0, target["metadata"]["resourceVersion"])
+        try:
+            await kube.apply(resource, namespace, name, body, subresource="scale")
+            return
+        except KubeError as error:
+            if last or not error.conflict:
+                raise
+        target = await kube.get(resource, namespace, name)
+        _check(target, await kube.get(resource, namespace, name, "scale"), decided, uid)
+
+
 async def scale_lane(kube: Kube, lane: CapacityLane, decided: LaneDecision, uid: str, at: float) -> list[Write]:
     """Bring the lane's target to ``decided.recommended``; also takes part ownership at an unchanged count.
 
@@ -113,8 +128,7 @@ async def scale_lane(kube: Kube, lane: CapacityLane, decided: LaneDecision, uid:
         shrinks = decided.recommended < (decided.current or 0)
         if shrinks and decided.recommended > 0 and selector and ref.kind in ("Deployment", "ReplicaSet"):
             writes += await mark_pods(kube, namespace, selector, decided.pods_to_remove)
-        body = _scale_body(target, decided.recommended, target["metadata"]["resourceVersion"])
-        await kube.apply(resource, namespace, ref.name, body, subresource="scale")
+        await _apply_scale(kube, resource, target, decided, uid)
     except Superseded as why:
         return [*writes, Write("scale", subject, detail, Outcome.SUPERSEDED, str(why))]
     except KubeError as error:

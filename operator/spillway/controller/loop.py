@@ -120,6 +120,8 @@ class Loop:
         now = self._clock()
         cluster, metrics = await asyncio.gather(self._cluster.read(now), self._prometheus.read(now))
         # 2. Join them into one frozen snapshot.
+        if metrics.error is not None:
+            self._metrics.prometheus_read_failed()
         snapshot = build_snapshot(cluster, metrics, self._config, now, self._prices)
         # 3. Decide each plan, purely.
         decided = self._decide(snapshot)

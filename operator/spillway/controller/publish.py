@@ -41,15 +41,19 @@ class Publisher:
     async def publish(self, cluster: ClusterView, decided: Iterable[Decided], now: float) -> None:
         """Write what changed; a write that fails is tried again at the next tick."""
         reports = []
+        found = {about: list(findings) for about, findings in cluster.object_findings.items()}
         for each in decided:
             reports.append(await self._publish_plan(each.snapshot, each.decision, now))
+            for finding in each.decision.findings:
+                if finding not in found.setdefault(finding.subject, []):
+                    found[finding.subject].append(finding)
         self._metrics.publish(reports)
         for lane in cluster.lanes:
-            findings = cluster.object_findings.get(subject(lane), ())
+            findings = tuple(found.get(subject(lane), ()))
             status = lane_status(lane, findings, cluster.object_plans.get(subject(lane)), now)
             await self._publish_simple(LANES, lane, lane.status, status, now)
         for resource in cluster.classes:
-            findings = cluster.object_findings.get(subject(resource), ())
+            findings = tuple(found.get(subject(resource), ()))
             status = class_status(resource, findings, cluster.object_plans.get(subject(resource)), now)
             await self._publish_simple(CLASSES, resource, resource.status, status, now)
         alive = {report.decision.plan_key for report in reports}

@@ -158,15 +158,20 @@ def conflict(lane: LaneSnapshot) -> Reason | None:
 def override(
     target: TargetState, recommended: int, memory: LaneMemory, guards: Guards, now: float
 ) -> tuple[Reason | None, LaneMemory]:
-    """A person's scale that is still to be respected; over once the plan comes to the same value."""
-    manager, written = target.replicas_manager, target.replicas_written_at
-    if manager is None or written is None or target.baseline_replicas is None or not _by_person(manager):
-        return None, memory
-    age = now - written
-    if age >= guards.manual_override_seconds or memory.released_override_at == written:
-        return None, memory
+    """A person's scale that is still to be respected; over once the plan comes to the same value.
+
+    Its age counts from when it was first seen, so after a restart a person is respected for longer, never for less.
+    """
+    manager = target.replicas_manager
+    if manager is None or target.baseline_replicas is None or not _by_person(manager):
+        return None, replace(memory, override_replicas=None, override_since=None, override_over=False)
+    if memory.override_replicas != target.replicas or memory.override_since is None:
+        memory = replace(memory, override_replicas=target.replicas, override_since=now, override_over=False)
+    age = now - (memory.override_since or now)
     if target.replicas == recommended:
-        return None, replace(memory, released_override_at=written)
+        memory = replace(memory, override_over=True)
+    if memory.override_over or age >= guards.manual_override_seconds:
+        return None, memory
     left = guards.manual_override_seconds - age
     message = f"{manager} set {count(target.replicas)}, which is respected for another {left:.0f} s."
     return because(Code.MANUAL_OVERRIDE, message), memory

@@ -22,8 +22,12 @@ class LaneMemory:
     low_saturation_since: float | None = None
     zero_weight_since: float | None = None
     """Since when the lane's own weight has been 0 on every rule."""
-    released_override_at: float | None = None
-    """When a person's scale was written that is over because the plan came to the same value."""
+    override_replicas: int | None = None
+    """What a person has scaled the target to."""
+    override_since: float | None = None
+    """When that was first seen: the apiserver keeps no time for writes of the scale subresource."""
+    override_over: bool = False
+    """Whether it is over because the plan came to the same value."""
 
 
 @dataclass(frozen=True, slots=True)
