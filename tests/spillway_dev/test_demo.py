@@ -14,7 +14,7 @@ from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
 from spillway_dev.demo.manifests import example_documents, operator_values, render_chart
 from spillway_dev.demo.samples import OperatorFigures, PlanView, Sample, build_sample, parse_figures
 from spillway_dev.demo.summary import Result, Summary, spillway_result
-from spillway_dev.demo.view import Frame, plain_line, screen, sparkline, summary_table
+from spillway_dev.demo.view import Frame, plain_line, plot_width, screen, sparkline, summary_table
 from spillway_dev.fleet.config import load_config
 from spillway_dev.toolchain import Tools
 
@@ -111,6 +111,19 @@ def test_the_screen_and_the_plain_line_say_the_same() -> None:
     assert "busy 50%" in text
     assert "load -" in text
     assert "KUBECONFIG=/k" in text
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_the_screen_fits_its_terminal(columns: int) -> None:
+    frame = replace(FRAME, plot_width=plot_width(columns))
+    out = io.StringIO()
+    samples = [sample_at(float(second)) for second in range(0, 360, 2)]
+    Console(file=out, width=columns, color_system=None).print(screen(samples, frame))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    plots = [line for line in lines if "█" in line]
+    assert len(plots) == 5
+    assert all(line.count("█") == frame.plot_width for line in plots)
 
 
 def test_nothing_is_known_yet() -> None:

@@ -26,7 +26,7 @@ from spillway_dev.demo.settings import (
 )
 from spillway_dev.demo.stack import DemoStack, Endpoints
 from spillway_dev.demo.summary import summarise
-from spillway_dev.demo.view import Frame, plain_line, screen, summary_table
+from spillway_dev.demo.view import Frame, plain_line, plot_width, screen, summary_table
 from spillway_dev.fleet.config import FleetConfig, FleetError, draw_requests, load_config
 from spillway_dev.fleet.replay import StaticFleet, smallest_static
 from spillway_dev.toolchain import ToolchainError, ensure_tools
@@ -89,7 +89,13 @@ def _watch_day(
 ) -> None:
     lane = config.lanes[0]
     gpus = None if static is None else static.replicas * lane.gpus_per_replica
-    frame = Frame(config.demand.day_seconds, gpus, lane.usd_per_gpu_hour, str(endpoints.kubeconfig))
+    frame = Frame(
+        config.demand.day_seconds,
+        gpus,
+        lane.usd_per_gpu_hour,
+        str(endpoints.kubeconfig),
+        plot_width(console.width),
+    )
     looks = _looks(stack, Sampler(endpoints, stack.control_plane, lane.name), config.demand.day_seconds)
     if console.is_terminal and not os.environ.get("NO_COLOR"):
         samples: list[Sample] = []

@@ -172,7 +172,9 @@ class DemoStack:
             raise DemoError(str(error)) from error
 
     def stop(self) -> None:
-        """Stop everything, the operator first."""
+        """Stop everything, the operator and the fleet side by side."""
+        for process in self._processes:
+            process.begin_stop()
         for process in reversed(self._processes):
             process.stop()
         self._processes.clear()

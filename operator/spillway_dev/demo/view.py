@@ -14,8 +14,14 @@ from spillway_dev.demo.samples import FIGURES, Sample
 from spillway_dev.demo.summary import Result, Summary
 
 BARS = " ▁▂▃▄▅▆▇█"
-PLOT_WIDTH = 72
+LABELS_WIDTH = 48
+"""Columns that the screen needs beside its plots."""
 HOURS = 24
+
+
+def plot_width(console_width: int) -> int:
+    """Columns of the plots on a console of that width."""
+    return max(16, min(96, console_width - LABELS_WIDTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,7 @@ class Frame:
     static_gpus: int | None
     usd_per_gpu_hour: float
     kubeconfig: str
+    plot_width: int = 72
 
     @property
     def static_usd_per_hour(self) -> float | None:
@@ -40,7 +47,7 @@ class Frame:
         return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
-def sparkline(values: Sequence[tuple[float, float]], span_s: tuple[float, float], width: int = PLOT_WIDTH) -> str:
+def sparkline(values: Sequence[tuple[float, float]], span_s: tuple[float, float], width: int) -> str:
     """Bars over time: `values` are (second, value); each column is the mean of its share of `span_s`."""
     start, end = span_s
     columns: list[list[float]] = [[] for _ in range(width)]
@@ -95,7 +102,7 @@ def _plots(samples: Sequence[Sample], frame: Frame) -> Table:
     )
     for name, value, series, colour in rows:
         points = [(sample.at_s, each) for sample, each in zip(samples, series, strict=True)]
-        table.add_row(name, value, Text(sparkline(points, span), style=colour))
+        table.add_row(name, value, Text(sparkline(points, span, frame.plot_width), style=colour))
     return table
 
 
