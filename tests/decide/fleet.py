@@ -1,4 +1,4 @@
-"""A closed loop in virtual time: a fleet without queues, metrics with their lag and noise, decisions applied at once."""
+"""A closed loop in virtual time: a fleet without queues, late and noisy metrics, decisions applied at once."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ class Fleet:
         self._random = np.random.default_rng(self.seed)
         self._numbers = 0
         self._counts: dict[int, float] = {}
+        self._days: Series | None = None
         self.plan: CapacityPlan = plan(
             forecast={"seasonalitySeconds": [int(self.season)]},
             guards={
@@ -120,10 +121,12 @@ class Fleet:
         return Series((last - points + 2) * self.scrape, self.scrape, tuple(rates))
 
     def _coarse(self, step: float = 300.0, days: int = 15) -> Series:
-        points = int(days * 86400 / step)
         last = math.floor(self.now / step)
-        values = tuple(self.rate_at((last - points + 1 + i - 0.5) * step) for i in range(points))
-        return Series((last - points + 1) * step, step, values)
+        if self._days is None or self._days.end < last * step:
+            points = int(days * 86400 / step)
+            values = tuple(self.rate_at((last - points + 1 + i - 0.5) * step) for i in range(points))
+            self._days = Series((last - points + 1) * step, step, values)
+        return self._days
 
     @property
     def ready(self) -> list[Pod]:

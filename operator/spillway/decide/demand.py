@@ -12,7 +12,7 @@ from spillway.decide.forecast import SAMPLES, Floats, Forecast, Forecaster
 from spillway.decide.memory import Memory
 from spillway.decide.reasons import Code, because
 from spillway.decide.service import Mix
-from spillway.decide.snapshot import ClassSnapshot, Demand, PlanSnapshot, Reading
+from spillway.decide.snapshot import ClassSnapshot, Confidence, Demand, PlanSnapshot, Reading
 
 RATE_WINDOW_SCRAPES = 4
 """Rates are taken over this many scrapes, so they describe the middle of that window."""
@@ -43,9 +43,17 @@ class ClassDemand:
             self._made[horizon_seconds] = self._forecaster.at(horizon_seconds)
         return self._made[horizon_seconds]
 
+    @property
+    def counted_elsewhere(self) -> bool:
+        """Whether its traffic can't be told from another class's and is counted there."""
+        return self.item.demand is None and self.item.attribution is Confidence.AMBIGUOUS
+
     def problem(self) -> Reason | None:
         """Why the class can't be sized, if it can't."""
         demand = self.item.demand
+        if self.counted_elsewhere:
+            message = f"The traffic of class {self.key} is counted with that of a class that it can't be told from."
+            return because(Code.COUNTED_ELSEWHERE, message)
         if demand is None:
             return because(
                 Code.DEMAND_UNKNOWN, f"No metric tells the demand of class {self.key}; check spec.match of the class."

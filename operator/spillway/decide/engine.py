@@ -232,7 +232,7 @@ def _expected_hosted(
     scaled: Mapping[str, Scaled],
 ) -> float | None:
     """Expected hosted dollars an hour at the start-up lead with the recommended replicas; None where not known."""
-    if any(demand.problem() is not None for demand in demands.values()) or not loads:
+    if any(d.problem() is not None and not d.counted_elsewhere for d in demands.values()) or not loads:
         return None
     own = [(lane.view.own(), lane) for lane in scaled.values()]
     leads = [lane.view.startup_seconds for lane in scaled.values()] or [0.0]

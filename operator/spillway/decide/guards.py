@@ -39,9 +39,8 @@ def remember(lane: LaneSnapshot, memory: LaneMemory | None, guards: Guards, now:
     target = lane.target
     if memory is None:
         memory = LaneMemory(first_seen_at=now)
-        written = None if target is None else target.replicas_written_at
-        ours = target is not None and target.replicas_manager == FIELD_MANAGER
-        if ours and written is not None and now - written <= MINUTE + CLOCK_SLACK_SECONDS:
+        written = None if target is None else _scaled_at(target)
+        if written is not None and now - written <= MINUTE + CLOCK_SLACK_SECONDS:
             used = ((written, guards.max_scale_up_per_minute), (written, -guards.max_scale_down_per_minute))
             memory = replace(memory, changes=used)
     changes = tuple((at, delta) for at, delta in memory.changes if now - at <= MINUTE + CLOCK_SLACK_SECONDS)
@@ -54,6 +53,13 @@ def remember(lane: LaneSnapshot, memory: LaneMemory | None, guards: Guards, now:
         last_replicas=memory.last_replicas if target is None else target.replicas,
         recommendations=tuple((at, n) for at, n in memory.recommendations if now - at <= window),
     )
+
+
+def _scaled_at(target: TargetState) -> float | None:
+    """When Spillway last changed the number of replicas, as noted on the target before each write."""
+    if target.last_scale_at is None:
+        return target.replicas_written_at if target.replicas_manager == FIELD_MANAGER else None
+    return None if target.last_scale_from == target.last_scale_to else target.last_scale_at
 
 
 def with_recommendation(memory: LaneMemory, now: float, replicas: int) -> LaneMemory:

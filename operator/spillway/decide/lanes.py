@@ -106,7 +106,10 @@ def _view(
     samples = () if lane.engine is None else lane.engine.samples
     service = None
     if known:
-        service = service_of(spec.profile, samples, {key: _requirement(demands[key]) for key in known})
+        silent = [key for key in keys if demands[key].counted_elsewhere]
+        needs = {key: _requirement(demands[key]) for key in known}
+        needs |= {key: _requirement(demands[key], demands[known[0]].mix) for key in silent}
+        service = service_of(spec.profile, samples, needs)
     problem = None
     if not keys:
         problem = because(Code.NO_CLASSES, f"No class of the plan may use lane {lane.name}; check spec.models.")
@@ -134,7 +137,7 @@ def _view(
         attainment=max(attainments, default=0.99),
         pool_replicas=pool_room(lane, _taken_gpus(snapshot, lane)),
         problem=problem,
-        unknown_class=next(iter(problems.values()), None),
+        unknown_class=next((why for key, why in problems.items() if not demands[key].counted_elsewhere), None),
     )
 
 
@@ -149,12 +152,13 @@ def _taken_gpus(snapshot: PlanSnapshot, lane: LaneSnapshot) -> int:
     return total
 
 
-def _requirement(demand: ClassDemand) -> Requirement:
+def _requirement(demand: ClassDemand, mix: Mix | None = None) -> Requirement:
+    """What the class needs; ``mix`` stands in where its own can't be told."""
     slo = demand.item.resource.spec.slo
     rate = 0.0 if demand.now is None else demand.now.value
     return Requirement(
         rate,
-        demand.mix or Mix(0.0, 0.0),
+        mix or demand.mix or Mix(0.0, 0.0),
         None if slo is None else float(slo.time_to_first_token_ms),
         None if slo is None else float(slo.inter_token_latency_ms),
     )

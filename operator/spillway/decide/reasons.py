@@ -33,6 +33,7 @@ class Code(StrEnum):
     DEMAND_STALE = "DemandStale"
     MIX_UNKNOWN = "TokenMixUnknown"
     SERVICE_UNKNOWN = "ServiceUnknown"
+    COUNTED_ELSEWHERE = "CountedElsewhere"
     NO_CLASSES = "NoClasses"
     CLASS_MISSING = "ClassMissing"
     SLO_UNREACHABLE = "SloUnreachable"

@@ -25,7 +25,7 @@ from spillway.decide.shares import (
     wanted_shares,
     weights,
 )
-from spillway.decide.snapshot import ClassSnapshot, PlanSnapshot, RouteState
+from spillway.decide.snapshot import ClassSnapshot, Confidence, PlanSnapshot, RouteState
 
 CALM_QUEUE_SHARE = 0.05
 CALM_KV_USAGE = 0.9
@@ -53,7 +53,7 @@ def move_traffic(
     blind: Reason | None,
 ) -> dict[str, ClassTraffic]:
     """The share and the weights of every class, by class key."""
-    own = {key: _capacities(places[key], scaled) for key in loads}
+    own = {key: _capacities(place, scaled) for key, place in places.items()}
     near = {key: demands[key].at(snapshot.tick_seconds) for key in loads} if blind is None else {}
     sized = [load for key, load in loads.items() if key in near and not _unsized(places[key], scaled)]
     shares = (
@@ -71,9 +71,25 @@ def move_traffic(
     for item in snapshot.classes:
         place, wanted = places[item.key], shares.get(item.key)
         hold = blind or demands[item.key].problem() or _unsized(place, scaled)
+        if blind is None and demands[item.key].counted_elsewhere:
+            wanted, hold = _like_its_twin(place, places, demands, shares), _unsized(place, scaled)
         calm = all(_calm_for(scaled[name], snapshot) for name in place.own if name in scaled)
         found[item.key] = _class_traffic(snapshot, memory, item, place, own.get(item.key, ()), wanted, hold, calm)
     return found
+
+
+def _like_its_twin(
+    place: Placement,
+    places: Mapping[str, Placement],
+    demands: Mapping[str, ClassDemand],
+    shares: Mapping[str, Share],
+) -> Share | None:
+    """The share of the class on the same lanes that counts this one's traffic."""
+    for key, share in shares.items():
+        twin = demands[key].item.attribution is Confidence.AMBIGUOUS
+        if twin and set(places[key].own) & set(place.own) and place.hosted:
+            return share
+    return None
 
 
 def _unsized(place: Placement, scaled: Mapping[str, Scaled]) -> Reason | None:

@@ -1,0 +1,176 @@
+"""What must hold for any snapshot."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+from builders import (
+    GONE,
+    NOW,
+    World,
+    engine,
+    hosted_lane,
+    own_lane,
+    own_resource,
+    plan,
+    pods,
+    price,
+    reading,
+    route,
+    steady,
+    target,
+    traffic,
+    workload,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spillway.decide import decide
+from spillway.decide.memory import LaneMemory, Memory
+from spillway.decide.snapshot import Series
+
+rates = st.one_of(st.just(0.0), st.floats(0.01, 400.0))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Series:
+    values = draw(st.lists(st.one_of(st.none(), rates), min_size=1, max_size=120))
+    return Series(NOW - 2.0 * (len(values) - 1), 2.0, tuple(values))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    low = draw(st.integers(0, 6))
+    high = draw(st.integers(low, 20))
+    replicas = draw(st.integers(0, 22))
+    ready = draw(st.integers(0, replicas))
+    spec = own_resource(
+        replicas={"min": low, "max": high},
+        price={"usdPerGpuHour": str(draw(st.sampled_from(["0", "1.5", "3.85"])))},
+        profile=draw(st.sampled_from([None, {"kvCacheTokens": 9000}, {}])),
+    )
+    fields: dict[str, Any] = {
+        "replicas_manager": draw(st.sampled_from([None, "spillway-controller", "kubectl", "helm"]))
+    }
+    if draw(st.booleans()):
+        fields |= {"baseline_replicas": 3, "last_scale_at": NOW - draw(st.floats(0, 100))}
+    state = target(replicas, ready, pods=pods(ready, replicas - ready, draw(st.sampled_from([None, 3.0]))), **fields)
+    gauges = engine(draw(st.floats(0, 900)), draw(st.floats(0, 50)), kv_usage=reading(draw(st.floats(0, 1))))
+    lane = own_lane(resource=spec, state=state, engine=draw(st.sampled_from([gauges, None])))
+    item = workload(
+        dataPolicy=draw(st.sampled_from(["Any", "SelfHostedOnly"])),
+        latency=draw(st.sampled_from(["Interactive", "Background", "Deferrable"])),
+    )
+    history = draw(st.one_of(st.just(()), histories().map(lambda h: (h,))))
+    tokens = draw(st.sampled_from([(200.0, 100.0), (8000.0, 1.0), (0.0, 500.0), None]))
+    chat = traffic(rate=draw(rates), resource=item, history=history, tokens=tokens)
+    if draw(st.integers(0, 9)) == 0:
+        chat = replace(chat, demand=None)
+    hosted = draw(st.integers(0, 100))
+    cost = draw(st.sampled_from([None, price(), price(usd_out="0"), price("2", "9")]))
+    return World(
+        plan=plan(
+            mode=draw(st.sampled_from(["Observe", "Recommend", "Apply"])),
+            paused=draw(st.booleans()) and draw(st.booleans()),
+            overflow={
+                "mode": draw(st.sampled_from(["Split", "Split", "Never"])),
+                "ceilingUsd": draw(st.sampled_from([{}, {"perHour": "0"}, {"perHour": "3"}])),
+            },
+            guards={
+                "maxScaleUpPerMinute": draw(st.integers(1, 5)),
+                "maxScaleDownPerMinute": draw(st.integers(1, 5)),
+                "scaleDownStabilizationSeconds": draw(st.sampled_from([0, 60])),
+            },
+        ),
+        classes=(chat,),
+        lanes=(lane, hosted_lane(token_price=cost)),
+        routes=draw(st.sampled_from([(), (route(gpu=100 - hosted, hosted=hosted),)])),
+        metrics=draw(st.sampled_from([World().metrics, World().metrics, GONE])),
+    )
+
+
+@st.composite
+def memories(draw: st.DrawFn) -> Memory:
+    if draw(st.booleans()):
+        return Memory()
+    lane = LaneMemory(
+        first_seen_at=NOW - draw(st.floats(0, 1000)),
+        recommendations=tuple((NOW - 50.0 + i, draw(st.integers(0, 20))) for i in range(draw(st.integers(0, 3)))),
+        last_replicas=draw(st.one_of(st.none(), st.integers(0, 22))),
+        low_saturation_since=draw(st.one_of(st.none(), st.just(NOW - 30))),
+        zero_weight_since=draw(st.one_of(st.none(), st.just(NOW - 30))),
+    )
+    return Memory(lanes={"gpu": lane}, hosted_shares={"ai/chat": draw(st.floats(0, 1))})
+
+
+@settings(max_examples=400, deadline=None)
+@given(worlds(), memories())
+def test_any_snapshot(world: World, memory: Memory) -> None:
+    snapshot = world.snapshot()
+    before = copy.deepcopy((snapshot, memory))
+    decision, after = decide(snapshot, memory)
+    assert (snapshot, memory) == before, "the arguments are left as they are"
+    assert decide(snapshot, memory) == (decision, after), "deterministic"
+    lane = decision.lane("gpu")
+    assert lane is not None
+    spec = world.lanes[0].resource.spec.self_hosted
+    assert spec is not None
+    guards, current = world.plan.spec.guards, lane.current
+    assert current is not None
+    acting = world.plan.spec.mode == "Apply" and not world.plan.spec.paused
+    assert acting or not (lane.writable or any(moved.writable for moved in decision.routes))
+    if world.plan.spec.mode == "Observe":
+        assert lane.recommended is None
+        assert not any(moved.changed for moved in decision.routes)
+        return
+    new = lane.recommended
+    assert new is not None
+    assert current - guards.max_scale_down_per_minute <= new <= current + guards.max_scale_up_per_minute
+    low, high = spec.replicas.min, spec.replicas.max
+    toward = (current < low and current <= new <= low) or (current > high and high <= new <= current)
+    lifted = new == 1 and low == 0 and any(reason.code in ("ZeroNotAllowed", "Draining") for reason in lane.guards)
+    assert low <= new <= high or toward or lifted
+    for moved in decision.routes:
+        assert not moved.changed or sum(moved.weights.values()) == 100
+        assert all(weight >= 0 for weight in moved.weights.values())
+        if world.classes[0].resource.spec.data_policy == "SelfHostedOnly":
+            assert moved.weights.get("hosted", 0) == 0
+        elif not world.metrics.usable and world.plan.spec.overflow.mode == "Split":
+            assert not moved.changed
+    if not world.metrics.usable:
+        assert lane.desired is None
+        assert new == current or not low <= current <= high
+    assert lane.pods_to_remove == () or len(lane.pods_to_remove) <= current - new
+    assert lane.reason.message
+    assert decision.reason.message
+    assert len(decision.plan_hash) == 12
+
+
+def desired(rate: float, usd_out: str, policy: str) -> int:
+    world = World(
+        classes=(traffic(rate=rate, history=(steady(rate),), resource=workload(dataPolicy=policy)),),
+        lanes=(own_lane(resource=own_resource(replicas={"min": 0, "max": 1000})), hosted_lane(usd_out=usd_out)),
+    )
+    lane = decide(world.snapshot(), Memory())[0].lane("gpu")
+    assert lane is not None
+    assert lane.desired is not None
+    return lane.desired
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.floats(0, 2000), st.floats(0, 200), st.sampled_from(["0.5", "1.0", "5"]),
+    st.sampled_from(["Any", "SelfHostedOnly"]),
+)  # fmt: skip
+def test_more_demand_never_fewer_replicas(rate: float, more: float, usd_out: str, policy: str) -> None:
+    assert desired(rate, usd_out, policy) <= desired(rate + more, usd_out, policy)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(1, 500))
+def test_dearer_tokens_never_fewer_replicas(rate: float) -> None:
+    sized = [desired(rate, usd_out, "Any") for usd_out in ("0.2", "0.8", "1.0", "2.0", "20")]
+    assert sized == sorted(sized)
+    assert sized[-1] <= desired(rate, "20", "SelfHostedOnly") + 1
