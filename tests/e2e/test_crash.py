@@ -37,6 +37,14 @@ def start(world: World, proxy: KillProxy, after: int | None) -> None:
     world.start_operator(kubeconfig=path)
 
 
+def settled_or_killed(world: World, proxy: KillProxy, ticks: int = 2) -> None:
+    """Wait for some ticks, or for the kill, after which nobody answers."""
+    try:
+        world.wait_ticks(ticks)
+    except OSError:
+        world.wait(proxy.fired.is_set, "nobody answers, so the kill has happened")
+
+
 def reset(world: World, replicas: int, hosted_weight: int = 0) -> None:
     """The world as before the operator's first write: nothing noted, nothing owned, an empty status."""
     ns = world.namespace
@@ -95,7 +103,7 @@ def test_killed_after_each_write_it_converges_within_its_budget(
         world.wait(lambda: proxy.fired.is_set() or world.replicas() == goal, f"write {after} or the goal")
         if not proxy.fired.is_set():
             # The goal is reached within fewer writes: what comes after are statuses and Events.
-            world.wait_ticks(2)
+            settled_or_killed(world, proxy)
         if proxy.fired.is_set():
             killed_at.append(proxy.writes[-1])
             start(world, proxy, None)

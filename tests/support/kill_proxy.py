@@ -51,8 +51,10 @@ class KillProxy:
 
     def stop(self) -> None:
         """Close."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
+        self._loop.close()
 
     def arm(self, after: int | None, kill: Callable[[], None]) -> None:
         """Call ``kill`` right after the ``after``-th write from now (None: never)."""
@@ -71,17 +73,25 @@ class KillProxy:
         self._loop.run_until_complete(self._serve())
         self._loop.run_forever()
 
+    async def _close(self) -> None:
+        await self._runner.cleanup()
+        await self._session.close()
+        own = asyncio.current_task()
+        left = [task for task in asyncio.all_tasks() if task is not own]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     async def _serve(self) -> None:
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._ssl), auto_decompress=False, read_bufsize=2**21
         )
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = runner.addresses[0][1]
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port = self._runner.addresses[0][1]
         self._started.set()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
