@@ -87,8 +87,13 @@ def size_lane(lane: OwnLane, loads: Sequence[Load], rates: Mapping[str, Floats],
     work = lane.caution * sum((rates[load.key] * seconds[load.key] for load in loads), np.zeros(1))
     most = _enough(lane, float(np.max(work)))
 
+    made: dict[bytes, _Evaluated] = {}
+
     def evaluate(counts: Floats) -> _Evaluated:
-        return _evaluate(lane, loads, rates, counts, ceiling_usd_per_hour)
+        key = counts.tobytes()
+        if key not in made:
+            made[key] = _evaluate(lane, loads, rates, counts, ceiling_usd_per_hour)
+        return made[key]
 
     required = _search(
         most, lambda counts: np.where(evaluate(counts).unserved <= 1 - lane.attainment + 1e-9, counts, np.inf)
@@ -124,10 +129,10 @@ def _evaluate(
     lane: OwnLane, loads: Sequence[Load], rates: Mapping[str, Floats], counts: Floats, ceiling: float
 ) -> _Evaluated:
     wide = {load.key: rates[load.key][None, :] for load in loads}
-    full = host(loads, absorb(loads, wide, lane.service.request_seconds, lane.usable(counts)[:, None]), ceiling)
-    cautious = lane.usable(counts)[:, None] / lane.caution
-    left = absorb(loads, wide, lane.service.request_seconds, cautious)
+    usable, seconds = lane.usable(counts)[:, None], lane.service.request_seconds
+    left = absorb(loads, wide, seconds, usable / lane.caution)
     result = host(loads, left, ceiling)
+    full = result if lane.caution == 1.0 else host(loads, absorb(loads, wide, seconds, usable), ceiling)
     missed_usd = sum((3600 * load.miss_usd * result.missed[load.key] for load in loads), np.zeros(1))
     unserved = sum((full.missed[load.key] for load in loads), np.zeros(1))
     hosted = np.broadcast_to(result.usd_per_hour, left[loads[0].key].shape).mean(axis=1)

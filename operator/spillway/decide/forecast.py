@@ -98,6 +98,7 @@ class Forecaster:
         self._grids = [grid for series in history if (grid := _prepare(series)) is not None]
         self._seasons = tuple(seasonality_seconds)
         self._current = current
+        self._rolled: dict[tuple[int, int], _Rolled | None] = {}
 
     @property
     def known(self) -> bool:
@@ -117,7 +118,10 @@ class Forecaster:
         grid = fine if coarse is None else coarse
         if coarse is not None:
             seasons = [p for p in self._seasons if _fits(coarse, p, ahead)]
-        rolled = _roll(grid, ahead, seasons)
+        steps = max(1, math.ceil(ahead / grid.step - 0.25))
+        if (id(grid), steps) not in self._rolled:
+            self._rolled[id(grid), steps] = _roll(grid, steps, seasons)
+        rolled = self._rolled[id(grid), steps]
         level = _last(fine.level)
         if rolled is None:
             return _wide(level if self._current is None else self._current, horizon_seconds)
@@ -219,9 +223,8 @@ def _candidates(grid: _Grid, ahead: int, seasons: Sequence[float]) -> dict[str, 
     return found
 
 
-def _roll(grid: _Grid, ahead_seconds: float, seasons: Sequence[float]) -> _Rolled | None:
-    """Forecast from every origin and now; None where the history is too short to judge."""
-    ahead = max(1, math.ceil(ahead_seconds / grid.step - 0.25))
+def _roll(grid: _Grid, ahead: int, seasons: Sequence[float]) -> _Rolled | None:
+    """Forecast ``ahead`` steps from every origin and now; None where the history is too short to judge."""
     if grid.size <= ahead + MIN_RESIDUALS:
         return None
     found = _candidates(grid, ahead, seasons)

@@ -78,32 +78,39 @@ def absorb(
 
 def host(loads: Sequence[Load], rates: Mapping[str, Floats], ceiling_usd_per_hour: float) -> Hosted:
     """Send what is left to hosted lanes, the most urgent class first, within limits and ceilings."""
-    zero = np.zeros(np.broadcast_shapes(*(rates[load.key].shape for load in loads))) if loads else np.zeros(())
+    zero = np.zeros(np.broadcast_shapes(*(rates[load.key].shape for load in loads)))
     spent, capped = zero, False
-    tier_spent: dict[str, Floats] = {}
+    spent_by_tier: dict[str | None, Floats] = {}
     used: dict[str, Floats] = {}
     requests: dict[tuple[str, str], Floats] = {}
     missed = {}
     for load in sorted(loads, key=lambda item: (-_RANK[item.latency], item.key)):
         rest = rates[load.key] + zero
         for outlet in load.outlets:
-            share = used.get(outlet.lane, zero)
-            room = np.full(zero.shape, np.inf)
-            if math.isfinite(outlet.max_requests_per_second):
-                room = (1 - share) * outlet.max_requests_per_second
-            budget = ceiling_usd_per_hour - spent
-            if load.tier is not None:
-                budget = np.minimum(budget, load.tier_usd_per_hour - tier_spent.get(load.tier, zero))
             hourly = 3600 * outlet.usd_per_request
-            affordable = np.full(zero.shape, np.inf) if hourly == 0 else np.maximum(budget, 0.0) / hourly
-            taken = np.minimum(np.minimum(rest, room), affordable)
-            capped = capped or bool((np.minimum(rest, room) > affordable * (1 + 1e-9) + 1e-12).any())
+            wanted = rest
+            if math.isfinite(outlet.max_requests_per_second):
+                free = np.maximum(1 - used.get(outlet.lane, zero), 0.0)
+                wanted = np.minimum(wanted, free * outlet.max_requests_per_second)
+            budgets = (
+                ceiling_usd_per_hour - spent if math.isfinite(ceiling_usd_per_hour) else None,
+                load.tier_usd_per_hour - spent_by_tier.get(load.tier, zero)
+                if math.isfinite(load.tier_usd_per_hour)
+                else None,
+            )
+            taken = wanted
+            for budget in budgets:
+                if budget is not None and hourly > 0:
+                    affordable = np.maximum(budget, 0.0) / hourly
+                    capped = capped or bool((wanted > affordable * (1 + 1e-9) + 1e-12).any())
+                    taken = np.minimum(taken, affordable)
             rest = rest - taken
             spent = spent + taken * hourly
-            if load.tier is not None:
-                tier_spent[load.tier] = tier_spent.get(load.tier, zero) + taken * hourly
+            spent_by_tier[load.tier] = spent_by_tier.get(load.tier, zero) + taken * hourly
             if math.isfinite(outlet.max_requests_per_second):
-                used[outlet.lane] = share + taken / outlet.max_requests_per_second
+                used[outlet.lane] = used.get(outlet.lane, zero) + taken / outlet.max_requests_per_second
             requests[load.key, outlet.lane] = taken
+            if not rest.any():
+                break
         missed[load.key] = rest
     return Hosted(requests, missed, spent, capped)

@@ -69,6 +69,8 @@ def wanted_shares(
         empty = sum(c.work for c in own[load.key]) <= 0
         share = 1.0 if empty else float(left[load.key]) / upper[load.key] if upper[load.key] > 0 else 0.0
         over[load.key] = share if load.outlets else 0.0
+    if not loads:
+        return {}
     hosted = host(loads, {k: np.asarray(over[k] * mean[k]) for k in over}, ceiling_usd_per_hour)
     return {load.key: _share(load, over[load.key], mean[load.key], hosted.requests, hosted.capped) for load in loads}
 
@@ -84,7 +86,11 @@ def _distinct(own: Mapping[str, Sequence[Capacity]]) -> list[Capacity]:
 def _share(load: Load, over: float, mean: float, requests: Mapping[tuple[str, str], Floats], capped: bool) -> Share:
     if not load.outlets or over <= 0:
         return Share(0.0, {}, False)
-    taken = {outlet.lane: float(requests[load.key, outlet.lane]) for outlet in load.outlets}
+    taken = {
+        outlet.lane: float(requests[load.key, outlet.lane])
+        for outlet in load.outlets
+        if (load.key, outlet.lane) in requests
+    }
     total = sum(taken.values())
     if total <= 0:
         cheapest = {load.outlets[0].lane: 1.0}
