@@ -114,12 +114,14 @@ def test_learned_from_engines_with_outliers() -> None:
     assert served(found) == pytest.approx(15.24, rel=0.03)
 
 
-def test_without_spread_the_best_throughput_within_the_slo_is_a_lower_bound() -> None:
-    slow = samples(lambda b: 60.0, [40.0] * 10)
-    found = service_of(None, samples(lambda b: 20.0, [20.0] * 40) + slow, {"c": need()})
+@pytest.mark.parametrize(("itl", "probed"), [(40.0, 1.0), (20.0, 1.25)])
+def test_without_spread_the_best_throughput_within_the_slo_is_probed_a_little(itl: float, probed: float) -> None:
+    slow = samples(lambda b: 90.0, [40.0] * 10)
+    found = service_of(None, samples(lambda b: itl, [20.0] * 40) + slow, {"c": need()})
     assert found is not None
     assert found.source is ServiceSource.OBSERVED
-    assert served(found) == pytest.approx(20 / 0.020 / 100)
+    assert served(found) == pytest.approx(probed * 20 / (itl / 1000) / 100)
+    assert found.batch == pytest.approx(probed * 20)
 
 
 def test_nothing_known() -> None:

@@ -11,14 +11,13 @@ from test_allocate import lane, load
 
 from spillway.api import LatencyClass
 from spillway.decide.overflow import Load
+from spillway.decide.service import Service, ServiceSource
 from spillway.decide.shares import Capacity, keep_if_close, moved_share, wanted_shares, weights, whole
 
 
 def wanted(replicas: int, *loads: Load, upper: float = 10.0, mean: float = 8.0, ceiling: float = math.inf):  # type: ignore[no-untyped-def]
     keys = [item.key for item in loads]
-    own = lane(service=None)
-    service = lane().service
-    own = lane(service=type(service)(service.source, 1e12, 10.0, dict.fromkeys(keys, 1.0)))
+    own = lane(service=Service(ServiceSource.PROFILE, 1e12, 10.0, dict.fromkeys(keys, 1.0)))
     return wanted_shares(
         loads,
         {key: [Capacity(own, replicas)] for key in keys},
@@ -51,6 +50,13 @@ def test_the_ceiling_keeps_the_rest_on_own_lanes() -> None:
     made = wanted(4, load(), ceiling=1.0)
     assert made["c"].wanted == pytest.approx(0.25)
     assert made["c"].capped
+
+
+def test_what_waits_takes_capacity_but_at_most_half() -> None:
+    own = lane(service=Service(ServiceSource.PROFILE, 1e12, 10.0, {"c": 1.0}))
+    assert Capacity(own, 4).work == pytest.approx(4)
+    assert Capacity(own, 4, 1.5).work == pytest.approx(2.5)
+    assert Capacity(own, 4, 99.0).work == pytest.approx(2)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ MIN_SAMPLES = 30
 CORRECTION_BOUNDS = (0.5, 2.0)
 MIN_SPREAD = 1.5
 """A line is fitted only where the 90% quantile of the batch is this many times its 10% quantile."""
+PROBE = 1.25
+PROBE_ITL_SHARE = 0.8
+"""Below this share of the ITL objective a lane of unknown service is planned with ``PROBE`` times what was seen."""
 MAX_FITTED = 160
 """Samples of which all pairs are looked at."""
 
@@ -219,17 +222,21 @@ def _fit(samples: Sequence[ServiceSample]) -> Coefficients | None:
 
 
 def _observed(samples: Sequence[ServiceSample], classes: Mapping[str, Requirement]) -> Service | None:
-    """A lower bound: the highest throughput seen while ITL was within the strictest SLO."""
+    """The highest throughput seen while ITL was within the strictest SLO, and a little more while ITL has room.
+
+    Without that little a lane at low load would be taken for a weak one, get more replicas and never show what it can.
+    """
     strictest = min((need.itl_ms for need in classes.values() if need.itl_ms is not None), default=math.inf)
     good = [s for s in _steady(samples) if s.inter_token_latency_seconds * 1000 <= strictest]
     best = max(good, key=lambda s: s.output_tokens_per_second_per_replica, default=None)
     if best is None or best.output_tokens_per_second_per_replica <= 0:
         return None
-    rate = best.output_tokens_per_second_per_replica
+    probe = PROBE if best.inter_token_latency_seconds * 1000 <= PROBE_ITL_SHARE * strictest else 1.0
+    rate = probe * best.output_tokens_per_second_per_replica
     seconds = {key: need.mix.output_tokens / rate for key, need in classes.items()}
     return Service(
         ServiceSource.OBSERVED,
-        max(1.0, best.running_per_replica),
+        max(1.0, probe * best.running_per_replica),
         best.inter_token_latency_seconds * 1000,
         seconds,
     )

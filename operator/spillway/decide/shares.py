@@ -29,11 +29,14 @@ class Capacity:
 
     lane: OwnLane
     replicas: int
+    backlog_work: float = 0.0
+    """Work in replicas that requests which wait already ask for; at most half of the lane, as gauges lag."""
 
     @property
     def work(self) -> float:
         """Work in replicas that it takes within the SLO."""
-        return float(self.lane.usable(self.replicas))
+        usable = float(self.lane.usable(self.replicas))
+        return usable - min(self.backlog_work, usable / 2)
 
 
 @dataclass(frozen=True, slots=True)

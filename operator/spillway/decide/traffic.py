@@ -27,6 +27,7 @@ from spillway.decide.shares import (
 )
 from spillway.decide.snapshot import ClassSnapshot, Confidence, PlanSnapshot, RouteState
 
+DRAIN_TICKS = 4
 CALM_QUEUE_SHARE = 0.05
 CALM_KV_USAGE = 0.9
 
@@ -53,7 +54,7 @@ def move_traffic(
     blind: Reason | None,
 ) -> dict[str, ClassTraffic]:
     """The share and the weights of every class, by class key."""
-    own = {key: _capacities(place, scaled) for key, place in places.items()}
+    own = {key: _capacities(place, scaled, snapshot.tick_seconds) for key, place in places.items()}
     near = {key: demands[key].at(snapshot.tick_seconds) for key in loads} if blind is None else {}
     sized = [load for key, load in loads.items() if key in near and not _unsized(places[key], scaled)]
     shares = (
@@ -103,7 +104,7 @@ def _unsized(place: Placement, scaled: Mapping[str, Scaled]) -> Reason | None:
     return None
 
 
-def _capacities(place: Placement, scaled: Mapping[str, Scaled]) -> list[Capacity]:
+def _capacities(place: Placement, scaled: Mapping[str, Scaled], tick: float) -> list[Capacity]:
     """The class's own lanes with the replicas that are warm and are to stay, cheapest first."""
     found = []
     for name in place.own:
@@ -112,8 +113,17 @@ def _capacities(place: Placement, scaled: Mapping[str, Scaled]) -> list[Capacity
         if lane is not None and own is not None:
             fixed = lane.planned is None or lane.blocked is not None
             staying = lane.view.warm if fixed else min(lane.view.warm, lane.planned or 0)
-            found.append(Capacity(own, staying))
+            found.append(Capacity(own, staying, _backlog_work(lane.view, tick)))
     return sorted(found, key=lambda capacity: (capacity.lane.usd_per_work, capacity.lane.name))
+
+
+def _backlog_work(view: LaneView, tick: float) -> float:
+    """Replicas that it takes to work off within a few ticks what waits or runs beyond the batch that meets the SLO."""
+    if view.service is None or view.waiting is None or view.running is None or not view.service.request_seconds:
+        return 0.0
+    excess = view.waiting + max(0.0, view.running - view.service.batch * view.warm)
+    seconds = view.service.request_seconds.values()
+    return excess * sum(seconds) / len(seconds) / (DRAIN_TICKS * tick)
 
 
 def is_calm(snapshot: PlanSnapshot, view: LaneView, demands: Mapping[str, ClassDemand]) -> bool:
