@@ -53,7 +53,7 @@ def demo(keep: bool, seconds: int, seed: int) -> None:
     """A real trace's day of demand in minutes: real control plane, Prometheus and operator, simulated GPUs."""
     console = Console()
     try:
-        with _terminate_as_interrupt():
+        with _signals_interrupt():
             _demo(DemoOptions(float(seconds), seed, keep), console)
     except (DemoError, FleetError, ToolchainError) as error:
         raise click.ClickException(f"demo: {error}") from error
@@ -164,14 +164,18 @@ def _stay(stack: DemoStack, endpoints: Endpoints, console: Console) -> NoReturn:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does, so that nothing is left behind."""
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGINT end the demo in the same way, so that nothing is left behind.
+
+    SIGINT as well: a shell that starts a job in the background has it ignored, and Python then keeps it so.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

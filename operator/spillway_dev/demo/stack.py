@@ -98,7 +98,7 @@ class DemoStack:
         # This job has no history, so its samples are live ones.
         live = f'count_over_time(up{{job="{JOBS[-1]}"}}[1m]) >= {settings.LIVE_SCRAPES}'
         self._prometheus.wait_for(live, READY_SECONDS)
-        self.control_plane.apply(own)
+        self._apply(own)
         self._start_operator(chart, operator_port)
         return Endpoints(
             fleet=f"http://{target}",
@@ -115,11 +115,15 @@ class DemoStack:
         plane.apply_crds(chart.crds, *self._tools.gateway_api_crds("standard"))
         plane.create_namespace(settings.OPERATOR_NAMESPACE)
         plane.apply(chart.others)
-        plane.apply(serving)
+        self._apply(serving)
         target = f"deployment/{settings.DEPLOYMENT}"
         plane.kubectl("-n", settings.NAMESPACE, "scale", target, f"--replicas={settings.INITIAL_REPLICAS}")
         plane.kubectl("-n", settings.NAMESPACE, "rollout", "status", target, f"--timeout={READY_SECONDS:g}s")
         return chart
+
+    def _apply(self, documents: list[dict[str, object]]) -> None:
+        """As a person would by `kubectl apply -f`, so that the same on a kept demo changes what differs only."""
+        self.control_plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents, sort_keys=False))
 
     def _history(self, starts_at: float, target: str) -> None:
         assert self._prometheus is not None  # noqa: S101 - made just before
