@@ -9,7 +9,8 @@ from spillway.api import LaneType, Mode
 from spillway.decide import costs, explain
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Reason, RouteDecision
 from spillway.decide.demand import ClassDemand, class_demands, fresh, outcomes
-from spillway.decide.eligibility import fallback_findings, lane_findings, placements, usd_per_request
+from spillway.decide.eligibility import Placement, fallback_findings, lane_findings, placements, usd_per_request
+from spillway.decide.guards import contested
 from spillway.decide.lanes import LaneView, lane_views, loads_of, view_findings
 from spillway.decide.memory import Memory
 from spillway.decide.overflow import Load, absorb, host
@@ -245,13 +246,19 @@ def _expected_hosted(
     return float(host(list(loads.values()), left, ceiling_usd_per_hour(snapshot)).usd_per_hour.mean())
 
 
-def _findings(snapshot: PlanSnapshot, places: Mapping[str, object], scaled: Mapping[str, Scaled]) -> list[Finding]:
-    found = [*lane_findings(snapshot), *fallback_findings(snapshot, places)]  # type: ignore[arg-type]
+def _findings(snapshot: PlanSnapshot, places: Mapping[str, Placement], scaled: Mapping[str, Scaled]) -> list[Finding]:
+    """Warnings of this decision; the snapshot's own come first in the Decision."""
+    found = [*lane_findings(snapshot), *fallback_findings(snapshot, places)]
     for lane in scaled.values():
         found += view_findings(snapshot, lane.view)
-        if lane.blocked is not None and lane.blocked.code == Code.MANUAL_OVERRIDE.value:
-            subject = f"CapacityLane/{lane.view.lane.resource.metadata.key}"
-            found.append(Finding(Severity.WARNING, lane.blocked.code, lane.blocked.message, subject))
+        target = lane.view.lane.target
+        subject = f"CapacityLane/{lane.view.lane.resource.metadata.key}"
+        overridden = lane.blocked if lane.blocked and lane.blocked.code == Code.MANUAL_OVERRIDE.value else None
+        for reason in (overridden, None if target is None else contested(target)):
+            if reason is not None:
+                found.append(
+                    Finding(Severity.WARNING, reason.code, f"lane {lane.view.name}: {reason.message}", subject)
+                )
     return found
 
 

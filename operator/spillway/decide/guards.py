@@ -183,5 +183,18 @@ def override(
     return because(Code.MANUAL_OVERRIDE, message), memory
 
 
+def contested(target: TargetState) -> Reason | None:
+    """Another tool that has written replicas since Spillway did, such as one that applies them from Git."""
+    manager = target.replicas_manager
+    if manager is None or target.last_scale_to is None or target.replicas == target.last_scale_to:
+        return None
+    if manager == FIELD_MANAGER or _by_person(manager):
+        return None
+    message = (
+        f"{manager} sets the replicas of {target.kind} {target.name} too; remove spec.replicas from what it applies"
+    )
+    return because(Code.REPLICAS_CONTESTED, message)
+
+
 def _by_person(manager: str) -> bool:
     return manager.startswith(HUMAN_MANAGERS) and not manager.startswith(NOT_HUMAN)

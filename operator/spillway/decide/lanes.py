@@ -221,7 +221,6 @@ def loads_of(
             miss_usd=0.0 if tier is None or tier.miss_usd is None else float(tier.miss_usd),
             tier=None if tier is None else tier.name,
             tier_usd_per_hour=float("inf") if limit is None else float(limit),
-            mix_tokens=demand.mix.input_tokens + demand.mix.output_tokens,
         )
     return found
 

@@ -32,8 +32,6 @@ class Load:
     miss_usd: float = 0.0
     tier: str | None = None
     tier_usd_per_hour: float = math.inf
-    mix_tokens: float = 0.0
-    """Input and output tokens of a request."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
