@@ -1,4 +1,4 @@
-"""Time of one decision at 8 classes and 6 lanes with full histories: ``python tests/decide/benchmark.py``."""
+"""Time of one decision at 8 classes and 6 lanes with full histories: ``PYTHONPATH=tests python -m decide.benchmark``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 import time
 
 import numpy as np
-from builders import (
+
+from decide.builders import (
     NOW,
     World,
     curve,
@@ -22,7 +23,6 @@ from builders import (
     traffic,
     workload,
 )
-
 from spillway.decide import decide
 from spillway.decide.memory import Memory
 from spillway.decide.snapshot import PlanSnapshot, RouteState

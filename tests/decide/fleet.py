@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from builders import World, engine, hosted_lane, own_resource, plan, price, route, workload
 
+from decide.builders import World, engine, hosted_lane, own_resource, plan, price, route, workload
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
 from spillway.decide import decide
 from spillway.decide.decision import Decision

@@ -6,7 +6,8 @@ import itertools
 import math
 
 import pytest
-from fleet import Fleet, Moment, day
+
+from decide.fleet import Fleet, Moment, day
 
 DEMO = {"season": 360.0, "scrape": 2.0, "tick": 3.0, "startup": 5.0}
 CLUSTER = {"season": 86400.0, "scrape": 15.0, "tick": 60.0, "startup": 240.0, "stabilization": 300}

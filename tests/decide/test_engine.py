@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from builders import (
+
+from decide.builders import (
     NOW,
     World,
     curve,
@@ -22,7 +23,6 @@ from builders import (
     traffic,
     workload,
 )
-
 from spillway.decide import decide
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision
 from spillway.decide.memory import LaneMemory, Memory

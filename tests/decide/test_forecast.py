@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import NOW, curve, steady
 
+from decide.builders import NOW, curve, steady
 from spillway.decide.forecast import SAMPLES, Forecaster
 from spillway.decide.snapshot import Series
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from builders import (
+
+from decide.builders import (
     GONE,
     NOW,
     World,
@@ -25,7 +26,6 @@ from builders import (
     traffic,
     workload,
 )
-
 from spillway.decide import decide
 from spillway.decide.decision import Decision, LaneDecision
 from spillway.decide.memory import LaneMemory, Memory

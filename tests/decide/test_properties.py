@@ -6,7 +6,10 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from builders import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decide.builders import (
     GONE,
     NOW,
     World,
@@ -24,9 +27,6 @@ from builders import (
     traffic,
     workload,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from spillway.decide import decide
 from spillway.decide.memory import LaneMemory, Memory
 from spillway.decide.snapshot import Series

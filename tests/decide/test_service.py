@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from builders import NOW, PROFILE, samples
 
+from decide.builders import NOW, PROFILE, samples
 from spillway.api import ServiceProfile
 from spillway.decide.service import Mix, Requirement, Service, ServiceSource, service_of
 from spillway.decide.snapshot import ServiceSample

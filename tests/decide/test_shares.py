@@ -7,8 +7,8 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_allocate import lane, load
 
+from decide.test_allocate import lane, load
 from spillway.api import LatencyClass
 from spillway.decide.overflow import Load
 from spillway.decide.service import Service, ServiceSource
