@@ -382,9 +382,3 @@ def world(
     made = World(control_plane, namespace, tmp_path)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="session")
-def crds(control_plane: ControlPlane) -> None:
-    """Spillway's CRDs are installed."""
-    control_plane.apply_crds(*sorted((ROOT / "crds").glob("*.yaml")))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kopf
@@ -21,23 +21,30 @@ from spillway.report.metrics import OperatorMetrics
 logger = logging.getLogger("spillway")
 
 
+class Generations:
+    """Tells changes that matter from the operator's own status writes, which change no generation."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def is_news(self, event_type: str | None, meta: Mapping[str, Any]) -> bool:
+        """Whether the watch event on an object with this metadata asks for a tick."""
+        uid, generation = str(meta.get("uid")), int(meta.get("generation") or 0)
+        if event_type == "DELETED":
+            self._seen.pop(uid, None)
+            return True
+        known, self._seen[uid] = self._seen.get(uid), generation
+        return known != generation or bool(meta.get("deletionTimestamp"))
+
+
 def build_registry(wake: Callable[[], None]) -> kopf.OperatorRegistry:
     """kopf handlers that only wake the loop: no patches, no finalizers, no annotations."""
-    registry = kopf.OperatorRegistry()
-    generations: dict[str, int] = {}
+    registry, generations = kopf.OperatorRegistry(), Generations()
 
-    def changed(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
-        meta = body.metadata
-        uid, generation = str(meta.get("uid")), int(meta.get("generation") or 0)
-        gone = event.get("type") == "DELETED"
-        # The operator's own status writes change no generation and must not wake it.
-        if not gone and generations.get(uid) == generation and not meta.get("deletionTimestamp"):
-            return
-        if gone:
-            generations.pop(uid, None)
-        else:
-            generations[uid] = generation
-        wake()
+    # A coroutine: kopf calls plain functions in threads, where an asyncio.Event must not be set.
+    async def changed(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        if generations.is_news(event.get("type"), body.metadata):
+            wake()
 
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
@@ -63,10 +70,11 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def operate(config: OperatorConfig, kubeconfig: str | None, stop: asyncio.Event) -> None:
-    """Run until ``stop`` is set. The loop or kopf ending by itself ends the process: crash-only."""
-    metrics, health = OperatorMetrics(), TickHealth.of(config)
-    async with await Kube.connect(kubeconfig) as kube, HealthServer.of(config, health, metrics) as server:
+async def operate(config: OperatorConfig, stop: asyncio.Event) -> None:
+    """Run until ``stop`` is set or a signal comes. The loop or kopf ending by itself ends the process: crash-only."""
+    _take_signals(stop)
+    metrics, health, ready = OperatorMetrics(), TickHealth.of(config), asyncio.Event()
+    async with await Kube.connect() as kube, HealthServer.of(config, health, metrics) as server:
         loop = Loop(kube, config, health, metrics, time.time)
         logger.info("serving /metrics, /healthz and /readyz on port %d", server.port, extra={"port": server.port})
         where = ", ".join(config.namespaces) or "all namespaces"
@@ -80,11 +88,27 @@ async def operate(config: OperatorConfig, kubeconfig: str | None, stop: asyncio.
                     standalone=True,
                     clusterwide=not config.namespaces,
                     namespaces=config.namespaces,
+                    ready_flag=ready,
                     stop_flag=stop,
                 ),
                 name="kopf",
             )
+            tasks.create_task(_take_signals_back(ready, stop, watching), name="signals")
             tasks.create_task(_stop_when(stop, ticking, watching), name="stop")
+
+
+def _take_signals(stop: asyncio.Event) -> None:
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stop.set)
+
+
+async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event, watching: asyncio.Task[None]) -> None:
+    """kopf takes the signals when it starts, and would then end alone: take them again once it runs."""
+    started = asyncio.create_task(ready.wait())
+    await asyncio.wait({started, watching}, return_when=asyncio.FIRST_COMPLETED)
+    started.cancel()
+    _take_signals(stop)
 
 
 async def _stop_when(stop: asyncio.Event, ticking: asyncio.Task[None], watching: asyncio.Task[None]) -> None:
@@ -96,18 +120,11 @@ async def _stop_when(stop: asyncio.Event, ticking: asyncio.Task[None], watching:
         raise RuntimeError("the watch of the custom resources ended by itself; restarting is the remedy")
 
 
-def run(config: OperatorConfig, kubeconfig: str | None = None) -> int:
+def run(config: OperatorConfig) -> int:
     """Run the operator until SIGTERM or SIGINT. Returns the exit code."""
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        running = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            running.add_signal_handler(number, stop.set)
-        await operate(config, kubeconfig, stop)
-
     try:
-        asyncio.run(main())
+        asyncio.run(operate(config, asyncio.Event()))
     except ExceptionGroup as group:
         for error in group.exceptions:
             logger.error("the operator ends: %s", error)
