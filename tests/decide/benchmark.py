@@ -1,4 +1,4 @@
-"""Time of one decision at 8 classes and 6 lanes with full histories: ``PYTHONPATH=tests python -m decide.benchmark``."""
+"""Time of a decision at 8 classes and 6 lanes with full histories: ``PYTHONPATH=tests python -m decide.benchmark``."""
 
 from __future__ import annotations
 
