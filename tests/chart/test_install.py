@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from spillway.cli.doctor.permissions import PERMISSIONS, Need, Scope
+from spillway_dev.cluster import KubectlError
 from spillway_dev.controlplane import ControlPlane, ControlPlaneOptions
+from spillway_dev.processes import wait_until
 from spillway_dev.toolchain import Tools
 
 NAMESPACE = "spillway-system"
@@ -119,6 +121,37 @@ def test_a_stop_outlives_an_upgrade_which_may_then_apply(control_plane: ControlP
     assert control_plane.get("configmap", "spillway-emergency-stop", NAMESPACE)["data"] == {"stop": "true"}
     everything = allowed_set(control_plane, set(Need))
     assert all(everything.values()), [text for text, allowed in everything.items() if not allowed]
+
+
+def test_the_apply_role_may_note_and_scale_and_nothing_else(control_plane: ControlPlane, helm: Helm) -> None:
+    namespace = control_plane.create_namespace("notes")
+    control_plane.kubectl("create", "deployment", "vllm", "--image=vllm", "-n", namespace)
+    helm(
+        "upgrade", "spillway", "charts/spillway", "--set", URL, "--set", "rbac.mode=apply", "--wait", "--timeout", "90s"
+    )
+    operator = control_plane.service_account_kubeconfig(NAMESPACE, "spillway")
+    deployment = ["patch", "deployment", "vllm", "-n", namespace, "--type=merge", "-p"]
+    image = '{"spec":{"template":{"spec":{"containers":[{"name":"vllm","image":"evil"}]}}}}'
+
+    def refused() -> bool:
+        """The policy takes a moment to be in force; until then a dry run goes through."""
+        try:
+            control_plane.kubectl(*deployment, image, "--dry-run=server", kubeconfig=operator)
+        except KubectlError as error:
+            return "may not change a spec" in str(error)
+        return False
+
+    wait_until(refused, "the admission policy in force", 30)
+    for change in (image, '{"spec":{"replicas":9}}', '{"metadata":{"labels":{"app":"other"}}}'):
+        with pytest.raises(KubectlError, match="may not change"):
+            control_plane.kubectl(*deployment, change, kubeconfig=operator)
+    noted = '{"metadata":{"annotations":{"spillway.dev/baseline-replicas":"1"}}}'
+    control_plane.kubectl(*deployment, noted, kubeconfig=operator)
+    control_plane.kubectl(
+        "patch", "deployment", "vllm", "-n", namespace, "--subresource=scale", "--type=merge",
+        "-p", '{"spec":{"replicas":3}}', kubeconfig=operator,
+    )  # fmt: skip
+    assert control_plane.get("deployments.apps", "vllm", namespace)["spec"]["replicas"] == 3
 
 
 def test_namespaced_rights_end_at_the_namespace(control_plane: ControlPlane, helm: Helm) -> None:

@@ -221,7 +221,7 @@ class World:
             [self.cluster.tools.path("helm"), "template", f"sw-{self.namespace}", str(ROOT / "charts/spillway"),
              "--namespace", self.namespace, "--set", f"rbac.mode={mode}", "--set", f"namespaces={{{self.namespace}}}",
              "--set", f"serviceAccount.name={ACCOUNT}", "--set", "config.prometheus.url=http://127.0.0.1:1",
-             "--set", "crds.enabled=false"],
+             "--set", "crds.enabled=false", "--set", "rbac.admissionPolicy=false"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         kinds = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount", "ConfigMap"}
