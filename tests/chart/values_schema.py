@@ -55,6 +55,7 @@ def values_schema() -> Schema:
         "rbac": closed(
             create=FLAG,
             mode={"enum": ["recommend", "apply"]},
+            admissionPolicy=FLAG,
             clusterReads=FLAG,
             extraTargets={"type": "array", "items": target},
         ),
