@@ -54,6 +54,21 @@ def test_a_rise_and_a_trough(world: World) -> None:
     assert world.condition("Ready")["status"] == "True"
 
 
+def test_a_ramp_is_met_before_anything_saturates(world: World) -> None:
+    world.standard(replicas=1)
+    world.fleet.demand_rps = 5
+    world.start_operator()
+    world.wait(lambda: world.weights()["egress"] == 0 and world.ready() == world.replicas(), "a settled fleet", 90)
+    world.wait_ticks(10)
+
+    world.fleet.longest_wait_seconds = 0.0
+    world.fleet.ramp(to_rps=50, seconds=45)
+    world.wait(lambda: world.fleet.demand_rps == 50 and world.ready() >= 5, "the end of the ramp", 120)
+    world.wait(lambda: world.weights()["egress"] == 0, "all traffic on own GPUs", 90)
+    # The SLO's time to first token is 2 s: capacity came, or traffic left, before a queue of that length stood.
+    assert world.fleet.longest_wait_seconds < 2.0
+
+
 def test_the_first_write_takes_part_ownership_and_notes_the_baseline(world: World) -> None:
     world.standard(replicas=2)
     world.fleet.demand_rps = 15

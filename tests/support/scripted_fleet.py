@@ -53,6 +53,9 @@ class ScriptedFleet:
         self.demand_rps = 0.0
         self.replica_rps = 10.0
         self.request_seconds = 1.0
+        self.longest_wait_seconds = 0.0
+        """The longest queue that any pod has had, in seconds of its work; set it to 0 to start anew."""
+        self._ramp: tuple[float, float] | None = None
         self.broken: str | None = None
         """What ``/metrics`` answers instead of the truth: "nan", "empty", "garbage", or None."""
         self._pods: dict[str, _Pod] = {}
@@ -80,6 +83,19 @@ class ScriptedFleet:
         for thread in self._threads:
             thread.join(timeout=5)
         self._api.close()
+
+    def ramp(self, to_rps: float, seconds: float) -> None:
+        """Raise or lower demand evenly until it is ``to_rps``."""
+        with self._lock:
+            self._ramp = (to_rps, (to_rps - self.demand_rps) / seconds)
+
+    def _ramped(self, seconds: float) -> None:
+        if self._ramp is None:
+            return
+        goal, slope = self._ramp
+        self.demand_rps += slope * seconds
+        if (goal - self.demand_rps) * slope <= 0:
+            self.demand_rps, self._ramp = goal, None
 
     def _run(self) -> None:
         before = time.monotonic()
@@ -118,6 +134,7 @@ class ScriptedFleet:
 
     def _advance(self, ready: list[str], share: float, seconds: float) -> None:
         self._pods = {name: self._pods.get(name, _Pod()) for name in ready}
+        self._ramped(seconds)
         hosted = self.demand_rps * share
         local = self.demand_rps - hosted
         self._total += self.demand_rps * seconds
@@ -129,6 +146,7 @@ class ScriptedFleet:
             pod.running = served / seconds * self.request_seconds if seconds > 0 else 0.0
             pod.completed += served
             wait = pod.waiting / self.replica_rps
+            self.longest_wait_seconds = max(self.longest_wait_seconds, wait)
             token_seconds = self.request_seconds / OUTPUT_TOKENS
             _observe(pod.ttft, 0.05 + wait, served)
             _observe(pod.itl, token_seconds, served * OUTPUT_TOKENS)
