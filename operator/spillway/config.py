@@ -1,13 +1,13 @@
-"""The operator's own configuration: a YAML file, overridden by ``SPILLWAY_*`` environment variables and flags."""
+"""The operator's own configuration: a YAML file, overridden by ``SPILLWAY_*`` environment variables."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from spillway.api.common import Model
 
@@ -102,6 +102,15 @@ class EmergencyStop(ConfigModel):
     """Default: the operator's own namespace."""
 
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _log_level(value: str) -> str:
+    if value.lower() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return value.lower()
+
+
 class OperatorConfig(ConfigModel):
     """All settings of the operator."""
 
@@ -116,7 +125,17 @@ class OperatorConfig(ConfigModel):
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """/metrics, /healthz, /readyz. 0: any free port."""
     http_host: str = "0.0.0.0"  # noqa: S104 - inside a pod, kubelet and Prometheus come from outside
-    log_level: str = "info"
+    log_level: Annotated[str, AfterValidator(_log_level)] = "info"
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for key, names in (
+            ("gateways", [g.name for g in self.gateways]),
+            ("gpuPools", [p.name for p in self.gpu_pools]),
+        ):
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise ValueError(f"{key}: {', '.join(sorted(twice))} is there twice; a name may stand once")
+        return self
 
     @property
     def stop_namespace(self) -> str:
@@ -126,11 +145,31 @@ class OperatorConfig(ConfigModel):
 
 def _override(document: dict[str, Any], environment: dict[str, str]) -> None:
     if url := environment.get("SPILLWAY_PROMETHEUS_URL"):
-        document.setdefault("prometheus", {})["url"] = url
+        prometheus = document.get("prometheus")
+        document["prometheus"] = (prometheus if isinstance(prometheus, dict) else {}) | {"url": url}
     if level := environment.get("SPILLWAY_LOG_LEVEL"):
         document["logLevel"] = level
     if namespace := environment.get("SPILLWAY_OPERATOR_NAMESPACE"):
         document["operatorNamespace"] = namespace
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """Line, column and what is wrong there."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{place}: {problem}" if problem else place
+
+
+def _said(path: Path | None, error: ValidationError) -> str:
+    """The first thing that is wrong, in one line."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    what = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        what = "is required; " + (f"set it in {path}" if path else "give a file with --config")
+    elif first["type"] == "extra_forbidden":
+        what = "no such setting; mind the spelling (camelCase)"
+    return f"configuration {path or '(environment)'}: {f'{key}: ' if key else ''}{what}"
 
 
 def load_config(path: Path | None, environment: dict[str, str]) -> OperatorConfig:
@@ -141,14 +180,14 @@ def load_config(path: Path | None, environment: dict[str, str]) -> OperatorConfi
             document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except OSError as error:
             raise ConfigError(f"configuration {path}: {error.strerror}; give a readable file with --config") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"configuration {path}: not UTF-8 text; give a YAML file with --config") from error
         except yaml.YAMLError as error:
-            raise ConfigError(f"configuration {path}: not valid YAML: {str(error).splitlines()[0]}") from error
+            raise ConfigError(f"configuration {path}: not valid YAML{_where(error)}") from error
     if not isinstance(document, dict):
         raise ConfigError(f"configuration {path}: expected a mapping of settings at the top")
     _override(document, environment)
     try:
         return OperatorConfig.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"configuration {path or '(environment)'}: {where}: {first['msg']}") from error
+        raise ConfigError(_said(path, error)) from error

@@ -58,7 +58,7 @@ def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str], command: list[
         (["release", "-o", "xml"], 2, "'xml' is not one of"),
         (["release", "--kubeconfig", "/nonexistent"], 2, "does not exist"),
         (["run", "--config", "/nonexistent.yaml"], 1, "configuration /nonexistent.yaml"),
-        (["run"], 1, "prometheus: Field required"),
+        (["run"], 1, "prometheus: is required"),
         (["release", "-A"], 1, "no usable kubeconfig"),
         (["doctor"], 1, "no usable kubeconfig"),
     ],
