@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
+import yaml
 from kubernetes.aio import client as k8s
 from kubernetes.aio import config as k8s_config
 
@@ -60,9 +61,9 @@ class Resource:
         """The URL path of the collection, of one object, or of its subresource."""
         parts = ["api" if "/" not in self.api_version else "apis", self.api_version]
         if namespace and self.namespaced:
-            parts += ["namespaces", quote(namespace)]
+            parts += ["namespaces", quote(namespace, safe="")]
         parts.append(self.plural)
-        parts += [quote(part) for part in (name, subresource) if part]
+        parts += [quote(part, safe="") for part in (name, subresource) if part]
         return "/" + "/".join(parts)
 
 
@@ -112,7 +113,8 @@ class Kube:
     ) -> Kube:
         """Credentials from ``kubeconfig``, else the pod's service account, else the default kubeconfig."""
         configuration = k8s.Configuration()
-        configuration.retries = 0
+        # None is the only value for "never": with 0 the library repeats a GET answered by 5xx for ever.
+        configuration.retries = None
         try:
             if kubeconfig is None and context is None:
                 try:
@@ -129,6 +131,10 @@ class Kube:
                 )
         except (k8s_config.ConfigException, OSError) as error:
             raise KubeError(0, "NoCredentials", f"no usable kubeconfig: {error}; set KUBECONFIG") from error
+        except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
+            # What the library raises on text that is no kubeconfig; it may quote the file, so it is not shown.
+            message = f"no usable kubeconfig: {kubeconfig or 'the default one'} is no kubeconfig; set KUBECONFIG"
+            raise KubeError(0, "NoCredentials", message) from error
         headers = {"Impersonate-User": impersonate} if impersonate else None
         return cls(k8s.ApiClient(configuration), timeout_seconds=timeout_seconds, headers=headers)
 
@@ -166,12 +172,17 @@ class Kube:
                 method, url, header_params=headers, body=body, _request_timeout=self._timeout
             )
             data = await response.read()
+        except k8s_config.ConfigException as error:
+            raise KubeError(0, "NoCredentials", f"the credentials can't be read: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             detail = "timed out" if isinstance(error, TimeoutError) else type(error).__name__
             raise KubeError(0, "Unreachable", f"the apiserver did not answer: {detail}") from error
         if response.status >= 400:
             raise _error_from(response.status, data)
-        decoded = json.loads(data) if data else {}
+        try:
+            decoded = json.loads(data) if data else {}
+        except ValueError as error:
+            raise KubeError(0, "NotJSON", "what answers at the apiserver's address is no apiserver") from error
         return decoded if isinstance(decoded, dict) else {"items": decoded}
 
     async def get(self, resource: Resource, namespace: str | None, name: str, subresource: str | None = None) -> JSON:
@@ -207,7 +218,7 @@ class Kube:
         """Objects of these namespaces, or of the whole cluster when none are named."""
         if not namespaces or not resource.namespaced:
             return await self.list(resource)
-        return [item for namespace in namespaces for item in await self.list(resource, namespace)]
+        return [item for namespace in dict.fromkeys(namespaces) for item in await self.list(resource, namespace)]
 
     async def create(self, resource: Resource, namespace: str | None, body: JSON) -> JSON:
         """Create an object under Spillway's field manager."""
