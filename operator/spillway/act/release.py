@@ -17,6 +17,7 @@ from spillway.api.names import (
     LAST_SCALE_ANNOTATION,
     MANAGED_LABEL,
     MANAGED_VALUE,
+    baseline_key,
 )
 from spillway.kube import FIELD_MANAGER, HTTP_ROUTES, LANES, Items, Kube, KubeError, Resource
 
@@ -87,6 +88,8 @@ async def held_objects(kube: Kube, namespaces: Sequence[str]) -> AsyncIterator[H
 
 
 async def _restore_replicas(kube: Kube, held: Held) -> str:
+    if not held.baseline.isdecimal():
+        raise ValueError(f"annotation {BASELINE_ANNOTATION} is no number of replicas: release without --restore")
     replicas = int(held.baseline)
     await kube.request(
         "PATCH",
@@ -122,20 +125,31 @@ def _without_notes(meta: JSON, annotations: Sequence[str]) -> Items:
             path = "/metadata/annotations/" + annotation.replace("~", "~0").replace("/", "~1")
             operations.append({"op": "remove", "path": path})
     kept = [entry for entry in meta.get("managedFields") or [] if entry.get("manager") != FIELD_MANAGER]
-    operations.append({"op": "replace", "path": "/metadata/managedFields", "value": kept})
+    # An empty list is taken as "not told"; one empty entry clears them.
+    operations.append({"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]})
     return operations
 
 
 def _restore_weights(route: JSON, noted: dict[str, dict[str, int]]) -> Items:
     operations: Items = []
     for i, rule in enumerate((route.get("spec") or {}).get("rules") or []):
-        weights = noted.get(rule.get("name", ""), {})
-        for j, ref in enumerate(rule.get("backendRefs") or []):
-            if ref["name"] in weights:
+        weights, refs = noted.get(rule.get("name", ""), {}), rule.get("backendRefs") or []
+        for j, ref in enumerate(refs):
+            if (key := baseline_key(ref, refs)) in weights:
                 path = f"/spec/rules/{i}/backendRefs/{j}"
                 operations.append({"op": "test", "path": f"{path}/name", "value": ref["name"]})
-                operations.append({"op": "add", "path": f"{path}/weight", "value": weights[ref["name"]]})
+                operations.append({"op": "add", "path": f"{path}/weight", "value": weights[key]})
     return operations
+
+
+def _noted_weights(text: str) -> dict[str, dict[str, int]]:
+    try:
+        noted = json.loads(text)
+        if isinstance(noted, dict) and all(isinstance(weights, dict) for weights in noted.values()):
+            return noted
+    except (ValueError, RecursionError):
+        pass
+    raise ValueError(f"annotation {BASELINE_WEIGHTS_ANNOTATION} is not what Spillway notes: release without --restore")
 
 
 async def _release_route(kube: Kube, held: Held, restore: bool) -> str:
@@ -144,7 +158,7 @@ async def _release_route(kube: Kube, held: Held, restore: bool) -> str:
     detail = "weights kept"
     if restore:
         route = await kube.get(held.resource, held.namespace, held.name)
-        operations = _restore_weights(route, json.loads(held.baseline))
+        operations = _restore_weights(route, _noted_weights(held.baseline))
         if operations:
             await kube.json_patch(held.resource, held.namespace, held.name, operations, field_manager=RELEASE_MANAGER)
             detail = "weights restored"

@@ -52,29 +52,40 @@ async def mark_pods(kube: Kube, namespace: str, selector: str, go_first: Sequenc
             continue
         change = {DELETION_COST_ANNOTATION: cost, MARK_ANNOTATION: "true" if cost else None}
         body = {"metadata": {"annotations": change, "uid": meta["uid"]}}
+        outcome = Outcome.WRITTEN
         try:
             await kube.merge_patch(PODS, namespace, meta["name"], body)
         except KubeError as error:
             if not error.not_found and not error.conflict:
                 raise
+            outcome = Outcome.SUPERSEDED
         detail = f"cost {cost}" if cost else "mark removed"
-        writes.append(Write("pod-deletion-cost", f"Pod/{namespace}/{meta['name']}", detail, Outcome.WRITTEN))
+        writes.append(Write("pod-deletion-cost", f"Pod/{namespace}/{meta['name']}", detail, outcome))
     return writes
 
 
-async def _note(kube: Kube, resource: Resource, target: JSON, decided: LaneDecision, at: float) -> tuple[JSON, Write]:
-    """Note baseline and intent before the write: a crash in between leaves the careful reading."""
+async def _note(
+    kube: Kube, resource: Resource, target: JSON, decided: LaneDecision, at: float
+) -> tuple[JSON, list[Write]]:
+    """Note baseline and intent before the write: a crash in between leaves the careful reading.
+
+    Taking part ownership at an unchanged count is no step, and must not hide when the last one was.
+    """
     meta = target["metadata"]
     before, after = decided.current or 0, decided.recommended or 0
     when = datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds")
-    noted = {LAST_SCALE_ANNOTATION: json.dumps({"at": when, "from": before, "to": after})}
+    noted = dict[str, str]()
+    if before != after:
+        noted[LAST_SCALE_ANNOTATION] = json.dumps({"at": when, "from": before, "to": after})
     if BASELINE_ANNOTATION not in (meta.get("annotations") or {}):
         noted[BASELINE_ANNOTATION] = str(before)
+    if not noted:
+        return target, []
     body = {"metadata": {"resourceVersion": meta["resourceVersion"], "annotations": noted}}
     patched = await kube.merge_patch(resource, meta["namespace"], meta["name"], body)
     subject = f"{target['kind']}/{meta['namespace']}/{meta['name']}"
     patched.setdefault("kind", target["kind"])
-    return patched, Write("annotation", subject, f"{before} -> {after} replicas noted", Outcome.WRITTEN)
+    return patched, [Write("annotation", subject, f"{before} -> {after} replicas noted", Outcome.WRITTEN)]
 
 
 def _check(target: JSON, scale: JSON, decided: LaneDecision, uid: str) -> None:
@@ -123,7 +134,7 @@ async def scale_lane(kube: Kube, lane: CapacityLane, decided: LaneDecision, uid:
         scale = await kube.get(resource, namespace, ref.name, "scale")
         _check(target, scale, decided, uid)
         target, noted = await _note(kube, resource, target, decided, at)
-        writes.append(noted)
+        writes += noted
         selector = (scale.get("status") or {}).get("selector") or ""
         shrinks = decided.recommended < (decided.current or 0)
         if shrinks and decided.recommended > 0 and selector and ref.kind in ("Deployment", "ReplicaSet"):

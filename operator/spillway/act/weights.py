@@ -14,6 +14,8 @@ from spillway.api.names import (
     MANAGED_VALUE,
     PLAN_ANNOTATION,
     BackendName,
+    baseline_key,
+    strangers,
 )
 from spillway.decide.decision import RouteDecision
 from spillway.kube import HTTP_ROUTES, Items, Kube, KubeError
@@ -28,10 +30,15 @@ def _pointer(text: str) -> str:
 def _baseline(route: JSON, rule_name: str, refs: Items) -> Items:
     """Operations that note the rule's weights before Spillway first moved them."""
     annotations = route["metadata"].get("annotations") or {}
-    noted = json.loads(annotations.get(BASELINE_WEIGHTS_ANNOTATION) or "{}")
+    try:
+        noted = json.loads(annotations.get(BASELINE_WEIGHTS_ANNOTATION) or "{}")
+    except (ValueError, RecursionError):
+        noted = None
+    if not isinstance(noted, dict):
+        raise KeyError(f"its annotation {BASELINE_WEIGHTS_ANNOTATION} is not Spillway's JSON: remove it")
     if rule_name in noted:
         return []
-    noted[rule_name] = {ref["name"]: ref.get("weight", 1) for ref in refs}
+    noted[rule_name] = {baseline_key(ref, refs): ref.get("weight", 1) for ref in refs}
     text = json.dumps(noted, sort_keys=True)
     if not annotations:
         return [{"op": "add", "path": "/metadata/annotations", "value": {BASELINE_WEIGHTS_ANNOTATION: text}}]
@@ -53,18 +60,13 @@ def adopted_patch(route: JSON, binding: Binding, weights: Mapping[str, int]) -> 
     changes: Items = []
     for lane, weight in sorted(weights.items()):
         backend = BackendName.parse(binding.backends[lane])
-        position = next(
-            (
-                i
-                for i, ref in enumerate(refs)
-                if (ref["name"], ref.get("kind", "Service")) == (backend.name, backend.kind)
-            ),
-            None,
-        )
+        position = backend.position(refs)
         if position is None:
             raise KeyError(f"its rule {binding.rule} has no backendRef {backend.name}")
         operations.append({"op": "test", "path": f"{base}/backendRefs/{position}/name", "value": backend.name})
         changes.append({"op": "add", "path": f"{base}/backendRefs/{position}/weight", "value": weight})
+    if others := strangers(refs, binding.backends):
+        raise KeyError(f"its rule {binding.rule} also sends traffic to {', '.join(others)}")
     return operations + _baseline(route, str(binding.rule), refs) + changes
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 BASELINE_ANNOTATION = "spillway.dev/baseline-replicas"
 """On a target: its replicas before Spillway first scaled it."""
@@ -38,3 +40,23 @@ class BackendName:
         kind, _, rest = text.rpartition("/")
         name, _, port = rest.partition(":")
         return cls(kind or "Service", name, int(port) if port else None)
+
+    def position(self, refs: Sequence[Mapping[str, Any]]) -> int | None:
+        """Index of this backend in a rule's backendRefs; without a port of its own, any port is meant."""
+        for index, ref in enumerate(refs):
+            same = ref.get("name") == self.name and ref.get("kind", "Service") == self.kind
+            if same and (self.port is None or ref.get("port") in (None, self.port)):
+                return index
+        return None
+
+
+def baseline_key(ref: Mapping[str, Any], refs: Sequence[Mapping[str, Any]]) -> str:
+    """How the noted baseline names a backendRef: by its name, with the port where several have that name."""
+    name = str(ref.get("name"))
+    return name if sum(other.get("name") == name for other in refs) == 1 else f"{name}:{ref.get('port', '')}"
+
+
+def strangers(refs: Sequence[Mapping[str, Any]], backends: Mapping[str, str]) -> list[str]:
+    """backendRefs of a rule that get traffic and stand for no lane: moving the others would change their share."""
+    named = {BackendName.parse(text).position(refs) for text in backends.values()}
+    return [str(ref.get("name")) for i, ref in enumerate(refs) if i not in named and ref.get("weight", 1) > 0]

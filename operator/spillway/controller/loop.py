@@ -22,7 +22,7 @@ from spillway.decide.snapshot import PlanSnapshot, Snapshot
 from spillway.kube import Kube, KubeError
 from spillway.observe.cluster import ClusterReader
 from spillway.observe.join import build_snapshot
-from spillway.observe.metrics import MetricsReader
+from spillway.observe.metrics import MetricsReader, MetricsView
 from spillway.observe.prices import PriceBook
 from spillway.observe.scope import ClusterView
 from spillway.report.health import TickHealth
@@ -118,7 +118,7 @@ class Loop:
         """One tick over all plans."""
         # 1. Observe the cluster and the metrics side by side.
         now = self._clock()
-        cluster, metrics = await asyncio.gather(self._cluster.read(now), self._prometheus.read(now))
+        cluster, metrics = await self._observe(now)
         # 2. Join them into one frozen snapshot.
         if metrics.error is not None:
             self._metrics.prometheus_read_failed()
@@ -132,6 +132,15 @@ class Loop:
         self._memory.forget_others([plan.key for plan in snapshot.plans])
         self._log_problems(cluster)
         return acted
+
+    async def _observe(self, now: float) -> tuple[ClusterView, MetricsView]:
+        reading = asyncio.create_task(self._prometheus.read(now))
+        try:
+            return await self._cluster.read(now), await reading
+        finally:
+            # Without the cluster nothing is decided: a slow Prometheus must not be asked a second time beside this.
+            reading.cancel()
+            await asyncio.wait({reading})
 
     def _decide(self, snapshot: Snapshot) -> tuple[Decided, ...]:
         decided = []
@@ -150,6 +159,9 @@ class Loop:
             writes = await execute(self._kube, decided.snapshot, decided.decision, self._stopped)
         except KubeError as error:
             logger.error("plan %s: acting failed: %s", decided.snapshot.key, error.message)
+            return decided
+        except Exception:  # one plan's objects must not stop the others
+            logger.exception("plan %s: acting failed", decided.snapshot.key)
             return decided
         for write in writes:
             self._metrics.wrote(write.kind, write.outcome.value)

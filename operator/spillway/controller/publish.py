@@ -41,8 +41,10 @@ class Publisher:
     async def publish(self, cluster: ClusterView, decided: Iterable[Decided], now: float) -> None:
         """Write what changed; a write that fails is tried again at the next tick."""
         reports = []
+        alive = set[str]()
         found = {about: list(findings) for about, findings in cluster.object_findings.items()}
         for each in decided:
+            alive.add(each.snapshot.plan.metadata.uid)
             reports.append(await self._publish_plan(each.snapshot, each.decision, now))
             for finding in each.decision.findings:
                 if finding not in found.setdefault(finding.subject, []):
@@ -56,17 +58,16 @@ class Publisher:
             findings = tuple(found.get(subject(resource), ()))
             status = class_status(resource, findings, cluster.object_plans.get(subject(resource)), now)
             await self._publish_simple(CLASSES, resource, resource.status, status, now)
-        alive = {report.decision.plan_key for report in reports}
-        self._written_at = {key: at for key, at in self._written_at.items() if key.split("|")[0] in alive}
+        self._written_at = {uid: at for uid, at in self._written_at.items() if uid in alive}
 
     async def _publish_plan(self, snapshot: PlanSnapshot, decision: Decision, now: float) -> PlanReport:
         plan = snapshot.plan
         status = plan_status(decision, snapshot, plan.status, now)
-        key = f"{plan.metadata.key}|{plan.metadata.uid}"
-        if status_changed(plan.status, status, now, self._written_at.get(key)) and await self._write(
+        uid = plan.metadata.uid
+        if status_changed(plan.status, status, now, self._written_at.get(uid)) and await self._write(
             PLANS, plan, status
         ):
-            self._written_at[key] = now
+            self._written_at[uid] = now
             await self._post(PLANS, plan, plan_events(plan.status, status), now)
         return PlanReport(decision, status)
 

@@ -28,13 +28,15 @@ from spillway.kube import (
     KubeError,
     Resource,
 )
-from spillway.observe.membership import Members, error, resolve, subject
+from spillway.observe.membership import Members, ambiguous_bindings, error, resolve, subject, warning
 from spillway.observe.pools import with_pools
-from spillway.observe.routes import route_states
+from spillway.observe.routes import route_states, rule_conflicts
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
-from spillway.observe.targets import GPU_SUFFIXES, read_target
+from spillway.observe.targets import gpus_in, read_target
 
 CONCURRENT_READS = 8
+NOT_ABOUT_ONE_OBJECT = (0, 401, 429, 503, 504)
+"""HTTP statuses that tell of the apiserver or the credentials as a whole; 0 is no answer."""
 
 JSON = dict[str, Any]
 T = TypeVar("T", CapacityPlan, CapacityLane, WorkloadClass)
@@ -78,7 +80,7 @@ def _gpus_allocatable(nodes: Items | None) -> float | None:
     total = 0.0
     for node in nodes:
         allocatable = (node.get("status") or {}).get("allocatable") or {}
-        total += sum(float(v) for k, v in allocatable.items() if k.endswith(GPU_SUFFIXES))
+        total += gpus_in(allocatable)
     return total
 
 
@@ -96,7 +98,7 @@ class ClusterReader:
             self._list(PLANS),
             self._list(LANES),
             self._list(CLASSES),
-            _optional(self._kube.list(NAMESPACES)),
+            self._namespaces(),
             _optional(self._kube.list(NODES)),
             self._global_stop(),
         )
@@ -109,8 +111,9 @@ class ClusterReader:
         hpas, scaled_objects, routes = await asyncio.gather(
             _optional(self._list(HPAS)), _optional(self._list(SCALED_OBJECTS)), self._routes(plans)
         )
+        conflicts = rule_conflicts(m.plan for m in memberships.plans) | ambiguous_bindings(memberships.plans)
         scopes = await asyncio.gather(
-            *(self._scope(members, hpas, scaled_objects or [], routes) for members in memberships.plans)
+            *(self._scope(members, hpas, scaled_objects or [], routes, conflicts) for members in memberships.plans)
         )
         stops = self._stops(namespaces, stop)
         return ClusterView(
@@ -134,6 +137,22 @@ class ClusterReader:
 
     async def _list(self, resource: Resource) -> Items:
         return await self._kube.list_in(resource, self._config.namespaces)
+
+    async def _namespaces(self) -> Items:
+        """All namespaces; where those may not be listed, the ones that the operator works in."""
+        listed = await _optional(self._kube.list(NAMESPACES))
+        if listed is not None:
+            return listed
+        single = await asyncio.gather(*(self._namespace(name) for name in dict.fromkeys(self._config.namespaces)))
+        return [found for found in single if found is not None]
+
+    async def _namespace(self, name: str) -> JSON | None:
+        try:
+            return await self._kube.find(NAMESPACES, None, name)
+        except KubeError as problem:
+            if problem.forbidden:
+                return None
+            raise
 
     async def _global_stop(self) -> str | None:
         name = self._config.emergency_stop.name
@@ -163,23 +182,49 @@ class ClusterReader:
         return by_namespace
 
     async def _scope(
-        self, members: Members, hpas: Items | None, scaled_objects: Items, routes: Mapping[str, dict[str, JSON]]
+        self,
+        members: Members,
+        hpas: Items | None,
+        scaled_objects: Items,
+        routes: Mapping[str, dict[str, JSON]],
+        conflicts: Mapping[tuple[str, str], str],
     ) -> PlanScope:
         findings = list(members.findings)
         lanes: list[LaneScope] = []
         for lane in members.lanes:
-            async with self._gate:
-                scope = await read_target(self._kube, lane, hpas, scaled_objects)
+            try:
+                async with self._gate:
+                    scope = await read_target(self._kube, lane, hpas, scaled_objects)
+            except KubeError as problem:
+                # Left out as a whole: a target that can't be read is not one that is gone.
+                findings.append(_unreadable(lane, problem))
+                continue
             lanes.append(scope or LaneScope(resource=lane))
             findings += _target_findings(lane, scope)
         namespace = members.plan.metadata.namespace
-        states = route_states(members.plan, routes.get(namespace, {}))
+        states = route_states(members.plan, routes.get(namespace, {}), conflicts)
         findings += [
             error(subject(members.plan), "RouteProblem", f"routing: {state.problem}")
             for state in states
             if state.problem is not None
         ]
         return PlanScope(members.plan, members.classes, tuple(lanes), states, tuple(findings))
+
+
+def _unreadable(lane: CapacityLane, problem: KubeError) -> Finding:
+    """What to say of a target that the apiserver refuses to show. Raises ``problem`` where it refuses everything."""
+    own = lane.spec.self_hosted
+    if own is None or problem.status in NOT_ABOUT_ONE_OBJECT:
+        raise problem
+    about, where = subject(lane), f"{own.target_ref.kind} {lane.metadata.namespace}/{own.target_ref.name}"
+    if problem.forbidden:
+        message = (
+            f"lane {lane.metadata.name}: the operator may not read {where}, its scale or its pods: "
+            "grant it (the chart's rbac.extraTargets), or mend spec.selfHosted.targetRef"
+        )
+        return error(about, "TargetForbidden", message)
+    message = f"lane {lane.metadata.name}: {where} can't be read now (HTTP {problem.status}); the lane is left as it is"
+    return warning(about, "TargetUnreadable", message)
 
 
 def _target_findings(lane: CapacityLane, scope: LaneScope | None) -> list[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from spillway.api import CapacityLane, CapacityPlan, LaneType, Ownership, RoutingPlane, WorkloadClass
+from spillway.api import CapacityLane, CapacityPlan, LaneType, RoutingPlane, WorkloadClass
 from spillway.api.plan import AllowedFrom
 from spillway.decide.snapshot import Finding, Severity
 
@@ -163,15 +163,24 @@ def _reference_findings(plan: CapacityPlan, classes: Sequence[WorkloadClass]) ->
             if lane not in plan.spec.lanes:
                 message = f"routing.bindings[{binding.class_}].backends: {lane} is not in spec.lanes"
                 findings.append(error(about, "LaneNotFound", message))
-        if binding.ownership is Ownership.ADOPTED and names.count(binding.class_) > 1:
-            message = f"routing.bindings[{binding.class_}]: several classes have this name: rename one"
-            findings.append(error(about, "ClassAmbiguous", message))
     tiers = {tier.name for tier in plan.spec.value_tiers}
     for resource in classes:
         if resource.spec.value_tier is not None and resource.spec.value_tier not in tiers:
             message = f"class {resource.metadata.key}: valueTier {resource.spec.value_tier} is not in spec.valueTiers"
             findings.append(warning(subject(resource), "TierNotFound", message))
     return findings
+
+
+def ambiguous_bindings(members: Iterable[Members]) -> dict[tuple[str, str], str]:
+    """Why a binding's rule can't be moved, by (plan key, class): classes of several namespaces have that name."""
+    found: dict[tuple[str, str], str] = {}
+    for each in members:
+        names = [c.metadata.name for c in each.classes]
+        for binding in each.plan.spec.routing.bindings:
+            if names.count(binding.class_) > 1:
+                message = f"binding {binding.class_}: several classes of the plan have this name: rename one"
+                found[each.plan.metadata.key, binding.class_] = message
+    return found
 
 
 def _unserved(classes: Sequence[WorkloadClass], lanes: Sequence[CapacityLane]) -> list[Finding]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spillway.api import Binding, CapacityPlan, Ownership, RoutingPlane
-from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE, PLAN_ANNOTATION, BackendName
+from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE, PLAN_ANNOTATION, BackendName, strangers
 from spillway.decide.snapshot import RouteState
 
 JSON = dict[str, Any]
@@ -18,15 +18,6 @@ def rule_index(route: JSON, binding: Binding) -> int | None:
     if binding.ownership is Ownership.MANAGED:
         return 0 if rules else None
     return next((i for i, rule in enumerate(rules) if rule.get("name") == binding.rule), None)
-
-
-def backend_index(rule: JSON, backend: BackendName) -> int | None:
-    """Index of the backend in the rule's backendRefs."""
-    for index, ref in enumerate(rule.get("backendRefs") or []):
-        same = ref.get("name") == backend.name and ref.get("kind", "Service") == backend.kind
-        if same and (backend.port is None or ref.get("port") in (None, backend.port)):
-            return index
-    return None
 
 
 def accepted(route: JSON) -> bool | None:
@@ -68,26 +59,63 @@ def _problem(plan: CapacityPlan, binding: Binding, route: JSON | None, index: in
         return f"{where} does not exist: create it, or use ownership Managed"
     if index is None:
         return f"{where} has no rule named {binding.rule}: name the rule (spec.rules[].name)"
-    rule = route["spec"]["rules"][index]
+    refs = route["spec"]["rules"][index].get("backendRefs") or []
     for lane, text in binding.backends.items():
-        if backend_index(rule, BackendName.parse(text)) is None:
+        if BackendName.parse(text).position(refs) is None:
             return f"{where} rule {binding.rule} has no backendRef {text} (lane {lane}): add it with weight 0"
+    if others := strangers(refs, binding.backends):
+        return (
+            f"{where} rule {binding.rule} also sends traffic to {', '.join(others)}, which stands for no lane: "
+            "name it in the binding's backends, or give it weight 0"
+        )
     return None
 
 
-def route_state(plan: CapacityPlan, binding: Binding, routes: Mapping[str, JSON]) -> RouteState:
+def _rule_name(binding: Binding) -> str | None:
+    """The rule of an adopted route; None for a managed one, which is the binding's as a whole."""
+    return binding.rule if binding.ownership is Ownership.ADOPTED else None
+
+
+def rule_conflicts(plans: Iterable[CapacityPlan]) -> dict[tuple[str, str], str]:
+    """Why a binding may not have its rule, by (plan key, class): one rule has one binding, the oldest plan's first.
+
+    ``plans``: oldest first.
+    """
+    taken: dict[tuple[str, str], dict[str | None, str]] = {}
+    found: dict[tuple[str, str], str] = {}
+    for plan in plans:
+        if plan.spec.routing.plane is not RoutingPlane.GATEWAY_API:
+            continue
+        for binding in plan.spec.routing.bindings:
+            rules = taken.setdefault((plan.metadata.namespace, binding.http_route), {})
+            rule = _rule_name(binding)
+            holder = rules.get(rule) or rules.get(None) or (next(iter(rules.values()), None) if rule is None else None)
+            if holder is None:
+                rules[rule] = f"class {binding.class_} of plan {plan.metadata.key}"
+                continue
+            what = f"rule {rule} of HTTPRoute" if rule else "HTTPRoute"
+            found[plan.metadata.key, binding.class_] = (
+                f"binding {binding.class_}: {what} {binding.http_route} is already moved for {holder}; "
+                "one rule has one binding"
+            )
+    return found
+
+
+def route_state(
+    plan: CapacityPlan, binding: Binding, routes: Mapping[str, JSON], conflict: str | None = None
+) -> RouteState:
     """The binding's rule now. ``routes`` are the plan's namespace's HTTPRoutes by name."""
     route = routes.get(binding.http_route)
     index = rule_index(route, binding) if route else None
-    problem = _problem(plan, binding, route, index)
+    problem = conflict or _problem(plan, binding, route, index)
     generated = binding.ownership is Ownership.MANAGED
     weights: dict[str, int] = dict.fromkeys(binding.backends, 0) if generated and index is None else {}
     if route is not None and index is not None:
-        rule = route["spec"]["rules"][index]
+        refs = route["spec"]["rules"][index].get("backendRefs") or []
         for lane, text in binding.backends.items():
-            position = backend_index(rule, BackendName.parse(text))
+            position = BackendName.parse(text).position(refs)
             if position is not None:
-                weights[lane] = int(rule["backendRefs"][position].get("weight", 1))
+                weights[lane] = int(refs[position].get("weight", 1))
     return RouteState(
         class_name=binding.class_,
         route=binding.http_route,
@@ -101,8 +129,14 @@ def route_state(plan: CapacityPlan, binding: Binding, routes: Mapping[str, JSON]
     )
 
 
-def route_states(plan: CapacityPlan, routes: Mapping[str, JSON]) -> tuple[RouteState, ...]:
-    """The rules of all the plan's bindings."""
+def route_states(
+    plan: CapacityPlan, routes: Mapping[str, JSON], conflicts: Mapping[tuple[str, str], str] | None = None
+) -> tuple[RouteState, ...]:
+    """The rules of all the plan's bindings. ``conflicts``: those of ``rule_conflicts`` and of class names."""
     if plan.spec.routing.plane is not RoutingPlane.GATEWAY_API:
         return ()
-    return tuple(route_state(plan, binding, routes) for binding in plan.spec.routing.bindings)
+    reasons = conflicts or {}
+    return tuple(
+        route_state(plan, binding, routes, reasons.get((plan.metadata.key, binding.class_)))
+        for binding in plan.spec.routing.bindings
+    )

@@ -8,6 +8,8 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
+from kubernetes.utils.quantity import parse_quantity
+
 from spillway.api import CapacityLane
 from spillway.api.names import BASELINE_ANNOTATION, LAST_SCALE_ANNOTATION
 from spillway.decide.snapshot import PodState, TargetState
@@ -15,6 +17,8 @@ from spillway.kube import FIELD_MANAGER, PODS, REPLICA_SETS, Items, Kube, KubeEr
 from spillway.observe.scope import LaneScope
 
 GPU_SUFFIXES = ("/gpu",)
+MAX_STARTUP_SECONDS = 3600.0
+"""No engine takes longer from its pod's creation to Ready."""
 
 JSON = dict[str, Any]
 
@@ -25,7 +29,7 @@ def unix_time(text: str | None) -> float | None:
         return None
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -55,10 +59,10 @@ def last_scale(meta: Mapping[str, Any]) -> tuple[float, int, int] | None:
     text = (meta.get("annotations") or {}).get(LAST_SCALE_ANNOTATION)
     try:
         noted = json.loads(text or "")
-        at = unix_time(noted["at"])
+        at = unix_time(str(noted["at"]))
         return (at, int(noted["from"]), int(noted["to"])) if at is not None else None
-    except (ValueError, KeyError, TypeError):
-        return None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None  # anybody may write annotations
 
 
 def pod_state(pod: JSON) -> PodState:
@@ -75,13 +79,19 @@ def pod_state(pod: JSON) -> PodState:
     )
 
 
+def gpus_in(resources: Mapping[str, Any]) -> float:
+    """GPUs of any vendor among these quantities ("8", or "1k" as the apiserver writes a thousand)."""
+    gpus = [value for name, value in resources.items() if name.endswith(GPU_SUFFIXES)]
+    return sum((float(parse_quantity(value)) for value in gpus), 0.0)  # type: ignore[no-untyped-call]
+
+
 def gpus_of(pod: JSON) -> float:
     """GPUs that a pod requests, of any vendor."""
     total = 0.0
     for container in (pod.get("spec") or {}).get("containers") or []:
         resources = container.get("resources") or {}
         asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-        total += sum(float(value) for name, value in asked.items() if name.endswith(GPU_SUFFIXES))
+        total += gpus_in(asked)
     return total
 
 
@@ -115,7 +125,7 @@ def autoscaler_of(namespace: str, kind: str, name: str, hpas: Items, scaled_obje
 
 def _baseline(meta: Mapping[str, Any]) -> int | None:
     text = (meta.get("annotations") or {}).get(BASELINE_ANNOTATION, "")
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 async def read_target(kube: Kube, lane: CapacityLane, hpas: Items | None, scaled_objects: Items) -> LaneScope | None:
@@ -166,6 +176,8 @@ def _scope(lane: CapacityLane, target: JSON, scale: JSON, pods: Items, autoscale
     owner = controller_of(meta)
     template = ((target.get("spec") or {}).get("template") or {}).get("spec") or {}
     startups = [s.ready_at - s.created_at for s in states if s.ready_at is not None and not s.deleting]
+    # A pod that was Ready before tells how long it has lived, not how long it took to start.
+    startups = [seconds for seconds in startups if seconds <= MAX_STARTUP_SECONDS]
     gpus = [gpus_of(pod) for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     return LaneScope(
         resource=lane,
