@@ -89,3 +89,32 @@ def test_a_managed_route_has_parents_match_and_weights() -> None:
         {"group": "", "kind": "Service", "name": "vllm", "port": 8000, "weight": 60},
         {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "egress", "weight": 40},
     ]
+
+
+def two_ports(*weights: int) -> dict[str, Any]:
+    refs = [{"name": "vllm", "port": 8001 - i, "weight": weight} for i, weight in enumerate(weights[:2])]
+    refs.append({"name": "egress", "kind": "Backend", "weight": weights[2]})
+    return {
+        "metadata": {"name": "r", "resourceVersion": "7"},
+        "spec": {"rules": [{"name": "all", "backendRefs": refs}]},
+    }
+
+
+def test_the_port_says_which_backend_of_that_name() -> None:
+    operations = adopted_patch(two_ports(0, 100, 0), BINDING, {"gpu": 70, "hosted": 30})
+    weights = {o["path"]: o["value"] for o in operations if o["path"].endswith("weight")}
+    assert weights == {"/spec/rules/0/backendRefs/1/weight": 70, "/spec/rules/0/backendRefs/2/weight": 30}
+    (note,) = [o["value"] for o in operations if o["path"] == "/metadata/annotations"]
+    noted = json.loads(note["spillway.dev/baseline-weights"])
+    assert noted == {"all": {"vllm:8001": 0, "vllm:8000": 100, "egress": 0}}
+
+
+def test_a_rule_that_also_feeds_something_else_is_left() -> None:
+    with pytest.raises(KeyError, match="also sends traffic to vllm"):
+        adopted_patch(two_ports(10, 90, 0), BINDING, {"gpu": 70, "hosted": 30})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", "[" * 100_000])
+def test_an_annotation_that_somebody_else_wrote_is_told(text: str) -> None:
+    with pytest.raises(KeyError, match="is not Spillway's JSON"):
+        adopted_patch(route(**{"spillway.dev/baseline-weights": text}), BINDING, {"gpu": 1, "hosted": 0})

@@ -6,7 +6,7 @@ from typing import Any
 
 from spillway.api import CapacityPlan
 from spillway.api.names import BackendName
-from spillway.observe.routes import route_states
+from spillway.observe.routes import route_states, rule_conflicts
 
 
 def plan(**binding: Any) -> CapacityPlan:
@@ -83,3 +83,36 @@ def test_backend_names() -> None:
     assert BackendName.parse("vllm") == BackendName("Service", "vllm", None)
     assert BackendName.parse("vllm:8000") == BackendName("Service", "vllm", 8000)
     assert BackendName.parse("Backend/egress") == BackendName("Backend", "egress", None)
+
+
+def test_a_rule_that_also_feeds_something_else_is_not_moved() -> None:
+    def with_canary(**ref: Any) -> dict[str, Any]:
+        return route(RULE | {"backendRefs": [*RULE["backendRefs"], {"name": "canary"} | ref]})  # type: ignore[misc]
+
+    assert "also sends traffic to canary" in str(route_states(plan(), {"r": with_canary()})[0].problem)
+    assert route_states(plan(), {"r": with_canary(weight=0)})[0].problem is None
+
+
+def named(name: str, *bindings: dict[str, Any], namespace: str = "ns") -> CapacityPlan:
+    base = {"ownership": "Adopted", "httpRoute": "r", "rule": "all", "backends": {"gpu": "v"}}
+    routing = {"plane": "GatewayAPI", "bindings": [base | each for each in bindings]}
+    return CapacityPlan.parse(
+        {"metadata": {"name": name, "namespace": namespace}, "spec": {"lanes": ["gpu"], "routing": routing}}
+    )
+
+
+def test_one_rule_has_one_binding_the_oldest_plans() -> None:
+    old, new = named("old", {"class": "a"}), named("new", {"class": "b"}, {"class": "c", "rule": "other"})
+    found = rule_conflicts([old, new, named("old", {"class": "a"}, namespace="elsewhere")])
+    assert list(found) == [("ns/new", "b")]
+    assert "already moved for class a of plan ns/old" in found["ns/new", "b"]
+    (state, free) = route_states(new, {"r": route(RULE)}, found)
+    assert "one rule has one binding" in str(state.problem)
+    assert "no rule named other" in str(free.problem)
+
+
+def test_a_managed_route_is_the_bindings_as_a_whole() -> None:
+    managed = {"ownership": "Managed", "gateway": {"name": "g"}, "rule": None}
+    assert list(rule_conflicts([named("p", {"class": "a"} | managed, {"class": "b"})])) == [("ns/p", "b")]
+    assert list(rule_conflicts([named("p", {"class": "a"}, {"class": "b"} | managed)])) == [("ns/p", "b")]
+    assert rule_conflicts([named("p", {"class": "a"} | managed, {"class": "b", "httpRoute": "q"} | managed)]) == {}

@@ -29,7 +29,19 @@ def test_the_writer_is_who_changed_the_value() -> None:
     assert replicas_writer({"managedFields": [status_only]}) == (None, False)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"at": "x", "from": 1, "to": 2}', '{"at": "2026-01-01T00:00:00Z"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"at": "x", "from": 1, "to": 2}',
+        '{"at": 5, "from": 1, "to": 2}',
+        '{"at": "2026-01-01T00:00:00Z"}',
+        '{"at": "2026-01-01T00:00:00Z", "from": Infinity, "to": 2}',
+    ],
+)
 def test_a_broken_note_is_no_note(text: str) -> None:
     assert last_scale({"annotations": {"spillway.dev/last-scale": text}}) is None
 
@@ -81,3 +93,7 @@ def test_times() -> None:
     assert unix_time("1970-01-01T00:01:00Z") == 60.0
     assert unix_time("yesterday") is None
     assert unix_time(None) is None
+
+
+def test_a_thousand_gpus_as_the_apiserver_writes_them() -> None:
+    assert gpus_of({"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "1k"}}}]}}) == 1000
