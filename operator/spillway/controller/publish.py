@@ -87,7 +87,8 @@ class Publisher:
         body = {
             "apiVersion": API_VERSION,
             "kind": owner.KIND,
-            "metadata": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
+            # A precondition: what changed or was re-created since is told by the next tick. (The uid would be ignored.)
+            "metadata": {"name": meta.name, "namespace": meta.namespace, "resourceVersion": meta.resource_version},
             "status": status.to_wire(),
         }
         try:
