@@ -7,6 +7,7 @@ apiserver's own message; response bodies never reach status or events.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -111,12 +112,12 @@ class Kube:
         impersonate: str | None = None,
         timeout_seconds: float = 15.0,
     ) -> Kube:
-        """Credentials from ``kubeconfig``, else the pod's service account, else the default kubeconfig."""
+        """Credentials from ``kubeconfig``, else ``$KUBECONFIG``, the pod's service account, the default kubeconfig."""
         configuration = k8s.Configuration()
         # None is the only value for "never": with 0 the library repeats a GET answered by 5xx for ever.
         configuration.retries = None
         try:
-            if kubeconfig is None and context is None:
+            if kubeconfig is None and context is None and not os.environ.get("KUBECONFIG"):
                 try:
                     k8s_config.load_incluster_config(  # type: ignore[no-untyped-call]
                         client_configuration=configuration

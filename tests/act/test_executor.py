@@ -19,7 +19,7 @@ from spillway.decide.snapshot import (
     PlanSnapshot,
     TargetState,
 )
-from spillway.kube import PLANS, Kube
+from spillway.kube import LANES, PLANS, Kube
 from spillway_dev.cluster import Cluster
 from support.world import own_lane, plan, workload
 
@@ -87,12 +87,17 @@ async def test_the_last_look_sees_stops_edits_and_deletion(kube: Kube, cluster: 
 
 
 async def test_no_capacity_goes_before_its_traffic_is_away(kube: Kube, cluster: Cluster, namespace: str) -> None:
-    cluster.apply(plan(namespace))
+    cluster.apply(plan(namespace), own_lane(namespace))
     found = CapacityPlan.parse(await kube.get(PLANS, namespace, "main"))
     seen = replace(snapshot(found, namespace), classes=(ClassSnapshot(WorkloadClass.parse(workload(namespace)), None),))
+    stored = CapacityLane.parse(await kube.get(LANES, namespace, "gpu"))
+    seen = replace(seen, lanes=(replace(seen.lanes[0], resource=stored),))
     # The route does not exist, so its weights can't be written, and the target is not even looked at.
     writes = await execute(kube, seen, decision(2, gpu=90, hosted=10), go)
     assert [(write.kind, write.ok) for write in writes] == [("route", False)]
     writes = await execute(kube, seen, decision(5, gpu=90, hosted=10), go)
     assert [write.kind for write in writes] == ["route", "scale"]
     assert await execute(kube, seen, decision(5), halt) == []
+    # A lane that was edited since it was decided on is looked at anew first.
+    cluster.apply(own_lane(namespace, replicas={"min": 1, "max": 4}))
+    assert await execute(kube, seen, decision(5), go) == []

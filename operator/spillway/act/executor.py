@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from spillway.act.scale import scale_lane
 from spillway.act.weights import move_weights
 from spillway.act.writes import Write
-from spillway.api import CapacityPlan, LaneType, Mode
+from spillway.api import CapacityLane, CapacityPlan, LaneType, Mode
 from spillway.decide.decision import Decision, LaneDecision, RouteDecision
 from spillway.decide.snapshot import PlanSnapshot
-from spillway.kube import PLANS, Kube
+from spillway.kube import LANES, PLANS, Kube
 
 Stopped = Callable[[str], Awaitable[bool]]
 """Whether the emergency stop holds for a namespace now, freshly read."""
@@ -89,10 +89,18 @@ async def _routes(kube: Kube, snapshot: PlanSnapshot, decided: list[RouteDecisio
     return writes
 
 
+async def _unchanged(kube: Kube, lane: CapacityLane) -> bool:
+    """Whether the lane's spec is as it was decided on: its bounds and its target may have been edited since."""
+    fresh = await kube.find(LANES, lane.metadata.namespace, lane.metadata.name)
+    meta = fresh["metadata"] if fresh else {}
+    same = meta.get("uid") == lane.metadata.uid and meta.get("generation") == lane.metadata.generation
+    return same and not meta.get("deletionTimestamp")
+
+
 async def _lanes(kube: Kube, snapshot: PlanSnapshot, decided: list[LaneDecision]) -> list[Write]:
     writes: list[Write] = []
     for lane in decided:
         observed = snapshot.lane(lane.name)
-        if observed is not None and observed.target is not None:
+        if observed is not None and observed.target is not None and await _unchanged(kube, observed.resource):
             writes += await scale_lane(kube, observed.resource, lane, observed.target.uid, snapshot.at)
     return writes

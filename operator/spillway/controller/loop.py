@@ -30,6 +30,8 @@ from spillway.report.metrics import OperatorMetrics
 
 DEBOUNCE_SECONDS = 0.3
 """Several changes of manifests at once make one tick."""
+MIN_SPACING_SECONDS = 2.0
+"""Whoever edits manifests all the time gets ticks no closer than this, or than the period where that is shorter."""
 
 logger = logging.getLogger("spillway.loop")
 
@@ -97,7 +99,8 @@ class Loop:
                 await asyncio.wait_for(self._wake.wait(), timeout=rest)
             except TimeoutError:
                 continue
-            await asyncio.sleep(DEBOUNCE_SECONDS)
+            spacing = min(MIN_SPACING_SECONDS, self._config.tick_seconds) - (monotonic() - started)
+            await asyncio.sleep(max(DEBOUNCE_SECONDS, spacing))
             self._wake.clear()
 
     async def _guarded_tick(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -47,6 +48,9 @@ def build_registry(wake: Callable[[], None]) -> kopf.OperatorRegistry:
             wake()
 
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        # The same order as the loop's own client.
+        if os.environ.get("KUBECONFIG"):
+            return kopf.login_with_kubeconfig(**kwargs)
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
     group, version = API_VERSION.split("/")
