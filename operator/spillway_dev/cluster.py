@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from spillway_dev.kubeconfig import with_token
+from spillway_dev.nodes import GpuNode
 from spillway_dev.processes import wait_until
 from spillway_dev.toolchain import Tools
 
@@ -114,6 +115,13 @@ class Cluster:
     def apply_gateway_api(self, channel: str = "standard") -> None:
         """Apply the Gateway API's CRDs of a channel, `standard` or `experimental`."""
         self.apply_crds(*self.tools.gateway_api_crds(channel))
+
+    def add_nodes(self, *nodes: GpuNode) -> None:
+        """Create fake nodes and wait until they are Ready, which takes a kwok that plays their kubelets."""
+        if not nodes:
+            return
+        self.apply([node.manifest() for node in nodes])
+        self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", *(f"node/{node.name}" for node in nodes))
 
     def create_namespace(self, name: str, labels: dict[str, str] | None = None) -> str:
         """Create a namespace and wait until pods can be created in it; returns `name`."""

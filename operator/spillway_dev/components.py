@@ -19,6 +19,8 @@ CONTROLLERS = (
     "namespace-controller",
     "serviceaccount-controller",
 )
+NODE_CONTROLLERS = ("node-lifecycle-controller", "pod-garbage-collector-controller")
+"""What every real cluster watches its nodes with; they need heartbeats."""
 
 
 def etcd(tools: Tools, folder: Path, client_port: int, peer_port: int) -> list[str]:
@@ -37,7 +39,7 @@ def etcd(tools: Tools, folder: Path, client_port: int, peer_port: int) -> list[s
     ]
 
 
-def apiserver(tools: Tools, folder: Path, etcd_port: int, secure_port: int) -> list[str]:
+def apiserver(tools: Tools, folder: Path, etcd_port: int, secure_port: int, *, watch_nodes: bool) -> list[str]:
     """The apiserver, with RBAC, token users, service account tokens and a complete audit log."""
     certificate, key = folder / "cert.pem", folder / "key.pem"
     return [
@@ -58,7 +60,7 @@ def apiserver(tools: Tools, folder: Path, etcd_port: int, secure_port: int) -> l
         # A Service for the apiserver itself may not point to a loopback address.
         "--endpoint-reconciler-type=none",
         # Nodes would keep a not-ready taint: the controller that takes it away needs kubelets' heartbeats.
-        "--disable-admission-plugins=TaintNodesByCondition",
+        *([] if watch_nodes else ["--disable-admission-plugins=TaintNodesByCondition"]),
         f"--audit-policy-file={folder / 'audit-policy.yaml'}",
         f"--audit-log-path={folder / 'audit.jsonl'}",
         "--audit-log-mode=blocking",
@@ -67,12 +69,13 @@ def apiserver(tools: Tools, folder: Path, etcd_port: int, secure_port: int) -> l
     ]
 
 
-def controller_manager(tools: Tools, folder: Path, hpa_sync_seconds: float) -> list[str]:
+def controller_manager(tools: Tools, folder: Path, hpa_sync_seconds: float, *, watch_nodes: bool) -> list[str]:
     """The controllers that workloads need, each under its own service account."""
+    controllers = CONTROLLERS + (NODE_CONTROLLERS if watch_nodes else ())
     return [
         tools.path("kube-controller-manager"),
         f"--kubeconfig={folder / 'kube-controller-manager.kubeconfig'}",
-        f"--controllers={','.join(CONTROLLERS)}",
+        f"--controllers={','.join(controllers)}",
         "--use-service-account-credentials=true",
         "--leader-elect=false",
         "--secure-port=0",
@@ -98,14 +101,17 @@ def scheduler(tools: Tools, folder: Path) -> list[str]:
     ]
 
 
-def kwok(tools: Tools, folder: Path) -> list[str]:
-    """kwok plays the kubelets of all nodes."""
+def kwok(tools: Tools, kubeconfig: Path, config: Path, *, selector: str = "", lease_seconds: int = 0) -> list[str]:
+    """kwok plays the kubelets of all nodes, or of those with the labels of `selector`.
+
+    `lease_seconds` is how long a heartbeat of a node holds; 0 for none, where nobody watches the nodes.
+    """
     return [
         tools.path("kwok"),
-        f"--kubeconfig={folder / 'kwok.kubeconfig'}",
-        f"--config={folder / 'kwok.yaml'}",
-        "--manage-all-nodes=true",
-        "--node-lease-duration-seconds=0",
+        f"--kubeconfig={kubeconfig}",
+        f"--config={config}",
+        f"--manage-nodes-with-label-selector={selector}" if selector else "--manage-all-nodes=true",
+        f"--node-lease-duration-seconds={lease_seconds}",
         "--cidr=10.64.0.0/16",
         "--node-ip=10.63.0.1",
     ]

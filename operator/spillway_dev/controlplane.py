@@ -63,6 +63,8 @@ class ControlPlaneOptions:
         pod_startup_seconds: from Running to Ready, unless a pod's annotation says otherwise.
         pod_termination_seconds: from deletion to gone, unless a pod's annotation says otherwise.
         hpa_sync_seconds: how often HorizontalPodAutoscalers are looked at.
+        kubelets: whether kwok plays them. If not, there are no nodes but those that somebody brings, and they are
+            watched as on any other cluster, by their heartbeats (fakenodes.py).
         users: further users and their groups, for `user_kubeconfig`; `system:masters` may do everything.
     """
 
@@ -70,10 +72,13 @@ class ControlPlaneOptions:
     pod_startup_seconds: float = 0.3
     pod_termination_seconds: float = 0.1
     hpa_sync_seconds: float = 1.0
+    kubelets: bool = True
     users: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"person": (ADMINISTRATORS,), "nobody": ()})
 
     def all_nodes(self) -> tuple[GpuNode, ...]:
         """The nodes to create."""
+        if not self.kubelets:
+            return ()
         return self.nodes if self.nodes is not None else tuple(GpuNode(f"gpu-{index}") for index in range(4))
 
 
@@ -103,6 +108,10 @@ class ControlPlane(Cluster):
     def ca_file(self) -> Path:
         """The certificate that the apiserver is to be trusted by."""
         return self.folder / "cert.pem"
+
+    @property
+    def _watch_nodes(self) -> bool:
+        return not self.options.kubelets
 
     def start(self) -> Self:
         """Start everything and wait until nodes are Ready and objects can be created.
@@ -139,13 +148,6 @@ class ControlPlane(Cluster):
             raise KeyError(f"user {user}: not among ControlPlaneOptions.users ({', '.join(self.options.users)})")
         return self._write_kubeconfig(user, user)
 
-    def add_nodes(self, *nodes: GpuNode) -> None:
-        """Create fake nodes and wait until they are Ready."""
-        if not nodes:
-            return
-        self.apply([node.manifest() for node in nodes])
-        self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", *(f"node/{node.name}" for node in nodes))
-
     def _write_files(self) -> None:
         subprocess.run(
             [self.tools.path("generate-cert"), "--host", "127.0.0.1,localhost", "--ca", "--ecdsa-curve", "P256"],
@@ -172,7 +174,8 @@ class ControlPlane(Cluster):
             self.server = f"https://127.0.0.1:{secure}"
             try:
                 self._spawn("etcd", components.etcd(self.tools, self.folder, client, peer))
-                self._spawn("kube-apiserver", components.apiserver(self.tools, self.folder, client, secure))
+                command = components.apiserver(self.tools, self.folder, client, secure, watch_nodes=self._watch_nodes)
+                self._spawn("kube-apiserver", command)
                 self.processes["kube-apiserver"].wait_ready(self._apiserver_ready, START_TIMEOUT_SECONDS)
                 return
             except ProcessError as error:
@@ -188,10 +191,14 @@ class ControlPlane(Cluster):
             self._write_kubeconfig(name, _component_user(name))
         self._spawn(
             "kube-controller-manager",
-            components.controller_manager(self.tools, self.folder, self.options.hpa_sync_seconds),
+            components.controller_manager(
+                self.tools, self.folder, self.options.hpa_sync_seconds, watch_nodes=self._watch_nodes
+            ),
         )
         self._spawn("kube-scheduler", components.scheduler(self.tools, self.folder))
-        self._spawn("kwok", components.kwok(self.tools, self.folder), {"KWOK_WORKDIR": str(self.folder / "kwok")})
+        if self.options.kubelets:
+            command = components.kwok(self.tools, self.folder / "kwok.kubeconfig", self.folder / "kwok.yaml")
+            self._spawn("kwok", command, {"KWOK_WORKDIR": str(self.folder / "kwok")})
 
     def _create_nodes(self) -> None:
         self.add_nodes(*self.options.all_nodes())

@@ -16,6 +16,10 @@ STARTUP_ANNOTATION = "pod-ready.stage.kwok.x-k8s.io/delay"
 """On a pod: how long it runs before it is Ready, a Go duration such as `5s` or `1h`."""
 TERMINATION_ANNOTATION = "pod-delete.stage.kwok.x-k8s.io/delay"
 """On a pod: how long it is Terminating before it is gone, a Go duration."""
+FAKE_LABELS = {"type": "kwok"}
+"""On every fake node: what a pod selects to run on a fake node only."""
+FAKE_TAINT = {"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}
+"""On a fake node beside real ones, so that no other pod ends up there; a pod tolerates it to run there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class GpuNode:
     product: str = "NVIDIA-H100-80GB-HBM3"
     instance_type: str = "p5.48xlarge"
     labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Mapping[str, str], ...] = ()
 
     def manifest(self) -> dict[str, Any]:
         """The Node object; kwok makes it Ready."""
@@ -34,7 +39,7 @@ class GpuNode:
         if self.gpus:
             resources["nvidia.com/gpu"] = str(self.gpus)
         gpu_labels = {"nvidia.com/gpu.product": self.product, "nvidia.com/gpu.count": str(self.gpus)}
-        return {
+        manifest: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {
@@ -44,12 +49,16 @@ class GpuNode:
                     "kubernetes.io/os": "linux",
                     "kubernetes.io/arch": "amd64",
                     "node.kubernetes.io/instance-type": self.instance_type,
+                    **FAKE_LABELS,
                     **(gpu_labels if self.gpus else {}),
                     **self.labels,
                 },
             },
             "status": {"allocatable": resources, "capacity": resources},
         }
+        if self.taints:
+            manifest["spec"] = {"taints": [dict(taint) for taint in self.taints]}
+        return manifest
 
 
 def write_stages(path: Path, tools: Tools, *, startup_seconds: float, termination_seconds: float) -> Path:
