@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Collection
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -59,20 +60,16 @@ class AuditEntry:
         return f"{self.at:%H:%M:%S.%f} {self.code} {self.user} {self.verb} {target} {self.namespace}/{self.name}"
 
 
-class AuditLog:
-    """Reads the audit log while the apiserver goes on writing it."""
+class Journal(ABC):
+    """Finished requests in order, wherever they were recorded."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._offset = 0
-        self._entries: list[AuditEntry] = []
+    @abstractmethod
+    def _all(self) -> Sequence[AuditEntry]:
+        """Every entry so far, oldest first."""
 
     def mark(self) -> int:
         """The place after the last entry so far, for `since`."""
-        with self._lock:
-            self._read()
-            return len(self._entries)
+        return len(self._all())
 
     def entries(
         self,
@@ -86,12 +83,9 @@ class AuditLog:
         name: str | None = None,
     ) -> list[AuditEntry]:
         """The entries after the mark `since` that match every given filter, oldest first."""
-        with self._lock:
-            self._read()
-            found = self._entries[since:]
         return [
             entry
-            for entry in found
+            for entry in self._all()[since:]
             if (user is None or entry.user == user)
             and (verbs is None or entry.verb in verbs)
             and (resource is None or entry.resource == resource)
@@ -120,6 +114,21 @@ class AuditLog:
 
         wait_until(seen, "audit log entry", timeout_seconds)
         return hits[0]
+
+
+class AuditLog(Journal):
+    """Reads the audit log while the apiserver goes on writing it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._offset = 0
+        self._entries: list[AuditEntry] = []
+
+    def _all(self) -> Sequence[AuditEntry]:
+        with self._lock:
+            self._read()
+            return self._entries[:]
 
     def _read(self) -> None:
         if not self.path.exists():

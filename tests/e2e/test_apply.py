@@ -35,7 +35,7 @@ def test_a_rise_and_a_trough(world: World) -> None:
     world.start_operator()
     world.wait_condition("MetricsAvailable", "True")
     world.wait_ticks(6)
-    since = world.cluster.audit.mark()
+    since = world.journal.mark()
 
     world.fleet.demand_rps = 45
     world.wait(lambda: world.replicas() >= 5, "replicas for 45 requests/s")
@@ -100,7 +100,7 @@ def test_least_loaded_pods_go_first(world: World) -> None:
     world.start_operator()
     world.wait(lambda: world.ready() >= 4, "four Ready pods")
     world.wait(lambda: world.ready() == world.replicas() and world.weights()["egress"] == 0, "a settled fleet", 90)
-    top, since = world.replicas(), world.cluster.audit.mark()
+    top, since = world.replicas(), world.journal.mark()
 
     world.fleet.demand_rps = 5
     world.wait(lambda: world.replicas() <= 2, "next to no replicas", timeout=90)

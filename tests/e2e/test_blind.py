@@ -58,7 +58,7 @@ def told_after_ticks(world: World, reasons: set[str]) -> int:
 
 def held_for_ten_ticks(world: World) -> None:
     """Nothing is written for ten ticks."""
-    since, before = world.cluster.audit.mark(), (world.replicas(), world.weights())
+    since, before = world.journal.mark(), (world.replicas(), world.weights())
     world.wait_ticks(BLIND_TICKS)
     assert world.operator_writes(since) == []
     assert (world.replicas(), world.weights()) == before
@@ -124,7 +124,7 @@ def test_blind_obeys_min_max_mode_and_pause(world: World) -> None:
         "patch", "cplan", "main", "-n", world.namespace, "--type=merge", "-p", '{"spec":{"paused":true}}'
     )
     world.wait_ticks(2)
-    since = world.cluster.audit.mark()
+    since = world.journal.mark()
     world.cluster.kubectl(*lane, '{"spec":{"selfHosted":{"replicas":{"min":1,"max":2}}}}')
     world.wait_ticks(3)
     assert world.operator_writes(since) == []

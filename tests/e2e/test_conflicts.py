@@ -111,7 +111,7 @@ def test_an_hpa_on_the_target_is_left_alone(world: World) -> None:
     }
     world.apply(hpa)
     world.fleet.demand_rps = 55
-    since = world.cluster.audit.mark()
+    since = world.journal.mark()
     world.start_operator()
     not_ready(world, "HorizontalPodAutoscaler/other")
     world.wait_ticks(3)
@@ -154,7 +154,7 @@ def test_a_persons_scale_is_respected_and_ends(world: World) -> None:
     world.start_operator()
     world.wait(lambda: "spillway.dev/baseline-replicas" in json.dumps(world.deployment()), "Spillway has the target")
     world.wait_ticks(2)
-    person = world.cluster.user_kubeconfig("person")
+    person = world.person()
     world.cluster.kubectl("scale", "deployment/vllm", "--replicas=6", "-n", world.namespace, kubeconfig=person)
 
     world.wait_condition("ManualOverride", "True")

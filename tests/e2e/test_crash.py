@@ -98,7 +98,7 @@ def test_killed_after_each_write_it_converges_within_its_budget(
     for after in range(1, MAX_LIVES):
         reset(world, replicas)
         world.fleet.demand_rps = demand_rps
-        since = world.cluster.audit.mark()
+        since = world.journal.mark()
         start(world, proxy, after)
         world.wait(lambda: proxy.fired.is_set() or world.replicas() == goal, f"write {after} or the goal")
         if not proxy.fired.is_set():

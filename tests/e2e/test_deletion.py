@@ -36,7 +36,7 @@ def test_a_plan_deleted_in_the_middle_of_a_scale_in(world: World) -> None:
     world.fleet.demand_rps = 2
     world.wait(lambda: world.replicas() < top, "the scale-in has begun", 90)
     world.cluster.kubectl("delete", "cplan", "main", "-n", world.namespace, "--wait=true", "--timeout=10s")
-    frozen, weights, since = world.replicas(), world.weights(), world.cluster.audit.mark()
+    frozen, weights, since = world.replicas(), world.weights(), world.journal.mark()
     world.wait_ticks(5)
     assert (world.replicas(), world.weights()) == (frozen, weights)
     assert world.operator_writes(since) == []
@@ -48,7 +48,7 @@ def test_deletion_while_the_operator_is_down(world: World) -> None:
     before = world.replicas()
     for kind, name in (("cplan", "main"), ("clane", "gpu"), ("wclass", "chat")):
         world.cluster.kubectl("delete", kind, name, "-n", world.namespace, "--wait=true", "--timeout=10s")
-    since = world.cluster.audit.mark()
+    since = world.journal.mark()
     world.start_operator()
     world.wait_ticks(4)
     assert world.replicas() == before

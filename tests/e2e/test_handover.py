@@ -67,7 +67,7 @@ def test_back_to_an_hpa(world: World) -> None:
         "patch", "cplan", "main", "-n", world.namespace, "--type=merge", "-p", '{"spec":{"mode":"Recommend"}}'
     )
     world.wait_ticks(2)
-    since = world.cluster.audit.mark()
+    since = world.journal.mark()
     hpa = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",

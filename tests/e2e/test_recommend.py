@@ -7,7 +7,7 @@ from support.world import World
 
 def test_recommend_shows_what_it_would_do_and_writes_nothing_else(world: World) -> None:
     world.standard(replicas=1, mode="Recommend")
-    since = world.cluster.audit.mark()
+    since = world.journal.mark()
     world.fleet.demand_rps = 45
     world.start_operator()
 
@@ -18,7 +18,7 @@ def test_recommend_shows_what_it_would_do_and_writes_nothing_else(world: World) 
 
     assert world.replicas() == 1
     assert world.weights() == {"vllm": 100, "egress": 0}
-    writes = world.cluster.audit.writes(since=since, user=world.user)
+    writes = world.journal.writes(since=since, user=world.user)
     own = {"capacityplans", "capacitylanes", "workloadclasses"}
     assert writes
     assert [w for w in writes if w.resource != "events" and (w.resource not in own or w.subresource != "status")] == []
@@ -27,7 +27,7 @@ def test_recommend_shows_what_it_would_do_and_writes_nothing_else(world: World) 
 def test_recommend_rbac_cannot_scale_even_if_the_plan_says_apply(world: World) -> None:
     world.grant(mode="recommend")
     world.standard(replicas=1, mode="Apply")
-    since = world.cluster.audit.mark()
+    since = world.journal.mark()
     world.fleet.demand_rps = 45
     world.start_operator()
 

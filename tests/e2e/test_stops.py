@@ -40,7 +40,7 @@ def test_a_stop_holds_everything_at_once_and_lets_go(world: World, stop: Callabl
 
     stop(world, True)
     world.wait_ticks(2)
-    since = world.cluster.audit.mark()
+    since = world.journal.mark()
     world.fleet.demand_rps = 55
     world.wait(lambda: (world.lane_status().get("recommended") or 0) >= 5, "the recommendation is still shown")
     world.wait_ticks(3)

@@ -1,9 +1,16 @@
-"""A cluster for tests: the development control plane, or any other by `--kubeconfig` or `--kind`.
+"""A cluster for tests: the development control plane, or any other by `--kubeconfig PATH` or `--kind`.
 
-- `control_plane`: the development control plane, with audit log, fake GPU nodes and users. Skipped on other clusters.
 - `cluster`: whichever cluster the run uses. Tests that need only an apiserver take this one.
 - `namespace`: a fresh namespace in it, deleted afterwards.
-- `gateway_api`: the cluster with the Gateway API's CRDs; `crds`: with the project's own.
+- `gateway_api`: the cluster with the Gateway API's CRDs; `crds`: with the project's own. They stay on other clusters.
+- `gpu_nodes`: the cluster with fake GPU nodes. On other clusters kwok plays them for this run, under names and a taint
+  of their own, and they are removed afterwards; the cluster's own nodes are left alone.
+- `control_plane`: the development control plane itself, for tests of it and of what only it has (its users, its
+  processes, its audit log's reads). Skipped on other clusters.
+
+`world` (world.py), which the end-to-end tests use, runs on any of them: where there is no audit log, the operator's
+writes are recorded by a proxy. Another cluster needs an administrator's kubeconfig, and an apiserver, a controller
+manager and a scheduler that follow no special policy for pods.
 """
 
 from __future__ import annotations
@@ -16,13 +23,14 @@ from pathlib import Path
 
 import pytest
 
-from spillway_dev.cluster import Cluster
+from spillway_dev.cluster import Cluster, KubectlError
 from spillway_dev.controlplane import ControlPlane, ControlPlaneOptions
+from spillway_dev.fakenodes import FakeNodes
 from spillway_dev.processes import ProcessError
 from spillway_dev.toolchain import ToolchainError, Tools, find_tools
 
 KIND_CLUSTER = "spillway-test"
-CLUSTER_FIXTURES = {"control_plane", "cluster", "namespace", "gateway_api", "crds"}
+CLUSTER_FIXTURES = {"control_plane", "cluster", "namespace", "gateway_api", "gpu_nodes", "crds"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +60,7 @@ def tools() -> Tools:
 def control_plane(request: pytest.FixtureRequest, tools: Tools) -> Iterator[ControlPlane]:
     """The development control plane, started on first use and shared by the whole run."""
     if _other_cluster(request.config):
-        pytest.skip("needs the development control plane (audit log, fake GPU nodes): run without --kubeconfig, --kind")
+        pytest.skip("needs the development control plane itself: run without --kubeconfig, --kind")
     try:
         started = ControlPlane(tools, ControlPlaneOptions()).start()
     except ProcessError as error:
@@ -69,11 +77,25 @@ def cluster(request: pytest.FixtureRequest, tools: Tools, tmp_path_factory: pyte
     if kubeconfig:
         if not kubeconfig.is_file():
             pytest.fail(f"--kubeconfig {kubeconfig}: no such file", pytrace=False)
-        return Cluster(kubeconfig.resolve(), tools, scratch)
+        return Cluster(_self_contained(kubeconfig.resolve(), tools, scratch), tools, scratch)
     if request.config.getoption("--kind"):
         return Cluster(_kind_kubeconfig(scratch), tools, scratch)
     started: ControlPlane = request.getfixturevalue("control_plane")
     return started
+
+
+@pytest.fixture(scope="session")
+def gpu_nodes(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, with fake GPU nodes: the control plane has its own, any other gets some for this run."""
+    if isinstance(cluster, ControlPlane):
+        yield cluster
+        return
+    try:
+        nodes = FakeNodes(cluster).start()
+    except (KubectlError, ProcessError) as error:
+        pytest.fail(f"fake GPU nodes: {error}", pytrace=False)
+    yield cluster
+    nodes.stop()
 
 
 @pytest.fixture
@@ -100,6 +122,18 @@ def crds(cluster: Cluster, repository: Path) -> Cluster:
 
 def _other_cluster(config: pytest.Config) -> bool:
     return bool(config.getoption("--kubeconfig") or config.getoption("--kind"))
+
+
+def _self_contained(kubeconfig: Path, tools: Tools, scratch: Path) -> Path:
+    """A copy of the current context alone, certificates included, that can be read from anywhere."""
+    try:
+        shown = Cluster(kubeconfig, tools, scratch).kubectl("config", "view", "--raw", "--flatten", "--minify")
+    except KubectlError as error:
+        pytest.fail(f"--kubeconfig {kubeconfig}: {error}", pytrace=False)
+    path = scratch / "cluster.kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(shown)
+    return path
 
 
 def _kind_kubeconfig(scratch: Path) -> Path:

@@ -16,11 +16,15 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from kubernetes import client, config
 
-from spillway_dev.audit import AuditEntry
+from spillway_dev.audit import AuditEntry, Journal
+from spillway_dev.cluster import Cluster
 from spillway_dev.controlplane import ControlPlane
+from spillway_dev.nodes import FAKE_LABELS, FAKE_TAINT, STARTUP_ANNOTATION
 from spillway_dev.processes import ChildProcess, wait_until
 from spillway_dev.prometheus import PrometheusServer, ScrapeJob
+from support.api_proxy import ApiProxy, RecordedJournal
 from support.scripted_fleet import ScriptedFleet
 
 TICK_SECONDS = 1.0
@@ -31,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def deployment(namespace: str, name: str = "vllm", replicas: int = 1, startup: str = "1s") -> dict[str, Any]:
-    """A faked vLLM Deployment of one GPU a pod."""
+    """A faked vLLM Deployment of one GPU a pod, on fake nodes only."""
     labels = {"app": name}
     return {
         "apiVersion": "apps/v1",
@@ -41,9 +45,11 @@ def deployment(namespace: str, name: str = "vllm", replicas: int = 1, startup: s
             "replicas": replicas,
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": {"labels": labels, "annotations": {"pod-ready.stage.kwok.x-k8s.io/delay": startup}},
+                "metadata": {"labels": labels, "annotations": {STARTUP_ANNOTATION: startup}},
                 "spec": {
                     "terminationGracePeriodSeconds": 1,
+                    "nodeSelector": FAKE_LABELS,
+                    "tolerations": [FAKE_TAINT],
                     "containers": [{"name": "vllm", "image": "vllm", "resources": {"limits": {"nvidia.com/gpu": 1}}}],
                 },
             },
@@ -161,32 +167,44 @@ class Reader:
     """Reads objects over HTTP: polling by kubectl would cost a process each time."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        document = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
-        self._server = cluster["server"]
+        self._cluster = client.Configuration()
+        config.load_kube_config(str(kubeconfig), client_configuration=self._cluster)
         self._session = requests.Session()
         # Else REQUESTS_CA_BUNDLE would win over the cluster's own authority.
         self._session.trust_env = False
-        self._session.verify = cluster["certificate-authority"]
-        self._session.headers["Authorization"] = f"Bearer {user['token']}"
+        self._session.verify = self._cluster.ssl_ca_cert if self._cluster.verify_ssl else False
+        if self._cluster.cert_file:
+            self._session.cert = (self._cluster.cert_file, self._cluster.key_file)
 
     def get(self, path: str) -> dict[str, Any]:
         """The object at an API path."""
-        answer = self._session.get(self._server + path, timeout=10)
+        headers = {auth["key"]: auth["value"] for auth in self._cluster.auth_settings().values()}
+        answer = self._session.get(self._cluster.host + path, headers=headers, timeout=10)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
 
+    def close(self) -> None:
+        """Give connections back."""
+        self._session.close()
+
 
 class World:
-    """Everything around one operator. ``start_operator`` starts it, as a process of its own with the chart's RBAC."""
+    """Everything around one operator. ``start_operator`` starts it, as a process of its own with the chart's RBAC.
 
-    def __init__(self, control_plane: ControlPlane, namespace: str, scratch: Path) -> None:
-        self.cluster, self.namespace, self.scratch = control_plane, namespace, scratch
-        self.reader = Reader(control_plane.kubeconfig)
-        self.fleet = ScriptedFleet(control_plane.kubeconfig, namespace).start()
+    What it writes is in ``journal``: the audit log of the development control plane; on any other cluster the operator
+    reaches the apiserver through a proxy that records its writes.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str, scratch: Path) -> None:
+        self.cluster, self.namespace, self.scratch = cluster, namespace, scratch
+        self.journal: Journal = cluster.audit if isinstance(cluster, ControlPlane) else RecordedJournal()
+        self.proxy: ApiProxy | None = None
+        self.cluster_wide: list[dict[str, Any]] = []
+        self.reader = Reader(cluster.kubeconfig)
+        self.fleet = ScriptedFleet(cluster.kubeconfig, namespace).start()
         jobs = [ScrapeJob("fleet", (f"127.0.0.1:{self.fleet.port}",))]
-        self.prometheus = PrometheusServer(control_plane.tools, jobs, scrape_seconds=SCRAPE_SECONDS).start()
+        self.prometheus = PrometheusServer(cluster.tools, jobs, scrape_seconds=SCRAPE_SECONDS).start()
         self.operator: ChildProcess | None = None
         self.starts = 0
         self.prometheus_url = self.prometheus.url
@@ -195,7 +213,7 @@ class World:
 
     @property
     def user(self) -> str:
-        """The operator's name in the audit log."""
+        """The operator's name in the journal."""
         return f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
 
     def close(self) -> None:
@@ -203,6 +221,23 @@ class World:
         self.stop_operator()
         self.prometheus.close()
         self.fleet.stop()
+        self.reader.close()
+        if self.proxy is not None:
+            self.proxy.stop()
+        if self.cluster_wide and not isinstance(self.cluster, ControlPlane):
+            # The namespace is deleted by whoever made it; these would stay.
+            self.cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(self.cluster_wide))
+
+    def person(self) -> Path:
+        """The kubeconfig of a person who may do everything in the namespace, and is not the operator."""
+        if isinstance(self.cluster, ControlPlane):
+            return self.cluster.user_kubeconfig("person")
+        found = self.cluster.service_account_kubeconfig(self.namespace, "person")
+        self.cluster.kubectl(
+            "create", "rolebinding", "person", "-n", self.namespace, "--clusterrole=cluster-admin",
+            f"--serviceaccount={self.namespace}:person",
+        )  # fmt: skip
+        return found
 
     def apply(self, *manifests: dict[str, Any]) -> None:
         """Apply manifests as a person would."""
@@ -227,7 +262,16 @@ class World:
         kinds = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount", "ConfigMap"}
         documents = [d for d in yaml.safe_load_all(rendered.stdout) if d and d["kind"] in kinds]
         self.cluster.apply(*documents)
-        self.kubeconfig = self.cluster.service_account_kubeconfig(self.namespace, ACCOUNT)
+        self.cluster_wide += [d for d in documents if d["kind"].startswith("Cluster")]
+        self.kubeconfig = self._recorded(self.cluster.service_account_kubeconfig(self.namespace, ACCOUNT))
+
+    def _recorded(self, kubeconfig: Path) -> Path:
+        """The same identity, by a way on which its writes get into the journal."""
+        if not isinstance(self.journal, RecordedJournal):
+            return kubeconfig
+        if self.proxy is None:
+            self.proxy = ApiProxy(kubeconfig, self.journal).start()
+        return self.proxy.kubeconfig(self.scratch / "recorded.kubeconfig", credentials=kubeconfig)
 
     def config(self) -> dict[str, Any]:
         """The operator's configuration file."""
@@ -368,17 +412,15 @@ class World:
         """What the operator wrote since a mark, its own statuses and Events apart."""
         return [
             entry
-            for entry in self.cluster.audit.writes(since=since, user=self.user)
+            for entry in self.journal.writes(since=since, user=self.user)
             if entry.subresource != "status"
             and entry.resource not in ("events", "selfsubjectaccessreviews", "selfsubjectrulesreviews")
         ]
 
 
 @pytest.fixture
-def world(
-    control_plane: ControlPlane, gateway_api: object, crds: object, namespace: str, tmp_path: Path
-) -> Iterator[World]:
+def world(gpu_nodes: Cluster, gateway_api: object, crds: object, namespace: str, tmp_path: Path) -> Iterator[World]:
     """A world in a fresh namespace; the operator is not yet started."""
-    made = World(control_plane, namespace, tmp_path)
+    made = World(gpu_nodes, namespace, tmp_path)
     yield made
     made.close()
