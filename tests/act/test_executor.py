@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -93,11 +94,11 @@ async def test_no_capacity_goes_before_its_traffic_is_away(kube: Kube, cluster: 
     stored = CapacityLane.parse(await kube.get(LANES, namespace, "gpu"))
     seen = replace(seen, lanes=(replace(seen.lanes[0], resource=stored),))
     # The route does not exist, so its weights can't be written, and the target is not even looked at.
-    writes = await execute(kube, seen, decision(2, gpu=90, hosted=10), go)
+    writes = await execute(kube, seen, decision(2, gpu=90, hosted=10), go, time.time)
     assert [(write.kind, write.ok) for write in writes] == [("route", False)]
-    writes = await execute(kube, seen, decision(5, gpu=90, hosted=10), go)
+    writes = await execute(kube, seen, decision(5, gpu=90, hosted=10), go, time.time)
     assert [write.kind for write in writes] == ["route", "scale"]
-    assert await execute(kube, seen, decision(5), halt) == []
+    assert await execute(kube, seen, decision(5), halt, time.time) == []
     # A lane that was edited since it was decided on is looked at anew first.
     cluster.apply(own_lane(namespace, replicas={"min": 1, "max": 4}))
-    assert await execute(kube, seen, decision(5), go) == []
+    assert await execute(kube, seen, decision(5), go, time.time) == []

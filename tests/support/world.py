@@ -151,7 +151,7 @@ def plan(namespace: str, name: str = "main", mode: str = "Apply", **spec: Any) -
             "maxScaleUpPerMinute": 60,
             "maxScaleDownPerMinute": 60,
             "scaleDownStabilizationSeconds": 5,
-            "manualOverrideSeconds": 20,
+            "manualOverrideSeconds": 40,
         },
         "forecast": {"seasonalitySeconds": [86400]},
     }

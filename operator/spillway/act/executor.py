@@ -57,8 +57,10 @@ def to_write(decision: Decision, snapshot: PlanSnapshot) -> tuple[list[RouteDeci
     return routes, lanes
 
 
-async def execute(kube: Kube, snapshot: PlanSnapshot, decision: Decision, stopped: Stopped) -> list[Write]:
-    """Write what was decided. Returns what was attempted, in order."""
+async def execute(
+    kube: Kube, snapshot: PlanSnapshot, decision: Decision, stopped: Stopped, clock: Callable[[], float]
+) -> list[Write]:
+    """Write what was decided. Returns what was attempted, in order. ``clock`` gives Unix time in seconds."""
     routes, lanes = to_write(decision, snapshot)
     if not routes and not lanes:
         return []
@@ -70,10 +72,10 @@ async def execute(kube: Kube, snapshot: PlanSnapshot, decision: Decision, stoppe
     shrinking = [d for d in lanes if d not in growing]
     writes: list[Write] = []
     writes += await _routes(kube, snapshot, rising)
-    writes += await _lanes(kube, snapshot, growing)
+    writes += await _lanes(kube, snapshot, growing, clock)
     writes += await _routes(kube, snapshot, falling)
     if all(write.ok for write in writes if write.kind == "route"):
-        writes += await _lanes(kube, snapshot, shrinking)
+        writes += await _lanes(kube, snapshot, shrinking, clock)
     return writes
 
 
@@ -97,10 +99,12 @@ async def _unchanged(kube: Kube, lane: CapacityLane) -> bool:
     return same and not meta.get("deletionTimestamp")
 
 
-async def _lanes(kube: Kube, snapshot: PlanSnapshot, decided: list[LaneDecision]) -> list[Write]:
+async def _lanes(
+    kube: Kube, snapshot: PlanSnapshot, decided: list[LaneDecision], clock: Callable[[], float]
+) -> list[Write]:
     writes: list[Write] = []
     for lane in decided:
         observed = snapshot.lane(lane.name)
         if observed is not None and observed.target is not None and await _unchanged(kube, observed.resource):
-            writes += await scale_lane(kube, observed.resource, lane, observed.target.uid, snapshot.at)
+            writes += await scale_lane(kube, observed.resource, lane, observed.target.uid, clock())
     return writes

@@ -159,7 +159,7 @@ class Loop:
 
     async def _act(self, decided: Decided) -> Decided:
         try:
-            writes = await execute(self._kube, decided.snapshot, decided.decision, self._stopped)
+            writes = await execute(self._kube, decided.snapshot, decided.decision, self._stopped, self._clock)
         except KubeError as error:
             logger.error("plan %s: acting failed: %s", decided.snapshot.key, error.message)
             return decided
