@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+# A runner in the background may hand down an ignored SIGINT, which every child would inherit: no Ctrl-C then.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests are imported by path; what they share is the package `support` in this folder.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -104,6 +104,7 @@ def test_killed_after_each_write_it_converges_within_its_budget(
         if not proxy.fired.is_set():
             # The goal is reached within fewer writes: what comes after are statuses and Events.
             settled_or_killed(world, proxy)
+        proxy.disarm()
         if proxy.fired.is_set():
             killed_at.append(proxy.writes[-1])
             start(world, proxy, None)

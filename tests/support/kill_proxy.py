@@ -24,11 +24,17 @@ class KillProxy(ApiProxy):
         self.kill: Callable[[], None] = lambda: None
         self.writes: list[str] = []
         self.fired = threading.Event()
+        self._trigger = threading.Lock()
 
     def arm(self, after: int | None, kill: Callable[[], None]) -> None:
         """Call ``kill`` right after the ``after``-th write from now (None: never)."""
         self.writes, self.kill_after, self.kill = [], after, kill
         self.fired.clear()
+
+    def disarm(self) -> None:
+        """No kill from now on: afterwards ``fired`` says for good whether there was one."""
+        with self._trigger:
+            self.kill_after = None
 
     def written(self, entry: AuditEntry) -> None:
         """Count the write, and kill if it was the one."""
@@ -36,6 +42,7 @@ class KillProxy(ApiProxy):
         if entry.resource in HARMLESS:
             return
         self.writes.append(f"{entry.verb} {entry.uri.partition('?')[0]}")
-        if self.kill_after is not None and len(self.writes) == self.kill_after:
-            self.kill()
-            self.fired.set()
+        with self._trigger:
+            if self.kill_after is not None and len(self.writes) == self.kill_after:
+                self.kill()
+                self.fired.set()
