@@ -48,6 +48,8 @@ def settled_or_killed(world: World, proxy: KillProxy, ticks: int = 2) -> None:
 def reset(world: World, replicas: int, hosted_weight: int = 0) -> None:
     """The world as before the operator's first write: nothing noted, nothing owned, an empty status."""
     ns = world.namespace
+    # The life before must not act on the new start: the goal is for the one that is to be killed.
+    world.stop_operator()
     for kind, name in (("cplan", "main"), ("deployment", "vllm"), ("httproute", "chat")):
         world.cluster.kubectl("delete", kind, name, "-n", ns, "--ignore-not-found", "--wait=true")
     route = http_route(ns)
