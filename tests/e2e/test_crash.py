@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from support.kill_proxy import KillProxy
+from spillway_dev.audit import AuditEntry
+from support.kill_proxy import KillProxy, When
 from support.world import World, deployment, http_route, plan
 
 MAX_STEP = 3
-MAX_LIVES = 40
+UP_GOAL, DOWN_GOAL = 1 + MAX_STEP, 5 - MAX_STEP
 
 
 @pytest.fixture
@@ -25,24 +26,31 @@ def proxy(world: World) -> Iterator[KillProxy]:
     made.stop()
 
 
-def start(world: World, proxy: KillProxy, after: int | None) -> None:
-    """A new life of the operator that ends with its ``after``-th write."""
+def nth(number: int) -> When:
+    """The n-th write of a life, whatever it is."""
+    return lambda _, count: count == number
+
+
+def on(resource: str, subresource: str = "") -> When:
+    """The first write of a kind."""
+    return lambda entry, _: (entry.resource, entry.subresource) == (resource, subresource)
+
+
+def on_step(entry: AuditEntry, _: int) -> bool:
+    """The scale write that changes the count to the goal, not the one that only takes part ownership."""
+    return entry.subresource == "scale" and bool(entry.body) and entry.body["spec"]["replicas"] in (UP_GOAL, DOWN_GOAL)
+
+
+def start(world: World, proxy: KillProxy, when: When | None) -> None:
+    """A new life of the operator that ends with a write of its own."""
     path = proxy.kubeconfig(world.scratch / "proxied.kubeconfig")
 
     def kill() -> None:
         if world.operator is not None:
             world.operator.kill()
 
-    proxy.arm(after, kill)
+    proxy.arm(when, kill)
     world.start_operator(kubeconfig=path)
-
-
-def settled_or_killed(world: World, proxy: KillProxy, ticks: int = 2) -> None:
-    """Wait for some ticks, or for the kill, after which nobody answers."""
-    try:
-        world.wait_ticks(ticks)
-    except OSError:
-        world.wait(proxy.fired.is_set, "nobody answers, so the kill has happened")
 
 
 def reset(world: World, replicas: int, hosted_weight: int = 0) -> None:
@@ -89,43 +97,43 @@ def assert_steps_within_budget(steps: list[tuple[float, int]], start_replicas: i
         assert -sum(c for c in minute if c < 0) <= MAX_STEP, steps
 
 
+EVERY = [
+    *(nth(number) for number in range(1, 5)),
+    on("deployments"),
+    on_step,
+    on("events"),
+    on("capacityplans", "status"),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("replicas", "demand_rps", "goal"), [(1, 60, 1 + MAX_STEP), (5, 5, 5 - MAX_STEP)])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("replicas", "demand_rps", "goal", "kills"),
+    [(1, 60, UP_GOAL, [*EVERY, on("httproutes")]), (5, 5, DOWN_GOAL, [*EVERY, on("pods")])],
+    ids=["up", "down"],
+)
 def test_killed_after_each_write_it_converges_within_its_budget(
-    world: World, proxy: KillProxy, replicas: int, demand_rps: float, goal: int
+    world: World, proxy: KillProxy, replicas: int, demand_rps: float, goal: int, kills: list[When]
 ) -> None:
     world.standard(replicas=replicas)
-    killed_at = []
-    for after in range(1, MAX_LIVES):
+    for number, when in enumerate(kills):
         reset(world, replicas)
         world.fleet.demand_rps = demand_rps
         since = world.journal.mark()
-        start(world, proxy, after)
-        world.wait(lambda: proxy.fired.is_set() or world.replicas() == goal, f"write {after} or the goal")
-        if not proxy.fired.is_set():
-            # The goal is reached within fewer writes: what comes after are statuses and Events.
-            settled_or_killed(world, proxy)
-        proxy.disarm()
-        if proxy.fired.is_set():
-            killed_at.append(proxy.writes[-1])
-            start(world, proxy, None)
-        world.wait(lambda: world.replicas() == goal, f"convergence after a kill at write {after}", 90)
+        start(world, proxy, when)
+        world.wait(proxy.fired.is_set, f"write number {number} to be killed after", 120)
+        start(world, proxy, None)
+        world.wait(lambda: world.replicas() == goal, f"convergence after a kill at {proxy.writes[-1:]}", 120)
         world.wait_ticks(2)
         assert world.replicas() == goal
         assert_steps_within_budget(scale_steps(world, since), replicas)
-        if any("/scale" in write for write in killed_at) and after >= 6:
-            break
-    kinds = " ".join(killed_at)
-    assert "/scale" in kinds, killed_at
-    assert "/deployments/vllm " in kinds + " ", killed_at
-    assert "/status" in kinds or "/events" in kinds or "/httproutes" in kinds, killed_at
 
 
 def test_killed_at_any_moment_under_load_it_comes_back(world: World, proxy: KillProxy, tmp_path: Path) -> None:
     world.standard(replicas=1)
     world.fleet.demand_rps = 35
-    start(world, proxy, 1)
+    start(world, proxy, nth(1))
     world.wait(proxy.fired.is_set, "the first write")
     start(world, proxy, None)
     world.wait(lambda: world.ready() >= 4 and world.weights()["egress"] == 0, "the same end as without a crash", 120)

@@ -12,6 +12,8 @@ from pathlib import Path
 from spillway_dev.audit import AuditEntry
 from support.api_proxy import ApiProxy
 
+When = Callable[[AuditEntry, int], bool]
+"""Of a write and its number, counted from 1: whether it is the one."""
 HARMLESS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews")
 
 
@@ -20,21 +22,21 @@ class KillProxy(ApiProxy):
 
     def __init__(self, kubeconfig: Path) -> None:
         super().__init__(kubeconfig)
-        self.kill_after: int | None = None
+        self.kill_on: When | None = None
         self.kill: Callable[[], None] = lambda: None
         self.writes: list[str] = []
         self.fired = threading.Event()
         self._trigger = threading.Lock()
 
-    def arm(self, after: int | None, kill: Callable[[], None]) -> None:
-        """Call ``kill`` right after the ``after``-th write from now (None: never)."""
-        self.writes, self.kill_after, self.kill = [], after, kill
+    def arm(self, when: When | None, kill: Callable[[], None]) -> None:
+        """Call ``kill`` right after the first write from now for which ``when`` holds (None: never)."""
+        self.writes, self.kill_on, self.kill = [], when, kill
         self.fired.clear()
 
     def disarm(self) -> None:
         """No kill from now on: afterwards ``fired`` says for good whether there was one."""
         with self._trigger:
-            self.kill_after = None
+            self.kill_on = None
 
     def written(self, entry: AuditEntry) -> None:
         """Count the write, and kill if it was the one."""
@@ -43,6 +45,7 @@ class KillProxy(ApiProxy):
             return
         self.writes.append(f"{entry.verb} {entry.uri.partition('?')[0]}")
         with self._trigger:
-            if self.kill_after is not None and len(self.writes) == self.kill_after:
+            if self.kill_on is not None and self.kill_on(entry, len(self.writes)):
+                self.kill_on = None
                 self.kill()
                 self.fired.set()
