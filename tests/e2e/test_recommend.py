@@ -35,7 +35,9 @@ def test_recommend_rbac_cannot_scale_even_if_the_plan_says_apply(world: World) -
     world.wait_ticks(3)
 
     assert world.replicas() == 1
-    assert all(not entry.ok for entry in world.operator_writes(since))
+    attempts = world.operator_writes(since)
+    assert attempts, "it tried, and RBAC refused"
+    assert all(not entry.ok for entry in attempts)
 
 
 def test_observe_reports_costs_and_recommends_nothing(world: World) -> None:
