@@ -1,4 +1,4 @@
-"""SIGKILL after every single write of a tick, then a restart: it converges, and no step is above its maximum."""
+"""SIGKILL after each kind of write of a tick, then a restart: it converges, and no step is above its maximum."""
 
 from __future__ import annotations
 
