@@ -59,6 +59,8 @@ class LaneDecision:
     """Hosted lanes: observed share of the plan's requests, 0 to 1."""
     replica_requests_per_second: float | None = None
     """What one replica serves within the SLO at the present mix."""
+    in_flight_cap: int | None = None
+    """Most requests in flight per Ready replica, where the plane can cap them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class ClassDecision:
     attainment: float | None = None
     usd_per_hour: float | None = None
     reason: Reason | None = None
+    hold_seconds: float | None = None
+    """Longest wait at the proxy for room on own lanes before a request goes hosted, where the plane can hold."""
 
 
 @dataclass(frozen=True, slots=True)

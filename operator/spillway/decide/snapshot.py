@@ -291,6 +291,18 @@ class MetricsHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Actuators:
+    """What the routing plane can do beside scaling: decisions use what is there, and nothing else."""
+
+    weights: bool = True
+    """A share of a class goes hosted at once."""
+    in_flight_cap: bool = False
+    """Requests in flight per Ready replica are capped at the proxy; what is over goes hosted."""
+    hold: bool = False
+    """With the cap: a request waits at the proxy for room before it goes hosted."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanSnapshot:
     """Everything that one plan's decision rests on."""
 
@@ -307,6 +319,7 @@ class PlanSnapshot:
     tick_seconds: float = 15.0
     scrape_seconds: float = 15.0
     """The scrape interval: how coarse and how late metrics are."""
+    actuators: Actuators = Actuators()
 
     @property
     def key(self) -> str:
