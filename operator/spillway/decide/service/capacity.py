@@ -16,6 +16,7 @@ from enum import StrEnum
 import numpy as np
 
 from spillway.api import ServiceProfile
+from spillway.decide.service.model import Coefficients, Requirement, coefficients_of
 from spillway.decide.snapshot import ServiceSample
 
 MIN_SAMPLES = 30
@@ -40,55 +41,6 @@ class ServiceSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
-    """What one request of a class is, in tokens."""
-
-    input_tokens: float
-    output_tokens: float
-    cached_share: float = 0.0
-    """Share of the input tokens that a provider bills as cached, 0 to 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One class's traffic on a lane: how much of it, of what, within which latencies."""
-
-    requests_per_second: float
-    mix: Mix
-    ttft_ms: float | None
-    itl_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Coefficients:
-    """The latency model of one replica."""
-
-    alpha_ms: float
-    beta_ms: float
-    gamma_ms_per_ktoken: float
-    prefill_ms_per_ktoken: float
-    max_sequences: float
-    kv_cache_tokens: float | None
-
-    def scaled(self, factor: float) -> Coefficients:
-        """Every time multiplied by ``factor``."""
-        return Coefficients(
-            self.alpha_ms * factor,
-            self.beta_ms * factor,
-            self.gamma_ms_per_ktoken * factor,
-            self.prefill_ms_per_ktoken * factor,
-            self.max_sequences,
-            self.kv_cache_tokens,
-        )
-
-    def slope_ms(self, mix: Mix) -> float:
-        """What one more sequence of this mix adds to an iteration, its share of prefill included."""
-        held = mix.input_tokens + mix.output_tokens / 2
-        prompt = mix.input_tokens / max(mix.output_tokens, 1.0)
-        return self.beta_ms + (self.gamma_ms_per_ktoken * held + self.prefill_ms_per_ktoken * prompt) / 1000
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
     """One replica at the largest batch that still meets the SLO of every class on the lane."""
 
@@ -108,18 +60,6 @@ class Service:
         if self.source is ServiceSource.CORRECTED:
             return f"{self.source.value} x{self.correction:.2f}"
         return self.source.value
-
-
-def coefficients_of(profile: ServiceProfile) -> Coefficients:
-    """The declared profile as numbers."""
-    return Coefficients(
-        float(profile.alpha_ms),
-        float(profile.beta_ms_per_sequence),
-        float(profile.gamma_ms_per_k_token),
-        float(profile.prefill_ms_per_k_token),
-        float(profile.max_sequences),
-        None if profile.kv_cache_tokens is None else float(profile.kv_cache_tokens),
-    )
 
 
 def service_of(
