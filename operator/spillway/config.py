@@ -102,6 +102,15 @@ class EmergencyStop(ConfigModel):
     """Default: the operator's own namespace."""
 
 
+class RecordingConfig(ConfigModel):
+    """Where every decision is recorded with all that it was made from, for `spillway replay`."""
+
+    directory: Path
+    """Must be writable; made where it is missing."""
+    max_megabytes: int = Field(default=256, ge=4, le=1_000_000)
+    """Most that the recordings take there together; the oldest go first."""
+
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -122,6 +131,8 @@ class OperatorConfig(ConfigModel):
     gateways: tuple[GatewayConfig, ...] = ()
     gpu_pools: tuple[GpuPool, ...] = ()
     emergency_stop: EmergencyStop = Field(default_factory=EmergencyStop)
+    recording: RecordingConfig | None = None
+    """None: nothing is recorded."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """/metrics, /healthz, /readyz. 0: any free port."""
     http_host: str = "0.0.0.0"  # noqa: S104 - inside a pod, kubelet and Prometheus come from outside
@@ -151,6 +162,9 @@ def _override(document: dict[str, Any], environment: dict[str, str]) -> None:
         document["logLevel"] = level
     if namespace := environment.get("SPILLWAY_OPERATOR_NAMESPACE"):
         document["operatorNamespace"] = namespace
+    if directory := environment.get("SPILLWAY_RECORDING_DIRECTORY"):
+        recording = document.get("recording")
+        document["recording"] = (recording if isinstance(recording, dict) else {}) | {"directory": directory}
 
 
 def _where(error: yaml.YAMLError) -> str:

@@ -134,6 +134,27 @@ def doctor(
     return asyncio.run(doctor_command(replace(connection, impersonate=impersonate), request, form))
 
 
+@cli.command()
+@output_options
+@click.option(
+    "--at", metavar="TIME", help="Only the last decision at or before it, such as 2026-03-01T12:00:00Z or Unix seconds."
+)
+@click.option("--plan", metavar="NAMESPACE/NAME", help="Only this plan's decisions.")
+@click.option("--show", is_flag=True, help="Also tell each decision.")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+def replay(form: Form, at: str | None, plan: str | None, show: bool, files: tuple[Path, ...]) -> int:
+    """Make recorded decisions once more and compare them byte by byte.
+
+    FILE is what the operator wrote under recording.directory, plain or .gz. Reaches no cluster. Exit status 1 where a
+    decision comes out otherwise or a record can't be read.
+    """
+    from spillway.cli.replay import Choice, parse_time, replay_command  # noqa: PLC0415 - keep --help quick
+
+    return replay_command(files, Choice(None if at is None else parse_time(at), plan), show, form)
+
+
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 failed, 2 wrong usage, 130 interrupted."""
     try:

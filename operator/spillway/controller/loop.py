@@ -15,6 +15,7 @@ from spillway.act.executor import execute
 from spillway.act.writes import Outcome, Write
 from spillway.config import OperatorConfig
 from spillway.controller.publish import Publisher
+from spillway.controller.recorder import Recorder
 from spillway.decide import decide
 from spillway.decide.decision import Decision
 from spillway.decide.memory import Memory
@@ -82,6 +83,7 @@ class Loop:
         self._prometheus = MetricsReader(config, clock)
         self._prices = PriceBook()
         self._publisher = Publisher(kube, metrics)
+        self._recorder = Recorder.of(config, clock)
         self._memory = Remembered()
         self._wake = asyncio.Event()
 
@@ -128,6 +130,7 @@ class Loop:
         snapshot = build_snapshot(cluster, metrics, self._config, now, self._prices)
         # 3. Decide each plan, purely.
         decided = self._decide(snapshot)
+        await self._record()
         # 4. Act where a plan is in Apply, in the safe order; one plan's failure is its own.
         acted = tuple([await self._act(each) for each in decided])
         # 5. Report what was seen, decided and done.
@@ -148,14 +151,24 @@ class Loop:
     def _decide(self, snapshot: Snapshot) -> tuple[Decided, ...]:
         decided = []
         for plan in snapshot.plans:
+            before = self._memory.recall(plan)
+            begun = None if self._recorder is None else self._recorder.begin(plan, before)
             try:
-                decision, memory = decide(plan, self._memory.recall(plan))
-            except Exception:  # one plan's data must not stop the others
+                decision, memory = decide(plan, before)
+            except Exception as error:  # one plan's data must not stop the others
                 logger.exception("plan %s could not be decided; it is held", plan.key)
+                if self._recorder is not None:
+                    self._recorder.end(begun, None, error)
                 continue
+            if self._recorder is not None:
+                self._recorder.end(begun, decision)
             self._memory.keep(plan, memory)
             decided.append(Decided(plan, decision))
         return tuple(decided)
+
+    async def _record(self) -> None:
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.flush)
 
     async def _act(self, decided: Decided) -> Decided:
         try:
