@@ -102,8 +102,9 @@ def ttft_miss(
     prefill = max(coefficients.prefill_ms_per_ktoken, 1e-9) / 1000
     each = (number - 1.0) / load.output_mean
     full = np.minimum(each * load.prompts.mean / budget, 0.98)
-    # Prompts that don't fit queue up: a busier stretch of iterations comes before the request's own.
-    rate = each * 1.5 / (1.0 - full)
+    # Those of the request's own iteration and of half the one before. Where prompts fill the budget they queue up,
+    # but only a little: what waits for its prompt doesn't decode and brings no successor.
+    rate = each * (1.5 + full / 4.0)
     inputs, chance = output_nodes(mix.input_tokens, lengths.input_sigma, lengths.longest_input)
     per_token = prefill + base_ms / budget
     room_ms = ttft_slo_ms - 1.5 * base_ms
