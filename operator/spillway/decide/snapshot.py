@@ -136,14 +136,31 @@ class TargetState:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSample:
-    """One moment of a lane's engines in steady state, per warm replica: what service is learned from."""
+    """A stretch of one warm replica's time, or of the mean of a lane's: what service is learned from.
+
+    Rates are per second of the stretch, per replica. The optional ones are None where the engine doesn't count them.
+    """
 
     at: float
+    """End of the stretch, Unix time in seconds."""
     inter_token_latency_seconds: float
+    """Mean over the tokens decoded."""
     running_per_replica: float
     input_tokens_per_second_per_replica: float
+    """Prompt tokens, cached ones included."""
     output_tokens_per_second_per_replica: float
     kv_tokens_per_replica: float | None
+    """Tokens held in the KV cache, mean of what was read."""
+    iterations_per_second: float | None = None
+    """Steps of the engine (vllm:iteration_tokens_total_count)."""
+    decodes_per_second: float | None = None
+    """Tokens decoded, first tokens left out (vllm:inter_token_latency_seconds_count)."""
+    computed_prompt_tokens_per_second: float | None = None
+    """Prompt tokens that were really computed: no cached ones."""
+    window_seconds: float | None = None
+    """Length of the stretch."""
+    replicas: float = 1.0
+    """How many replicas the figures are a mean of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,46 @@
+"""What a policy learns service from: the counters of each warm replica between two scrapes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spillway.decide.snapshot import ServiceSample
+from spillway.simulate.policy import Sample
+
+WARM_SECONDS = 120.0
+"""A replica's first minutes after Ready teach nothing: compilation, cold caches, a batch that fills."""
+MIN_DECODES = 10
+"""Fewer decoded tokens than this in a stretch say too little."""
+
+
+def samples_of(before: Sample, after: Sample, lane_index: int) -> tuple[ServiceSample, ...]:
+    """One sample per replica that was there, warm, at both scrapes and decoded something in between."""
+    seconds = after.at - before.at
+    old, new = before.lanes[lane_index].replicas, after.lanes[lane_index].replicas
+    if seconds <= 0:
+        return ()
+    _, was, now = np.intersect1d(old.number, new.number, assume_unique=True, return_indices=True)
+    warm = old.ready_at[was] <= before.at - WARM_SECONDS
+    was, now = was[warm], now[warm]
+    decodes = new.itl_count[now] - old.itl_count[was]
+    latency = new.itl_sum_s[now] - old.itl_sum_s[was]
+    iterations = new.iterations[now] - old.iterations[was]
+    prompts = new.prompt_tokens[now] - old.prompt_tokens[was]
+    generated = new.generation_tokens[now] - old.generation_tokens[was]
+    running = (new.running[now] + old.running[was]) / 2
+    held = (new.tokens_held[now] + old.tokens_held[was]) / 2
+    return tuple(
+        ServiceSample(
+            at=after.at,
+            inter_token_latency_seconds=float(latency[i] / decodes[i]),
+            running_per_replica=float(running[i]),
+            input_tokens_per_second_per_replica=float(prompts[i] / seconds),
+            output_tokens_per_second_per_replica=float(generated[i] / seconds),
+            kv_tokens_per_replica=float(held[i]),
+            iterations_per_second=float(iterations[i] / seconds),
+            decodes_per_second=float(decodes[i] / seconds),
+            computed_prompt_tokens_per_second=float(prompts[i] / seconds),
+            window_seconds=float(seconds),
+        )
+        for i in np.flatnonzero(decodes >= MIN_DECODES).tolist()
+    )
