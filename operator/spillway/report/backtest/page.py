@@ -1,0 +1,284 @@
+"""The result as one self-contained HTML page: no script, font or picture from anywhere else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from spillway.report.backtest.plot import NARROW, WIDE, scatter
+from spillway.report.backtest.result import Comparison, Row, comparison_of, ratio, verdict
+from spillway.report.backtest.text import MISSING, count, dollars, number, percent, times
+from spillway.report.backtest.timelines import downsample
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+BESIDE = 2
+"""Policies whose time lines stand beside the first one at first."""
+
+
+def html(result: Mapping[str, Any]) -> str:
+    """The page. Raises ``ResultError``."""
+    comparison = comparison_of(result)
+    title = str(result.get("title") or f"Backtest: {comparison.scenario or 'scenario'}")
+    body = "".join(
+        (
+            _header(title, result),
+            _headline(comparison),
+            _plot(comparison, result.get("target")),
+            _timelines(comparison, result.get("timelines") or {}),
+            _table(comparison),
+            _facts(comparison, result),
+        )
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n<style>\n{_asset("page.css")}</style>\n'
+        f"</head>\n<body>\n<main>\n{body}</main>\n<script>\n{_asset('page.js')}</script>\n</body>\n</html>\n"
+    )
+
+
+def _asset(name: str) -> str:
+    return files("spillway.report.backtest").joinpath(name).read_text(encoding="utf-8")
+
+
+def _header(title: str, result: Mapping[str, Any]) -> str:
+    sub = f'<p class="sub">{escape(str(result["subtitle"]))}</p>' if result.get("subtitle") else ""
+    return (
+        f"<header><div><h1>{escape(title)}</h1>{sub}</div>"
+        '<button id="theme" type="button" hidden title="Switch between light and dark">Dark</button></header>\n'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    label: str
+    figure: str
+    detail: str
+    own: bool = False
+
+
+def _headline(comparison: Comparison) -> str:
+    tiles = "".join(
+        f"<div{' class=own' if tile.own else ''}><dt>{escape(tile.label)}</dt>"
+        f'<dd class="figure">{escape(tile.figure)}</dd><dd class="detail">{tile.detail}</dd></div>'
+        for tile in _tiles(comparison)
+    )
+    return (
+        f'<section aria-label="Headline"><p class="verdict">{escape(verdict(comparison))}</p>'
+        f'<dl class="tiles">{tiles}</dl></section>\n'
+    )
+
+
+def _tiles(comparison: Comparison) -> Iterable[_Tile]:
+    own = comparison.spillway
+    usd = None if own is None else own.usd
+    if own is not None:
+        state = '<span class="held">SLO held</span>' if own.held else '<span class="lost">SLO missed</span>'
+        attained = "" if own.attainment is None else f", {percent(own.attainment)} attained"
+        yield _Tile("Spillway", dollars(own.usd), f"{state}{attained}", own=True)
+    for label, rows in (
+        ("Cheapest other that held the SLO", comparison.rivals(hindsight=False)),
+        ("Cheapest chosen in hindsight", comparison.rivals(hindsight=True)),
+    ):
+        best = comparison.cheapest(rows)
+        if best is not None:
+            yield _against(label, f"{best.name}, {dollars(best.usd)}", usd, best.usd)
+        elif rows:
+            yield _Tile(label, MISSING, "none held it")
+    if comparison.replay_usd is not None:
+        yield _against("Clairvoyant replay", dollars(comparison.replay_usd), usd, comparison.replay_usd)
+    if comparison.bound_usd is not None:
+        yield _against("Bound for any policy", dollars(comparison.bound_usd), usd, comparison.bound_usd)
+
+
+def _against(label: str, detail: str, own_usd: float | None, usd: float) -> _Tile:
+    """Spillway as a multiple of something; that thing's own dollars where there is no Spillway."""
+    of_it = ratio(own_usd, usd)
+    figure = dollars(usd) if of_it is None else times(of_it)
+    return _Tile(label, figure, escape(detail))
+
+
+def _plot(comparison: Comparison, target: Any) -> str:
+    promised = float(target) if isinstance(target, int | float) and 0 < target < 1 else None
+    wide, narrow = scatter(comparison, WIDE, promised), scatter(comparison, NARROW, promised)
+    if not wide:
+        return ""
+    return (
+        "<section><h2>Cost against SLO attainment</h2>"
+        '<p class="sub">Lower is cheaper, further right is better served. A policy that missed the SLO is hollow.</p>'
+        f'<div class="plot"><div class="wide">{wide}</div><div class="narrow">{narrow}</div></div>'
+        f'<ul class="keys">{"".join(_keys(comparison))}</ul></section>\n'
+    )
+
+
+def _keys(comparison: Comparison) -> Iterable[str]:
+    """Only what the plot has."""
+    rows = comparison.rows
+    kinds: tuple[tuple[str, str, Callable[[Row], bool]], ...] = (
+        ("own", "Spillway", lambda row: row.own),
+        ("spill-queue", "spills over a queue limit", lambda row: row.spill == "queue"),
+        ("spill-cap", "spills over a cap", lambda row: row.spill == "cap"),
+        ("spill-hold", "holds, then spills", lambda row: row.spill == "hold"),
+        ("spill-none", "another rule or none", lambda row: not row.own and row.spill not in ("queue", "cap", "hold")),
+    )
+    for kind, text, has in kinds:
+        if any(map(has, rows)):
+            yield _key(f"mark {kind}", '<circle r="5.2"/>', text)
+    shapes = (
+        ("default", '<circle r="5.2"/>', "as it comes"),
+        ("tuned", '<rect x="-5" y="-5" width="10" height="10" rx="1"/>', "tuned on the development traces"),
+        ("oracle", '<path d="M0 -6.5 6.2 5 -6.2 5Z"/>', "tuned in hindsight"),
+    )
+    if len({row.tuning for row in rows}) > 1:
+        yield from (
+            _key("mark", drawing, text) for tuning, drawing, text in shapes if any(r.tuning == tuning for r in rows)
+        )
+    if any(not row.held for row in rows):
+        yield _key("mark missed", '<circle r="5.2"/>', "missed the SLO")
+
+
+def _key(kind: str, drawing: str, text: str) -> str:
+    return f'<li><svg viewBox="-9 -9 18 18" aria-hidden="true"><g class="{kind}">{drawing}</g></svg>{text}</li>'
+
+
+def _timelines(comparison: Comparison, timelines: Mapping[str, Any]) -> str:
+    if not timelines:
+        return ""
+    order = [row.name for row in comparison.rows if row.name in timelines]
+    order += [name for name in timelines if name not in order]
+    held = [row.name for row in comparison.rows if row.held and row.name in timelines]
+    first = order[0]
+    chosen = [first, *(name for name in [*held, *order] if name != first)][:BESIDE]
+    data = {"lines": {name: downsample(timelines[name]) for name in order}, "chosen": chosen}
+    picks = "".join(
+        f'<label><span class="swatch"></span>{label}<select aria-label="{title}"></select></label>'
+        for label, title in (("show", "Policy shown"), ("beside", "Second policy"), ("and", "Third policy"))
+    )
+    return (
+        "<section><h2>Over time</h2>"
+        '<p class="sub">Means over neighbouring moments, on one seed\'s requests. Point at a moment, or use the arrow '
+        "keys, for its figures.</p>"
+        f'<div class="choose">{picks}<output></output></div>'
+        '<div class="lines" tabindex="0" role="group" aria-label="Time lines"><noscript>The time lines are drawn by '
+        "this page's own script.</noscript></div>"
+        f'<script id="timelines" type="application/json">{_embedded(data)}</script></section>\n'
+    )
+
+
+def _embedded(data: Any) -> str:
+    """JSON that can't end its own element."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    heading: str
+    value: Callable[[Row], Any]
+    """What is sorted by; None is missing."""
+    text: Callable[[Row], str]
+    word: bool = False
+
+
+def _columns(comparison: Comparison) -> list[_Column]:
+    own = comparison.spillway
+    own_usd = None if own is None else own.usd
+    classes = sorted({key for row in comparison.rows for key in row.attainment_by_class})
+    columns = [
+        _Column("cost", lambda r: r.usd, lambda r: dollars(r.usd)),
+        _Column("95% interval", lambda r: r.ci95 and r.ci95[0], _interval),
+        _Column("of Spillway's", lambda r: ratio(r.usd, own_usd), lambda r: times(ratio(r.usd, own_usd))),
+        _Column("SLO", lambda r: int(r.held), _slo, word=True),
+        _Column("attained", lambda r: r.attainment, lambda r: percent(r.attainment)),
+        *([_of_class(name) for name in classes] if len(classes) > 1 else []),
+        _Column("spill rule", lambda r: r.spill, lambda r: escape(r.spill) or MISSING, word=True),
+        _Column("tuning", lambda r: r.tuning, lambda r: escape(r.tuning), word=True),
+        _Column("GPU hours", lambda r: r.gpu_hours, lambda r: count(r.gpu_hours)),
+        _Column("GPU cost", lambda r: r.gpu_usd, lambda r: dollars(r.gpu_usd)),
+        _Column("hosted cost", lambda r: r.hosted_usd, lambda r: dollars(r.hosted_usd)),
+        _Column("spilled tokens", lambda r: r.spilled_token_share, lambda r: percent(r.spilled_token_share, 1)),
+        *(_with_misses(factor) for factor in ("3", "10")),
+        _Column("scale-ups", lambda r: r.scale_ups, lambda r: count(r.scale_ups)),
+        _Column("scale-downs", lambda r: r.scale_downs, lambda r: count(r.scale_downs)),
+        _Column(
+            "turns an hour", lambda r: r.direction_changes_per_hour, lambda r: number(r.direction_changes_per_hour, 2)
+        ),
+        _Column("deadlines missed", lambda r: r.deadline_misses, lambda r: count(r.deadline_misses)),
+        _Column("decide p50, ms", lambda r: r.decide_p50_ms, lambda r: number(r.decide_p50_ms, 2)),
+        _Column("decide p99, ms", lambda r: r.decide_p99_ms, lambda r: number(r.decide_p99_ms, 2)),
+    ]
+    return [each for each in columns if any(each.value(row) not in (None, "") for row in comparison.rows)]
+
+
+def _of_class(name: str) -> _Column:
+    return _Column(
+        f"{name} attained",
+        lambda r: r.attainment_by_class.get(name),
+        lambda r: percent(r.attainment_by_class.get(name)),
+    )
+
+
+def _with_misses(factor: str) -> _Column:
+    return _Column(
+        f"cost, misses × {factor}",
+        lambda r: r.usd_with_misses.get(factor),
+        lambda r: dollars(r.usd_with_misses.get(factor)),
+    )
+
+
+def _interval(row: Row) -> str:
+    return MISSING if row.ci95 is None else f"{dollars(row.ci95[0])} to {dollars(row.ci95[1])}"
+
+
+def _slo(row: Row) -> str:
+    return '<span class="held">held</span>' if row.held else '<span class="lost">missed</span>'
+
+
+def _table(comparison: Comparison) -> str:
+    columns = _columns(comparison)
+    headings = "".join(
+        f'<th scope="col"{" class=word" * each.word}><button type="button">{escape(each.heading)}</button></th>'
+        for each in columns
+    )
+    rows = "".join(_table_row(row, columns) for row in comparison.rows)
+    return (
+        "<section><h2>All policies</h2>"
+        '<p class="sub">Costs compare only among policies that held the SLO. Sort by a heading.</p>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="All policies"><table id="policies"><thead><tr>'
+        f'<th scope="col"><button type="button">policy</button></th>{headings}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>\n"
+    )
+
+
+def _table_row(row: Row, columns: Sequence[_Column]) -> str:
+    kinds = " ".join(kind for kind, has in (("own", row.own), ("missed", not row.held)) if has)
+    cells = "".join(_cell(each, row) for each in columns)
+    name = escape(row.name, quote=True)
+    attribute = f' class="{kinds}"' if kinds else ""
+    return f'<tr{attribute} data-policy="{name}"><th scope="row" data-v="{name}" title="{name}">{name}</th>{cells}</tr>'
+
+
+def _cell(column: _Column, row: Row) -> str:
+    value = column.value(row)
+    kind = ' class="word slo"' if column.heading == "SLO" else ' class="word"' if column.word else ""
+    shown = "" if value is None else f' data-v="{escape(str(value), quote=True)}"'
+    return f"<td{kind}{shown}>{column.text(row)}</td>"
+
+
+def _facts(comparison: Comparison, result: Mapping[str, Any]) -> str:
+    found: dict[str, str] = {}
+    if comparison.scenario:
+        found["Scenario"] = escape(comparison.scenario)
+    found |= {str(label): escape(str(text)) for label, text in (result.get("facts") or {}).items()}
+    for label, key in (("Requests, SHA-256", "requests_hash"), ("Made by", "command"), ("Spillway", "version")):
+        if result.get(key):
+            text = escape(str(result[key]))
+            found[label] = text if key == "version" else f"<code>{text}</code>"
+    if not found:
+        return ""
+    items = "".join(f"<dt>{escape(label)}</dt><dd>{text}</dd>" for label, text in found.items())
+    return f'<section><h2>How it was made</h2><dl class="facts">{items}</dl></section>\n'
