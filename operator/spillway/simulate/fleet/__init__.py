@@ -1,0 +1,5 @@
+"""The fleet simulator: requests, replicas, gateway and hosted lanes, iteration by iteration, in compiled code."""
+
+from spillway.simulate.fleet.run import simulate
+
+__all__ = ["simulate"]

@@ -1,0 +1,376 @@
+"""Replicas in compiled code: exactly what `spillway.simulate.replica` does, one event at a time.
+
+A replica is idle, or an iteration with prompts is under way (`leap` 0), or a run of alike decode-only iterations
+(`leap` n) that ends with a sequence's last token at the latest. A run that must end earlier, since a request can now
+be admitted, is cut at the end of the iteration under way. Sequences are known by the step of their last token only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from spillway.simulate.fleet.heaps import pop_key, push_key, schedule
+from spillway.simulate.fleet.hosted import send_hosted
+from spillway.simulate.fleet.jit import compiled, inlined
+from spillway.simulate.fleet.layout import NONE, PRIORITIES, State
+from spillway.simulate.fleet.steps import noise_factor, run_line, run_seconds, step_ms, steps_until
+from spillway.simulate.outcome import Served
+
+Record = Any
+
+_OWN = int(Served.OWN)
+_BY_PATIENCE = int(Served.HOSTED_BY_PATIENCE)
+_REJECTED = int(Served.REJECTED)
+_LOW = (1 << 32) - 1
+
+
+@inlined
+def append(link: Any, queues: Any, row: int, column: int, request: int) -> None:
+    """Put a request at the end of a linked list."""
+    link[request] = NONE
+    last = queues[row, column, 1]
+    if last == NONE:
+        queues[row, column, 0] = request
+    else:
+        link[last] = request
+    queues[row, column, 1] = request
+
+
+@inlined
+def take_first(link: Any, queues: Any, row: int, column: int) -> None:
+    """Take the first request off a linked list."""
+    following = link[queues[row, column, 0]]
+    queues[row, column, 0] = following
+    if following == NONE:
+        queues[row, column, 1] = NONE
+
+
+@inlined
+def bucket(bounds: Any, value: float) -> int:
+    """The histogram bucket of a value: upper bounds are inclusive, one more bucket is unbounded."""
+    index = 0
+    while index < len(bounds) and value > bounds[index]:
+        index += 1
+    return index
+
+
+@inlined
+def queue_head(state: State, slot: int) -> int:
+    """The first waiting request of the highest priority; NONE: nobody waits."""
+    for priority in range(PRIORITIES):
+        head = state.queue[slot, priority, 0]
+        if head != NONE:
+            return int(head)
+    return NONE
+
+
+@inlined
+def can_admit(state: State, replica: Record, request: int) -> bool:
+    """Whether there is KV cache for a request."""
+    need = state.input_tokens[request] + state.output_tokens[request]
+    return bool(replica.reserved + need <= state.lanes[replica.lane].kv)
+
+
+@compiled
+def finish_own(state: State, request: int, lane_index: int, now: float) -> None:
+    """Write down a request that an own lane has finished."""
+    lane, output = state.lanes[lane_index], state.output_tokens[request]
+    group = state.classes[state.class_index[request]]
+    state.served[request] = _OWN
+    state.lane[request] = lane_index
+    state.end[request] = now
+    itl_met = True
+    if output > 1:
+        itl = (now - state.arrival[request] - state.ttft[request]) / (output - 1)
+        state.itl[request] = itl
+        itl_met = itl <= group.itl_slo
+        state.tpot_counts[lane_index, bucket(state.itl_bounds, itl)] += 1.0
+        lane.tpot_sum += itl
+        lane.tpot_count += 1.0
+    tokens = state.input_tokens[request] + output
+    lane.finished += 1.0
+    group.ended += 1.0
+    group.ended_input += state.input_tokens[request]
+    group.ended_output += output
+    group.own_ended += 1.0
+    group.own_tokens += tokens
+    on_time = now - state.arrival[request] <= group.deadline
+    if itl_met and on_time and state.ttft[request] <= group.ttft_slo:
+        group.own_met += 1.0
+        group.own_tokens_met += tokens
+
+
+@inlined
+def leave(state: State, replica: Record, request: int, now: float) -> None:
+    """A finished sequence frees what it held."""
+    tokens = state.input_tokens[request] + state.output_tokens[request]
+    replica.held -= tokens
+    replica.reserved -= tokens
+    replica.in_flight -= 1
+    replica.finished += 1.0
+    replica.last_end = now
+    finish_own(state, request, replica.lane, now)
+
+
+@inlined
+def count_tokens(state: State, replica: Record, prompts: int, generated: int, duration: float) -> None:
+    """What the engine's counters gain from iterations of `duration` seconds in all."""
+    lane = state.lanes[replica.lane]
+    replica.prompt_tokens += prompts
+    replica.generation_tokens += generated
+    lane.prompt_tokens += prompts
+    lane.generation_tokens += generated
+    lane.busy += duration
+
+
+@compiled
+def count_gaps(state: State, replica: Record, steps: int, duration: float) -> None:
+    """Put the time between tokens of the run's first `steps` iterations into the histogram."""
+    lane = state.lanes[replica.lane]
+    batch = replica.decoding
+    counts, bounds = state.itl_counts, state.itl_bounds
+    replica.itl_sum += duration * batch
+    replica.itl_count += batch * steps
+    lane.itl_sum += duration * batch
+    lane.itl_count += batch * steps
+    if lane.noisy:
+        for i in range(1, steps + 1):
+            factor = noise_factor(state, replica, replica.steps + i)
+            gap = (replica.first_ms + replica.slope_ms * i) * factor / 1000.0
+            counts[replica.lane, bucket(bounds, gap)] += batch
+        return
+    done = 0
+    while done < steps:
+        index = bucket(bounds, (replica.first_ms + replica.slope_ms * (done + 1)) / 1000.0)
+        until = steps
+        if bucket(bounds, (replica.first_ms + replica.slope_ms * steps) / 1000.0) != index:
+            edge = index if replica.slope_ms > 0.0 else index - 1
+            until = int((bounds[edge] * 1000.0 - replica.first_ms) / replica.slope_ms)
+            until = min(max(until, done + 1), steps)
+        counts[replica.lane, index] += batch * (until - done)
+        done = until
+
+
+@compiled
+def settle_run(state: State, replica: Record, steps: int, now: float) -> None:
+    """The first `steps` iterations of the run under way have ended, at `now`."""
+    duration = now - replica.clock
+    count_gaps(state, replica, steps, duration)
+    count_tokens(state, replica, 0, replica.decoding * steps, duration)
+    replica.first_ms += replica.slope_ms * steps
+    replica.steps += steps
+    replica.held += replica.decoding * steps
+    replica.leap -= steps
+    replica.clock = now
+
+
+@compiled
+def settle(state: State, slot: int, now: float) -> None:
+    """Count the iterations of a run that have ended by `now`; the run goes on."""
+    replica = state.replicas[slot]
+    if replica.leap < 2 or now <= replica.clock or now >= replica.event:
+        return
+    steps = steps_until(state, replica, now, replica.leap)
+    end = replica.clock + run_seconds(state, replica, steps)
+    if end > now:
+        steps -= 1
+        end = replica.clock + run_seconds(state, replica, steps)
+    if 0 < steps < replica.leap:
+        settle_run(state, replica, steps, end)
+
+
+@compiled
+def first_token(state: State, slot: int, request: int, now: float) -> None:
+    """A prompt is done and its first token is out."""
+    replica = state.replicas[slot]
+    lane = state.lanes[replica.lane]
+    state.ttft[request] = now - state.arrival[request]
+    at_engine = state.ttft[request] - state.held_s[request]
+    state.ttft_counts[replica.lane, bucket(state.ttft_bounds, at_engine)] += 1.0
+    lane.ttft_sum += at_engine
+    lane.ttft_count += 1.0
+    output = state.output_tokens[request]
+    if output <= 1:
+        leave(state, replica, request, now)
+        return
+    replica.decoding += 1
+    push_key(state.finish, slot, replica.finishing, ((replica.steps + output - 1) << 32) | request)
+    replica.finishing += 1
+
+
+@compiled
+def end_iterations(state: State, slot: int, now: float) -> None:
+    """What is under way ends at `now`: tokens, last tokens, first tokens, and those who have waited too long."""
+    replica = state.replicas[slot]
+    if replica.leap > 0:
+        settle_run(state, replica, replica.leap, now)
+    else:
+        duration = now - replica.clock
+        if replica.decoding > 0:
+            state.itl_counts[replica.lane, bucket(state.itl_bounds, duration)] += replica.decoding
+            gaps = duration * replica.decoding
+            replica.itl_sum += gaps
+            replica.itl_count += replica.decoding
+            state.lanes[replica.lane].itl_sum += gaps
+            state.lanes[replica.lane].itl_count += replica.decoding
+        count_tokens(state, replica, replica.step_tokens, replica.decoding + replica.prompts, duration)
+        replica.steps += 1
+        replica.clock = now
+    while replica.finishing > 0 and (state.finish[slot, 0] >> 32) <= replica.steps:
+        request = state.finish[slot, 0] & _LOW
+        pop_key(state.finish, slot, replica.finishing)
+        replica.finishing -= 1
+        replica.decoding -= 1
+        leave(state, replica, request, now)
+    done, replica.prompts = replica.prompts, 0
+    for index in range(done):
+        first_token(state, slot, state.prompts[slot, index], now)
+    if replica.waiting > 0:
+        drop_impatient(state, slot, now)
+
+
+@compiled
+def drop_impatient(state: State, slot: int, now: float) -> None:
+    """Send the heads of the queues that have waited for their whole patience to a hosted lane, or reject them."""
+    replica = state.replicas[slot]
+    for priority in range(PRIORITIES):
+        while True:
+            head = state.queue[slot, priority, 0]
+            if head == NONE:
+                break
+            group = state.classes[state.class_index[head]]
+            if now < state.arrival[head] + group.patience:
+                break
+            take_first(state.link, state.queue, slot, priority)
+            replica.waiting -= 1
+            replica.in_flight -= 1
+            replica.last_end = now
+            if group.hosted_lanes > 0:
+                send_hosted(state, head, now, _BY_PATIENCE)
+            else:
+                reject(state, head, now)
+
+
+@compiled
+def reject(state: State, request: int, now: float) -> None:
+    """The request ends here, unserved."""
+    state.served[request] = _REJECTED
+    state.end[request] = now
+    state.classes[state.class_index[request]].rejected += 1.0
+
+
+@inlined
+def admit(state: State, slot: int, head: int) -> None:
+    """Take the head of the queue into the batch."""
+    replica = state.replicas[slot]
+    take_first(state.link, state.queue, slot, state.classes[state.class_index[head]].priority)
+    replica.waiting -= 1
+    replica.reserved += state.input_tokens[head] + state.output_tokens[head]
+
+
+@compiled
+def fill_prompts(state: State, slot: int) -> tuple[int, int]:
+    """Share what decodes leave of the token budget among prompts, oldest first: (prompts, their tokens)."""
+    replica = state.replicas[slot]
+    lane = state.lanes[replica.lane]
+    budget = lane.max_tokens - replica.decoding
+    whole, tokens = 0, 0
+    while budget > 0:
+        request, left = replica.partial, replica.partial_left
+        replica.partial = NONE
+        if request == NONE:
+            if replica.waiting == 0 or replica.decoding + whole >= lane.max_seqs:
+                break
+            request = queue_head(state, slot)
+            if not can_admit(state, replica, request):
+                break
+            admit(state, slot, request)
+            left = state.input_tokens[request]
+        chunk = min(budget, left)
+        budget -= chunk
+        tokens += chunk
+        if chunk < left:
+            replica.partial, replica.partial_left = request, left - chunk
+        else:
+            state.prompts[slot, whole] = request
+            whole += 1
+    replica.prompts = whole
+    return whole + (1 if replica.partial != NONE else 0), tokens
+
+
+@compiled
+def begin_iterations(state: State, slot: int) -> None:
+    """Start the next iteration, or a run of them, at the replica's clock; idle if there is nothing to do."""
+    replica = state.replicas[slot]
+    replica.to_begin = 0
+    prompts, tokens = 0, 0
+    if replica.partial != NONE or replica.waiting > 0:
+        prompts, tokens = fill_prompts(state, slot)
+    if prompts > 0:
+        batch = replica.decoding + prompts
+        replica.held += replica.decoding + tokens + replica.prompts
+        duration = step_ms(state, replica.lane, batch, replica.held, tokens) / 1000.0
+        if state.lanes[replica.lane].noisy:
+            duration *= noise_factor(state, replica, replica.steps + 1)
+        replica.leap = 0
+        replica.step_tokens = tokens
+        event = replica.clock + duration
+    elif replica.decoding > 0:
+        first, slope, most = run_line(state, replica.lane, replica.decoding, replica.held)
+        replica.first_ms, replica.slope_ms = first, slope
+        replica.leap = min(most, (state.finish[slot, 0] >> 32) - replica.steps)
+        event = replica.clock + run_seconds(state, replica, replica.leap)
+        if replica.waiting > 0:
+            event = cut_for_patience(state, slot, event)
+    else:
+        replica.leap = 0
+        event = math.inf
+    schedule(state.events, state.position, state.replicas, state.world[0], slot, event)
+
+
+@compiled
+def cut_for_patience(state: State, slot: int, event: float) -> float:
+    """End a run with the iteration in which a waiting request's patience ends, if it does: when the run ends."""
+    replica = state.replicas[slot]
+    for priority in range(PRIORITIES):
+        head = state.queue[slot, priority, 0]
+        if head != NONE:
+            over = state.arrival[head] + state.classes[state.class_index[head]].patience
+            if over < event:
+                replica.leap = steps_until(state, replica, over, replica.leap)
+                event = replica.clock + run_seconds(state, replica, replica.leap)
+    return event
+
+
+@compiled
+def submit(state: State, slot: int, request: int, now: float) -> None:
+    """Put a request into a replica's queue; a run under way is cut if the next iteration can take it."""
+    replica = state.replicas[slot]
+    priority = state.classes[state.class_index[request]].priority
+    append(state.link, state.queue, slot, priority, request)
+    replica.waiting += 1
+    replica.in_flight += 1
+    state.routed[state.class_index[request], replica.lane] += 1.0
+    if replica.to_begin:
+        return
+    if replica.event == math.inf:
+        replica.clock = now
+        begin_iterations(state, slot)
+        return
+    if replica.leap == 0:
+        return
+    if replica.clock == now:
+        begin_iterations(state, slot)
+        return
+    if replica.leap < 2:
+        return
+    head = queue_head(state, slot)
+    admissible = replica.decoding < state.lanes[replica.lane].max_seqs and can_admit(state, replica, head)
+    if admissible:
+        replica.leap = steps_until(state, replica, now, replica.leap)
+        event = replica.clock + run_seconds(state, replica, replica.leap)
+    else:
+        event = cut_for_patience(state, slot, replica.event)
+    if event != replica.event:
+        schedule(state.events, state.position, state.replicas, state.world[0], slot, event)
