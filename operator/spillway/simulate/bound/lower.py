@@ -1,0 +1,232 @@
+"""The bound itself: prices of own time, and each request at the cheaper of its hosted price and its own work."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.simulate.bound.grid import Grid, LifeCost, affordable, grid, life_cost
+from spillway.simulate.bound.prices import MUST_SERVE, Group, lane_prices
+from spillway.simulate.bound.work import charges, residence_s, work_s
+from spillway.simulate.score import HOUR_SECONDS, hosted_price_usd
+from spillway.simulate.world import Floats, OwnTruth, Workload, World
+
+WORTH_BUCKETS = 4
+"""Groups of a class and piece, by hosted dollars per dollar of own work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """No policy costs less on these requests."""
+
+    cost_usd: float
+    gpu_cost_usd: float
+    """Of it, own work that is cheaper there than hosted, and replicas that the lanes' minimum keeps."""
+    hosted_cost_usd: float
+    own_work_hours: float
+    """Replica-hours of work that is cheaper on own lanes."""
+    own_token_share: float
+    """Share of tokens whose own work is cheaper."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Requests:
+    """The scored requests with what each lane would take and cost; arrays by request, lanes first."""
+
+    workload: Workload
+    work_s: Floats
+    """(L, N); infinite where the class may not use the lane or the request doesn't fit."""
+    until_s: Floats
+    """(L, N): no work on it later than this."""
+    hosted_usd: Floats
+    """(N,) at the cheapest hosted lane of the class; infinite where there is none."""
+    may_fail: NDArray[np.bool_]
+    """(N,) whether it can end unbilled and unserved."""
+
+
+def cost_bound(world: World, workload: Workload) -> Bound:
+    """The bound on one seed's realised requests (see the package's docstring for what it says and why it is true)."""
+    requests = _requests(world, workload)
+    pieces = grid(world)
+    costs = [life_cost(world, lane, pieces) for lane in world.own]
+    candidates = [_plain_prices(world, pieces, costs)]
+    if np.isfinite(requests.work_s).any():
+        found = lane_prices(world, pieces, costs, _groups(world, requests, pieces), _windows(world, requests))
+        candidates.append([affordable(p, pieces, c) for p, c in zip(found, costs, strict=True)])
+    return max((_value(world, requests, pieces, costs, prices) for prices in candidates), key=lambda b: b.cost_usd)
+
+
+def _requests(world: World, workload: Workload) -> _Requests:
+    scored = world.scored(workload.arrival_s)
+    part = _only(workload, scored)
+    waits = _longest_waits(world)[part.class_index]
+    tokens = part.input_tokens + part.output_tokens
+    work, until = np.full((len(world.own), part.size), math.inf), np.zeros((len(world.own), part.size))
+    for index, lane in enumerate(world.own):
+        allowed = np.array([index in c.own for c in world.classes], dtype=np.bool_)[part.class_index]
+        fits = allowed & (tokens <= lane.kv_cache_tokens)
+        if fits.any():
+            work[index, fits] = work_s(charges(lane, _only(part, fits)), part)[fits]
+        until[index] = part.arrival_s + waits + residence_s(lane, part)
+    hosted, may_fail = _hosted(world, part, waits)
+    return _Requests(part, work, until, hosted, may_fail | ~np.isfinite(work.min(axis=0, initial=math.inf)))
+
+
+def _only(workload: Workload, which: NDArray[np.bool_]) -> Workload:
+    return Workload(
+        workload.arrival_s[which],
+        workload.class_index[which],
+        workload.input_tokens[which],
+        workload.output_tokens[which],
+    )
+
+
+def _longest_waits(world: World) -> Floats:
+    """(C,) longest wait before admission: a queue looks at its head only, so the longest of the same priority."""
+    return np.array([max(o.patience_s for o in world.classes if o.priority == c.priority) for c in world.classes])
+
+
+def _hosted(world: World, part: Workload, waits: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Cheapest hosted price by request, and whether it may fail unbilled: no lane, limits, or an outage in reach.
+
+    A request that errs twice is unbilled too, which the price discounts.
+    """
+    usd, may_fail = np.full(part.size, math.inf), np.zeros(part.size, dtype=np.bool_)
+    for index, truth in enumerate(world.classes):
+        mine = part.class_index == index
+        for lane in truth.hosted:
+            hosted = world.hosted[lane]
+            price = hosted_price_usd(world, part, lane) * (1.0 - hosted.error_rate**2)
+            usd[mine] = np.minimum(usd[mine], price[mine])
+            if math.isfinite(min(hosted.requests_per_minute, hosted.tokens_per_minute, hosted.concurrency)):
+                may_fail |= mine
+            for start, end in hosted.outages:
+                may_fail |= mine & (part.arrival_s < end) & (part.arrival_s + waits >= start)
+        if not truth.hosted:
+            may_fail |= mine
+    return usd, may_fail
+
+
+def _windows(world: World, requests: _Requests) -> list[float]:
+    """By class: the median time from arrival in which own work may be done."""
+    windows = []
+    for index, truth in enumerate(world.classes):
+        mine = requests.workload.class_index == index
+        lanes = [lane for lane in truth.own if mine.any()]
+        spans = [float(np.median(requests.until_s[lane, mine] - requests.workload.arrival_s[mine])) for lane in lanes]
+        windows.append(max(spans, default=0.0))
+    return windows
+
+
+def _groups(world: World, requests: _Requests, pieces: Grid) -> list[Group]:
+    """Requests by class, piece and worth, summed up."""
+    part = requests.workload
+    usd_per_s = np.array([lane.usd_per_replica_hour for lane in world.own]) / HOUR_SECONDS
+    groups: list[Group] = []
+    piece = np.minimum(pieces.piece(part.arrival_s), pieces.pieces - 1)
+    for index, truth in enumerate(world.classes):
+        lanes = list(truth.own)
+        mine = np.flatnonzero(part.class_index == index)
+        mine = mine[np.isfinite(requests.work_s[lanes][:, mine]).all(axis=0)] if lanes else mine[:0]
+        if not len(mine):
+            continue
+        own_usd = (requests.work_s[lanes][:, mine] * usd_per_s[lanes, None]).max(axis=0)
+        hosted = requests.hosted_usd[mine] if truth.hosted else MUST_SERVE * own_usd
+        worth = hosted / np.maximum(own_usd, 1e-300)
+        cuts = np.unique(np.quantile(worth, np.linspace(0, 1, WORTH_BUCKETS + 1)[1:-1]))
+        key = piece[mine] * (WORTH_BUCKETS + 1) + np.searchsorted(cuts, worth)
+        keys, inverse = np.unique(key, return_inverse=True)
+        usd = np.bincount(inverse, weights=hosted)
+        work = {lane: np.bincount(inverse, weights=requests.work_s[lane, mine]) for lane in lanes}
+        groups += [
+            Group(index, int(k) // (WORTH_BUCKETS + 1), {lane: float(w[i]) for lane, w in work.items()}, float(usd[i]))
+            for i, k in enumerate(keys)
+        ]
+    return groups
+
+
+def _plain_prices(world: World, pieces: Grid, costs: list[LifeCost]) -> list[Floats]:
+    """The lanes' own price wherever it is billed: affordable as it is, blind to start-up."""
+    return [np.where(pieces.billed > 0.0, lane.usd_per_replica_hour / HOUR_SECONDS, 0.0) for lane in world.own]
+
+
+def _value(world: World, requests: _Requests, pieces: Grid, costs: list[LifeCost], prices: list[Floats]) -> Bound:
+    own_usd = np.full((len(world.own), requests.workload.size), math.inf)
+    for index, lane in enumerate(world.own):
+        lowest = _lowest_price(prices[index], lane, pieces, requests.workload.arrival_s, requests.until_s[index])
+        fits = np.isfinite(requests.work_s[index])
+        own_usd[index, fits] = requests.work_s[index, fits] * lowest[fits]
+    cheapest = own_usd.min(axis=0, initial=math.inf)
+    own = cheapest <= requests.hosted_usd
+    usd = np.minimum(cheapest, requests.hosted_usd)
+    usd[~np.isfinite(usd)] = 0.0
+    usd *= _kept(world, requests, usd)
+    minimum = sum(_minimum_usd(world, i, pieces, costs[i], prices[i]) for i in range(len(world.own)))
+    own &= np.isfinite(cheapest)
+    tokens = requests.workload.input_tokens + requests.workload.output_tokens
+    lane_of = own_usd.argmin(axis=0) if len(world.own) else np.zeros(requests.workload.size, dtype=np.int64)
+    hours = requests.work_s[lane_of[own], np.flatnonzero(own)].sum() / HOUR_SECONDS if own.any() else 0.0
+    gpu, hosted = float(usd[own].sum()) + minimum, float(usd[~own].sum())
+    share = float(tokens[own].sum()) / max(float(tokens.sum()), 1.0)
+    return Bound(gpu + hosted, gpu, hosted, float(hours), share)
+
+
+def _minimum_usd(world: World, lane: int, pieces: Grid, cost: LifeCost, prices: Floats) -> float:
+    """What replicas that the lane's minimum keeps on cost beyond the work that the prices credit them with."""
+    truth = world.own[lane]
+    if any(start <= 0.0 for start, _ in truth.stockouts):
+        return 0.0
+    return truth.min_replicas * max(0.0, float(np.sum(cost.on - prices * pieces.widths)))
+
+
+def _lowest_price(prices: Floats, lane: OwnTruth, pieces: Grid, start_s: Floats, until_s: Floats) -> Floats:
+    """(N,) least price over the pieces that [start, until] touches; beyond the end the lane's own price."""
+    levels = [np.append(prices, lane.usd_per_replica_hour / HOUR_SECONDS)]
+    while 2 ** len(levels) <= len(levels[0]):
+        step = 2 ** (len(levels) - 1)
+        levels.append(np.minimum(levels[-1][:-step], levels[-1][step:]))
+    first, last = pieces.piece(start_s), pieces.piece(until_s)
+    lowest = np.empty(len(start_s))
+    level = np.log2(last - first + 1).astype(np.int64)
+    for number, table in enumerate(levels):
+        here = level == number
+        lowest[here] = np.minimum(table[first[here]], table[last[here] - 2**number + 1])
+    return lowest
+
+
+def _kept(world: World, requests: _Requests, usd: Floats) -> Floats:
+    """(N,) share of each request that must be served: of those that may fail unbilled, a class's target leaves some.
+
+    A policy that holds the objective misses at most (1 - target) of the requests, and of the tokens; leaving out the
+    dearest per request (or per token) is the least that it can pay. The weaker of the two is dropped.
+    """
+    share = np.ones(len(usd))
+    part = requests.workload
+    tokens = (part.input_tokens + part.output_tokens).astype(np.float64)
+    for index, truth in enumerate(world.classes):
+        mine = part.class_index == index
+        loose = np.flatnonzero(mine & requests.may_fail)
+        if not len(loose):
+            continue
+        by_request = _without_dearest(usd[loose], np.ones(len(loose)), (1.0 - truth.attainment) * mine.sum())
+        by_token = _without_dearest(usd[loose], tokens[loose], (1.0 - truth.attainment) * tokens[mine].sum())
+        share[loose] = by_request if by_request @ usd[loose] >= by_token @ usd[loose] else by_token
+    return share
+
+
+def _without_dearest(usd: Floats, weights: Floats, budget: float) -> Floats:
+    """Shares that stay when the dearest per weight are left out, up to a budget of weight (the last one in part)."""
+    order = np.argsort(-usd / weights, kind="stable")
+    ends = np.cumsum(weights[order])
+    left_out = np.clip((budget - (ends - weights[order])) / weights[order], 0.0, 1.0)
+    stays = np.empty(len(usd))
+    stays[order] = 1.0 - left_out
+    return stays
+
+
+def unpaid_startups(world: World) -> World:
+    """The same world with replicas that are Ready at once, to see what start-up adds to the bound."""
+    return replace(world, own=tuple(replace(lane, startup_mean_s=0.0) for lane in world.own), node_release_s=0.0)
