@@ -2,6 +2,7 @@
 
 from spillway.decide.service.capacity import Service, ServiceSource, service_of
 from spillway.decide.service.latency import iteration_work_ms, itl_miss, throughput, ttft_miss
+from spillway.decide.service.learning import ServiceState, learned
 from spillway.decide.service.lengths import Lengths, Stream
 from spillway.decide.service.model import Coefficients, Mix, Requirement, coefficients_of
 
@@ -12,10 +13,12 @@ __all__ = [
     "Requirement",
     "Service",
     "ServiceSource",
+    "ServiceState",
     "Stream",
     "coefficients_of",
     "iteration_work_ms",
     "itl_miss",
+    "learned",
     "service_of",
     "throughput",
     "ttft_miss",

@@ -1,0 +1,305 @@
+"""alpha, beta, gamma and prefill of a lane's replicas, learned from what its engines count.
+
+Two equations hold over a stretch of a replica's time with N iterations, D decoded and G generated tokens, P computed
+prompt tokens, K tokens held on average, and S the sum of all inter-token latencies:
+
+- Time. Each iteration ends once, so busy ms = alpha*N + beta*G + gamma*N*K/1000 + prefill*P/1000: a sequence is in as
+  many iterations as it gets tokens. A replica is busy all the time but for exp(-m) of it, with m requests on it in
+  the mean: sharp where it is loaded, worthless where it idles.
+- Latency. S counts an iteration once per sequence decoding in it, and S over the stretch's length is how many decode at
+  a random moment, which is what an arriving prompt finds. So S = alpha*D + beta*D*b + gamma*D*K/1000 + prefill*P*m/1000:
+  right up to how decodes and prompts fall together, and as good on an idle replica, where it shows alpha + beta.
+
+Both feed one Bayesian linear regression, relative to the prior's coefficients. It forgets only along the directions
+that new samples speak of (Kulhavy), so that a night does not wipe out what the day's peak has shown; residuals beyond
+three sigma count linearly (Huber); a lasting surprise (another model version, a slower GPU) widens the belief again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from spillway.api import ServiceProfile
+from spillway.decide.service.latency import TYPICAL, iteration_work_ms
+from spillway.decide.service.lengths import Lengths
+from spillway.decide.service.model import Coefficients, Mix, coefficients_of
+from spillway.decide.snapshot import ServiceSample
+
+Vector = tuple[float, ...]
+
+BUILT_IN = Coefficients(20.0, 0.2, 0.02, 80.0, 256.0, None)
+"""Where no profile is declared: the middle of what 7B to 70B models take; max sequences as vLLM's default."""
+DECLARED_SPREAD = (0.5, 0.5)
+"""Relative standard deviations of a declared profile: of a factor that all four share, and of each one beside."""
+BUILT_IN_SPREAD = (2.0, 1.0)
+MEMORY_SECONDS = 3.0 * 3600
+"""Time constant of forgetting, of time that speaks of the same direction."""
+TIME_SIGMA = 0.04
+"""Relative noise of the equation of time on a loaded replica: iterations under way at the scrapes, misfit."""
+LATENCY_SIGMA = 0.05
+OVERLAP_SIGMA = 0.3
+"""How wrong the latency equation's terms in batch and prompts may be, relative to them."""
+HUBER = 3.0
+SURPRISE_SECONDS = 600.0
+SURPRISED = 1.5
+"""A mean residual beyond this many sigmas over ``SURPRISE_SECONDS`` is a change of the service."""
+WIDEN = 10.0
+MAX_PER_CALL = 8
+"""Samples of one scrape that are looked at: the rest say the same."""
+MIN_INFORMED = 20
+_FLOOR = (0.02, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """What is believed of one replica's latency model: a normal distribution around ``mean``, relative to ``prior``."""
+
+    prior: Coefficients
+    declared: bool
+    """Whether the prior is a declared profile."""
+    mean: Vector
+    """(4,) alpha, beta, gamma, prefill over those of the prior."""
+    covariance: Vector
+    """(16,) row by row, of the same."""
+    at: float = -math.inf
+    """Newest sample taken in, Unix time in seconds."""
+    samples: int = 0
+    surprise: float = 0.0
+    """Mean of late residuals, in sigmas."""
+    largest_running: float = 0.0
+    """Highest mean of sequences running on a replica in a sample."""
+
+    @property
+    def coefficients(self) -> Coefficients:
+        """The most likely coefficients that are possible (none below 0)."""
+        return _times(self.prior, _possible(self.mean, self.covariance))
+
+    @property
+    def standard_errors(self) -> Coefficients:
+        """Standard deviation of each coefficient (limits as in the prior)."""
+        return _times(self.prior, [math.sqrt(max(self.covariance[5 * i], 0.0)) for i in range(4)])
+
+    @property
+    def informed(self) -> bool:
+        """Whether enough samples have come to prefer this to a prior."""
+        return self.samples >= MIN_INFORMED
+
+    def error(self, mix: Mix, in_flight: float, lengths: Lengths = TYPICAL) -> float:
+        """Relative standard deviation of a request's share of a replica's time, work + alpha*O/n."""
+        direction = self._direction(mix, in_flight, lengths)
+        total = sum(d * m for d, m in zip(direction, _possible(self.mean, self.covariance), strict=True))
+        return math.sqrt(max(_dot(direction, _image(self.covariance, direction)), 0.0)) / max(total, 1e-9)
+
+    def quantile(self, mix: Mix, in_flight: float, sigmas: float, lengths: Lengths = TYPICAL) -> Coefficients:
+        """The likeliest coefficients whose work at this mix and level is ``sigmas`` above (below) the expected one.
+
+        +1 is the cautious view (84% sure that a replica is at least so fast), -1 the one that is worth a try.
+        """
+        direction = self._direction(mix, in_flight, lengths)
+        image = _image(self.covariance, direction)
+        length = math.sqrt(max(_dot(direction, image), 1e-18))
+        centre = _possible(self.mean, self.covariance)
+        return _times(
+            self.prior,
+            [max(floor, m + sigmas * v / length) for floor, m, v in zip(_FLOOR, centre, image, strict=True)],
+        )
+
+    def _direction(self, mix: Mix, in_flight: float, lengths: Lengths) -> Vector:
+        """How a request's share of a replica's time depends on the relative coefficients."""
+        prior, number = self.prior, max(in_flight, 1.0)
+        units = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+        work = [
+            iteration_work_ms(replace(prior, beta_ms=b, gamma_ms_per_ktoken=g, prefill_ms_per_ktoken=p), mix, lengths)
+            for b, g, p in units
+        ]
+        return (
+            prior.alpha_ms * max(mix.output_tokens, 1.0) / number,
+            prior.beta_ms * work[0],
+            prior.gamma_ms_per_ktoken * work[1],
+            prior.prefill_ms_per_ktoken * work[2],
+        )
+
+
+def start(prior: ServiceProfile | None) -> ServiceState:
+    """What is believed before any sample."""
+    known = BUILT_IN if prior is None else _without_zeros(coefficients_of(prior))
+    common, own = BUILT_IN_SPREAD if prior is None else DECLARED_SPREAD
+    covariance = tuple(common**2 + (own**2 if i == j else 0.0) for i in range(4) for j in range(4))
+    return ServiceState(known, prior is not None, (1.0,) * 4, covariance)
+
+
+def learned(
+    state: ServiceState | None, prior: ServiceProfile | None, samples: Sequence[ServiceSample], now: float
+) -> ServiceState:
+    """The belief after the samples that are newer than what it rests on. A changed profile starts anew."""
+    if state is None or not _same_prior(state, prior):
+        state = start(prior)
+    fresh = [s for s in samples if state.at < s.at <= now and s.inter_token_latency_seconds > 0]
+    if not fresh:
+        return state
+    belief = _Belief(list(state.mean), [list(state.covariance[4 * i : 4 * i + 4]) for i in range(4)], state.surprise)
+    count, largest, last = state.samples, state.largest_running, state.at
+    for at in sorted({s.at for s in fresh}):
+        group = [s for s in fresh if s.at == at]
+        chosen = _spread(group)
+        span = sum(s.window_seconds or 60.0 for s in chosen) / len(chosen)
+        for sample in chosen:
+            belief.take(sample, state.prior, span / len(chosen))
+        count += len(chosen)
+        largest = max(largest, max(s.running_per_replica for s in group))
+        last = at
+    return replace(
+        state,
+        mean=tuple(belief.mean),
+        covariance=tuple(value for row in belief.covariance for value in row),
+        at=last,
+        samples=count,
+        surprise=belief.surprise,
+        largest_running=largest,
+    )
+
+
+class _Belief:
+    """The mutable inside of one call."""
+
+    def __init__(self, mean: list[float], covariance: list[list[float]], surprise: float):
+        self.mean, self.covariance, self.surprise = mean, covariance, surprise
+
+    def take(self, sample: ServiceSample, prior: Coefficients, seconds: float) -> None:
+        """Both equations of one sample, which stands for ``seconds`` of new evidence."""
+        for row, target, sigma in equations(sample, prior, self.mean):
+            self._update(row, target, sigma, seconds)
+
+    def _update(self, row: Vector, target: float, sigma: float, seconds: float) -> None:
+        image = [sum(c * x for c, x in zip(line, row, strict=True)) for line in self.covariance]
+        unsure = sum(v * x for v, x in zip(image, row, strict=True))
+        if unsure <= 0:
+            return
+        residual = target - sum(m * x for m, x in zip(self.mean, row, strict=True))
+        score = residual / math.sqrt(sigma * sigma + unsure)
+        self._watch(score, seconds)
+        # One sample's noise, counted as often as samples of that stretch repeat each other.
+        noise = sigma * sigma * max(1.0, abs(score) / HUBER) * max(1.0, 15.0 / max(seconds, 1.0)) ** 0.5
+        kept = math.exp(-seconds / MEMORY_SECONDS)
+        # Forgetting first: what is known along this row weakens by `kept`, nothing else.
+        swollen = unsure / kept
+        # Then the sample. Both change the covariance by a multiple of image * image'.
+        shrink = ((1.0 / kept - 1.0) / unsure) - (1.0 / kept) ** 2 / (noise + swollen)
+        gain = (1.0 / kept) / (noise + swollen)
+        for i in range(4):
+            self.mean[i] += gain * image[i] * residual
+            line = self.covariance[i]
+            for j in range(4):
+                line[j] += shrink * image[i] * image[j]
+
+    def _watch(self, score: float, seconds: float) -> None:
+        share = 1.0 - math.exp(-seconds / SURPRISE_SECONDS)
+        self.surprise += share * (max(-4.0, min(4.0, score)) - self.surprise)
+        if abs(self.surprise) > SURPRISED:
+            self.surprise = 0.0
+            for line in self.covariance:
+                line[:] = [WIDEN * value for value in line]
+
+
+def equations(sample: ServiceSample, prior: Coefficients, mean: Sequence[float]) -> list[tuple[Vector, float, float]]:
+    """(row, target, sigma) of the equations of time and of latency, scaled to a target of about 1.
+
+    ``mean`` is the present estimate, relative to the prior: it says how much the uncertain terms weigh.
+    """
+    latency_ms = sample.inter_token_latency_seconds * 1000
+    generated = sample.output_tokens_per_second_per_replica
+    decoded = generated if sample.decodes_per_second is None else sample.decodes_per_second
+    prompts = sample.computed_prompt_tokens_per_second
+    if prompts is None:
+        prompts = sample.input_tokens_per_second_per_replica
+    decoding = sample.inter_token_latency_seconds * decoded if decoded > 0 else sample.running_per_replica
+    held = sample.kv_tokens_per_replica
+    if held is None:
+        held = 0.0
+    found = []
+    if decoded > 0:
+        batch = decoding + 0.5
+        row = (
+            prior.alpha_ms / latency_ms,
+            prior.beta_ms * batch / latency_ms,
+            prior.gamma_ms_per_ktoken * held / 1000 / latency_ms,
+            prior.prefill_ms_per_ktoken * prompts * decoding / decoded / 1000 / latency_ms,
+        )
+        unsure = OVERLAP_SIGMA * min(1.0, row[1] * max(mean[1], 0.0) + row[3] * max(mean[3], 0.0))
+        found.append((row, 1.0, math.hypot(LATENCY_SIGMA, unsure)))
+    if sample.iterations_per_second is not None:
+        steps = sample.iterations_per_second
+        prefilling = prior.prefill_ms_per_ktoken * max(mean[3], 0.0) * prompts / 1e6
+        idle = math.exp(-(decoding + min(prefilling, 1.0)))
+        row = (
+            prior.alpha_ms * steps / 1000,
+            prior.beta_ms * generated / 1000,
+            prior.gamma_ms_per_ktoken * steps * held / 1e6,
+            prior.prefill_ms_per_ktoken * prompts / 1e6,
+        )
+        if idle < 0.5:
+            found.append((row, 1.0 - idle, math.hypot(TIME_SIGMA, idle)))
+    return found
+
+
+def _spread(group: Sequence[ServiceSample]) -> Sequence[ServiceSample]:
+    """At most ``MAX_PER_CALL`` of one scrape's samples, evenly over their load."""
+    if len(group) <= MAX_PER_CALL:
+        return group
+    ordered = sorted(group, key=lambda s: s.running_per_replica)
+    step = (len(ordered) - 1) / (MAX_PER_CALL - 1)
+    return [ordered[round(i * step)] for i in range(MAX_PER_CALL)]
+
+
+def _same_prior(state: ServiceState, prior: ServiceProfile | None) -> bool:
+    if prior is None:
+        return not state.declared
+    return state.declared and state.prior == _without_zeros(coefficients_of(prior))
+
+
+def _without_zeros(known: Coefficients) -> Coefficients:
+    """A coefficient declared as 0 is a small one: beliefs are relative, and nothing could be learned of 0."""
+    least = [0.05 * known.alpha_ms] + [0.05 * value for value in _values(BUILT_IN)[1:]]
+    return _with(known, [max(value, low) for value, low in zip(_values(known), least, strict=True)])
+
+
+def _values(known: Coefficients) -> Vector:
+    return (known.alpha_ms, known.beta_ms, known.gamma_ms_per_ktoken, known.prefill_ms_per_ktoken)
+
+
+def _with(known: Coefficients, values: Sequence[float]) -> Coefficients:
+    alpha, beta, gamma, prefill = values
+    return Coefficients(alpha, beta, gamma, prefill, known.max_sequences, known.kv_cache_tokens)
+
+
+def _times(known: Coefficients, factors: Sequence[float]) -> Coefficients:
+    return _with(known, [value * factor for value, factor in zip(_values(known), factors, strict=True)])
+
+
+def _possible(mean: Vector, covariance: Vector) -> list[float]:
+    """The mean given that no coefficient is below its floor: those that would be are set there, one after another."""
+    values = list(mean)
+    matrix = [list(covariance[4 * i : 4 * i + 4]) for i in range(4)]
+    for _ in range(4):
+        worst = min(range(4), key=lambda i: values[i] - _FLOOR[i])
+        lacking = _FLOOR[worst] - values[worst]
+        if lacking <= 1e-12:
+            break
+        column = [line[worst] for line in matrix]
+        own = max(column[worst], 1e-18)
+        values = [value + share * lacking / own for value, share in zip(values, column, strict=True)]
+        values[worst] = _FLOOR[worst]
+        for i in range(4):
+            for j in range(4):
+                matrix[i][j] -= column[i] * column[j] / own
+    return [max(value, floor) for value, floor in zip(values, _FLOOR, strict=True)]
+
+
+def _image(matrix: Vector, vector: Vector) -> Vector:
+    return tuple(sum(matrix[4 * i + j] * vector[j] for j in range(4)) for i in range(4))
+
+
+def _dot(left: Vector, right: Vector) -> float:
+    return sum(a * b for a, b in zip(left, right, strict=True))
