@@ -1,8 +1,8 @@
 """Error of the predicted spill-free throughput after hours of learning on a simulated fleet.
 
 ``PYTHONPATH=operator:tests python -m decide.service.benchmark [--hours 4]`` prints the table. A lane of constant size
-serves a trace under an in-flight cap, the rest goes hosted; a learner sees its lagged scrapes. What it then predicts for
-one full replica at several caps is compared with one replica of the same truth that is flooded at that cap.
+serves a trace under an in-flight cap, the rest goes hosted; a learner sees its lagged scrapes. What it then predicts
+for one full replica at several caps is compared with one of the same truth that is flooded at that cap.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def real_throughput(truth: Coefficients, table: StepTable | None, like: Workload
     last = np.flatnonzero(like.arrival_s > like.arrival_s[-1] - 3600)
     pick = rng.choice(last, 60_000)
     mix = Mix(float(like.input_tokens[last].mean()), float(like.output_tokens[last].mean()))
-    fastest = float(throughput(truth, mix, LENGTHS, np.array([float(cap)]))[0]) * 8
+    fastest = float(throughput(truth, mix, LENGTHS, np.array([float(cap)]))[0]) * 1.5
     seconds = 3600.0
     arrivals = np.sort(rng.uniform(0.0, seconds, min(60_000, int(fastest * seconds))))
     flood = Workload(
@@ -141,6 +141,9 @@ class _Flooded(Constant):
     def __init__(self, cap: int) -> None:
         super().__init__(1, cap)
         self.seen: list[tuple[float, float]] = []
+
+    def _action(self) -> Action:
+        return replace(super()._action(), hold_s=(60.0,))
 
     def act(self, seen: Observation) -> Action:
         if seen.samples and (not self.seen or seen.samples[-1].at > self.seen[-1][0]):
@@ -218,27 +221,31 @@ def table_of(truth: Coefficients) -> StepTable:
     return StepTable(batch, context, shape[:, None] + kv, prompts, prefill, noise_sigma=0.05)
 
 
+def row(case: Case, truth: str, run: Run, prior: str, until_hours: float) -> str:
+    """One line of the table."""
+    given = None if prior == "none" else profile(TRUTH, float(prior.removeprefix("x")))
+    state, spent = learn(run, given, until_hours * 3600)
+    found = state.coefficients
+    caps = " ".join(f"{cap:>4}: {e:+6.1%}" for cap, e in zip(run.caps, errors(run, found), strict=True))
+    four = f"{found.alpha_ms:6.1f} {found.beta_ms:6.2f} {found.gamma_ms_per_ktoken:6.3f}"
+    four += f" {found.prefill_ms_per_ktoken:6.1f}"
+    sure = state.error(run.mix, case.cap, LENGTHS)
+    start = f"{case.name:8}{truth:9}{prior:6}{until_hours:4.1f}"
+    return f"{start}  {caps}  {four}  {sure:6.1%} {state.samples:8d} {spent:8.3f}"
+
+
 def main(hours: float) -> None:
     """Print the table."""
-    print(
-        f"{'trace':8}{'truth':8}{'prior':7}{'h':>4}  error of throughput at caps             alpha  beta gamma  prefill"
-    )
+    head = f"{'trace':8}{'truth':9}{'prior':6}{'h':>4}  {'error of predicted throughput by cap':39}"
+    out = sys.stdout
+    out.write(f"{head}{'alpha':>6}{'beta':>7}{'gamma':>7}{'prefill':>7}  {'sigma':>6} {'samples':>8} {'ms/call':>8}\n")
     for case in CASES:
         for label, table, shift in (("formula", None, 1.0), ("table", table_of(TRUTH), 1.0), ("shifts", None, 1.6)):
             run = observe(case, hours, TRUTH, table, shift)
-            for prior, factor in (("none", None), ("x0.5", 0.5), ("x1", 1.0), ("x2", 2.0)):
-                given = None if factor is None else profile(TRUTH, factor)
+            for prior in ("none", "x0.5", "x1", "x2"):
                 for until in (0.5, 1.0, hours):
-                    state, spent = learn(run, given, until * 3600)
-                    found = state.coefficients
-                    text = " ".join(f"{cap:>4}: {e:+6.1%}" for cap, e in zip(run.caps, errors(run, found), strict=True))
-                    four = f"{found.alpha_ms:6.1f} {found.beta_ms:5.2f} {found.gamma_ms_per_ktoken:5.3f}"
-                    sure = state.error(run.mix, case.cap, LENGTHS)
-                    print(
-                        f"{case.name:8}{label:8}{prior:7}{until:4.1f}  {text}  {four} {found.prefill_ms_per_ktoken:6.1f}"
-                        f"  +-{sure:.1%}  {state.samples:5d} samples  {spent:.3f} ms"
-                    )
-            sys.stdout.flush()
+                    out.write(row(case, label, run, prior, until) + "\n")
+            out.flush()
 
 
 if __name__ == "__main__":

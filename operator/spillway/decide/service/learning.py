@@ -6,9 +6,10 @@ prompt tokens, K tokens held on average, and S the sum of all inter-token latenc
 - Time. Each iteration ends once, so busy ms = alpha*N + beta*G + gamma*N*K/1000 + prefill*P/1000: a sequence is in as
   many iterations as it gets tokens. A replica is busy all the time but for exp(-m) of it, with m requests on it in
   the mean: sharp where it is loaded, worthless where it idles.
-- Latency. S counts an iteration once per sequence decoding in it, and S over the stretch's length is how many decode at
-  a random moment, which is what an arriving prompt finds. So S = alpha*D + beta*D*b + gamma*D*K/1000 + prefill*P*m/1000:
-  right up to how decodes and prompts fall together, and as good on an idle replica, where it shows alpha + beta.
+- Latency. S counts an iteration once per sequence decoding in it, so S = alpha*D + beta*D*b + gamma*D*K/1000 +
+  prefill*P*m/1000 with m decodes found by an arriving prompt. S over the stretch's length is how many decode at a
+  random moment; a prompt finds somewhat fewer, since it is sent where there is room. Right up to how decodes and prompts
+  fall together, and as good on an idle replica, where it shows alpha + beta.
 
 Both feed one Bayesian linear regression, relative to the prior's coefficients. It forgets only along the directions
 that new samples speak of (Kulhavy), so that a night does not wipe out what the day's peak has shown; residuals beyond
@@ -41,6 +42,9 @@ TIME_SIGMA = 0.04
 LATENCY_SIGMA = 0.05
 OVERLAP_SIGMA = 0.3
 """How wrong the latency equation's terms in batch and prompts may be, relative to them."""
+MET_LESS = 0.6
+"""How many decodes fewer than at a random moment a prompt finds: none with random routing, half a one to a whole one
+where the emptiest replica gets it or a cap is full."""
 HUBER = 3.0
 SURPRISE_SECONDS = 600.0
 SURPRISED = 1.5
@@ -148,7 +152,7 @@ def learned(
         for sample in chosen:
             belief.take(sample, state.prior, span / len(chosen))
         count += len(chosen)
-        largest = max(largest, max(s.running_per_replica for s in group))
+        largest = max(largest, *(s.running_per_replica for s in group))
         last = at
     return replace(
         state,
@@ -218,14 +222,15 @@ def equations(sample: ServiceSample, prior: Coefficients, mean: Sequence[float])
     held = sample.kv_tokens_per_replica
     if held is None:
         held = 0.0
-    found = []
+    found: list[tuple[Vector, float, float]] = []
     if decoded > 0:
         batch = decoding + 0.5
+        met = decoding * decoding / (decoding + MET_LESS)
         row = (
             prior.alpha_ms / latency_ms,
             prior.beta_ms * batch / latency_ms,
             prior.gamma_ms_per_ktoken * held / 1000 / latency_ms,
-            prior.prefill_ms_per_ktoken * prompts * decoding / decoded / 1000 / latency_ms,
+            prior.prefill_ms_per_ktoken * prompts * met / decoded / 1000 / latency_ms,
         )
         unsure = OVERLAP_SIGMA * min(1.0, row[1] * max(mean[1], 0.0) + row[3] * max(mean[3], 0.0))
         found.append((row, 1.0, math.hypot(LATENCY_SIGMA, unsure)))
