@@ -1,5 +1,8 @@
-"""Forecast of demand."""
+"""Forecast of demand: joint sample paths over all classes and horizons, learned while history comes in."""
 
-from spillway.decide.forecast.rolling import SAMPLES, Floats, Forecast, Forecaster
+from spillway.decide.forecast.paths import paths, quantile
+from spillway.decide.forecast.rolling import Forecast, Forecaster
+from spillway.decide.forecast.state import SAMPLES, Floats, ForecastState
+from spillway.decide.forecast.update import updated
 
-__all__ = ["SAMPLES", "Floats", "Forecast", "Forecaster"]
+__all__ = ["SAMPLES", "Floats", "Forecast", "ForecastState", "Forecaster", "paths", "quantile", "updated"]

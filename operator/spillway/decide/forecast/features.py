@@ -1,0 +1,165 @@
+"""What the regression looks at, for many origins and all horizons at once.
+
+Everything is the logarithm of a ratio to the level at the origin, so that what is learned holds at any size: short
+momentum, growth from the same time of past seasons, how far today is off them, and the pull of the season's mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillway.decide.forecast.state import HORIZONS, STARTS, Floats
+
+SEASONS_BACK = 7
+FEATURES = 13
+SCALES = 9
+LEAST = 1e-3
+"""A window with a smaller part of a slot known is unknown."""
+
+
+class Cumulated:
+    """Means of a gapped series over any window of slot positions; NaN where nothing is known inside."""
+
+    __slots__ = ("counts", "grid", "sums")
+
+    def __init__(self, values: Floats) -> None:
+        known = np.isfinite(values)
+        self.sums = np.zeros(values.size + 1)
+        self.counts = np.zeros(values.size + 1)
+        np.cumsum(np.where(known, values, 0.0), out=self.sums[1:])
+        np.cumsum(known, out=self.counts[1:])
+        self.grid = np.arange(self.sums.size, dtype=np.float64)
+
+    def mean(self, low: Floats, high: Floats) -> Floats:
+        """Mean between two positions (slots from the first value), elementwise."""
+        both = np.concatenate((low.ravel(), high.ravel()))
+        counts, sums = np.interp(both, self.grid, self.counts), np.interp(both, self.grid, self.sums)
+        number = counts[low.size :] - counts[: low.size]
+        total = sums[low.size :] - sums[: low.size]
+        found = np.where(number > LEAST, np.maximum(total, 0.0) / np.maximum(number, LEAST), np.nan)
+        return found.reshape(low.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origins:
+    """Moments to forecast from: arrays (n, horizons)."""
+
+    position: Floats
+    """Slots from the first value to the origin; may lie inside a slot."""
+    level: Floats
+    mean: Floats
+    """Mean over the slot length before."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """History prepared for looking back, at one offset of the logarithm."""
+
+    demand: Cumulated
+    jumps: Cumulated
+    """Absolute changes of the logarithm from slot to slot."""
+    season: float
+    """In slots."""
+    offset: float
+    slot_seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """Regressors of one set of origins."""
+
+    level: Floats
+    """Logarithm of the level, (n, horizons)."""
+    change: Floats
+    """(n, horizons, FEATURES) regressors of the change; unknown ones are 0."""
+    scale: Floats
+    """(n, horizons, SCALES) regressors of its mean absolute error; unknown ones are 0."""
+    season_ago: Floats
+    """Demand of the target's slot a season earlier, (n, horizons), requests a second; NaN: not known."""
+
+
+def prepare(values: Floats, season: float, offset: float, slot_seconds: float) -> Seen:
+    """History ready for ``look``."""
+    logs = np.log(values + offset)
+    jumps = np.full(values.size, np.nan)
+    np.abs(logs[1:] - logs[:-1], out=jumps[1:])
+    return Seen(Cumulated(values), Cumulated(jumps), season, offset, slot_seconds)
+
+
+def look(seen: Seen, origins: Origins) -> View:
+    """The regressors at each origin, from what was known there."""
+    x, start = origins.position, STARTS.astype(np.float64)
+    shape = (x.shape[0], HORIZONS)
+    multiples = np.ceil((start + 2) / seen.season)
+    back = seen.season * (multiples + np.arange(SEASONS_BACK)[:, None])[:, None, :]
+    then = x - back
+    ahead = then + start
+    # Windows one below the other: base and target of each past season, the hour before the base, then single ones.
+    low = np.concatenate((
+        then - 2, ahead - 1, then - 7,
+        np.stack((x - seen.season, x - 7, x - 2, x - 4, x - 13)), ahead[:1],
+    ))  # fmt: skip
+    high = np.concatenate((
+        then + 1, ahead + 2, then - 1,
+        np.stack((x, x - 1, x - 1, x - 1, x - 1)), ahead[:1] + 1,
+    ))  # fmt: skip
+    means = seen.demand.mean(low, high)
+    logs = np.log(means[:-1] + seen.offset)
+    base, target, hour_before = logs[:SEASONS_BACK], logs[SEASONS_BACK : 2 * SEASONS_BACK], logs[14:21]
+    day, hour, before, before3, before12 = logs[21:]
+    level, mean = np.log(origins.level + seen.offset), np.log(origins.mean + seen.offset)
+    growth, away = target - base, base - level
+    growth_mean, growth_spread = _moments(growth)
+    away_mean, _ = _moments(away)
+    hour_then, _ = _moments(base - hour_before)
+    last = level - before
+    change = (
+        1.0,
+        mean - level,
+        last,
+        level - before3,
+        level - before12,
+        growth[0],
+        growth_mean,
+        away[0],
+        away_mean,
+        growth[6],
+        away[6],
+        day - level,
+        level - hour - hour_then,
+    )
+    jumps = seen.jumps.mean(np.stack((x - 6, x - seen.season, ahead[0] - 2)), np.stack((x, x, ahead[0] + 2)))
+    scale = (
+        1.0,
+        jumps[0],
+        jumps[1],
+        np.abs(growth[0]),
+        np.abs(growth_mean),
+        growth_spread,
+        np.abs(last),
+        1 / np.sqrt(origins.level * seen.slot_seconds + 1),
+        jumps[2],
+    )
+    return View(level, _stacked(change, shape), _stacked(scale, shape), means[-1])
+
+
+def _moments(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation over the first axis, gaps left out; NaN where all are."""
+    known = np.isfinite(values)
+    number = known.sum(axis=0)
+    filled = np.where(known, values, 0.0)
+    least = np.maximum(number, 1)
+    mean = filled.sum(axis=0) / least
+    spread = np.sqrt(np.maximum((filled * filled).sum(axis=0) / least - mean * mean, 0.0))
+    gap = number == 0
+    return np.where(gap, np.nan, mean), np.where(gap, np.nan, spread)
+
+
+def _stacked(columns: tuple[float | Floats, ...], shape: tuple[int, int]) -> Floats:
+    out = np.empty((*shape, len(columns)))
+    for index, column in enumerate(columns):
+        out[:, :, index] = column
+    out[np.isnan(out)] = 0.0
+    return out

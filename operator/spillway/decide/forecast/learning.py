@@ -1,0 +1,286 @@
+"""Learning from closed slots, block by block: each past origin whose target has come is judged, then learned from.
+
+Three forecasts compete per horizon: a recursive ridge regression of the logarithm of growth with a learned scale of its
+error, persistence, and the same time a season ago. Each carries the quantiles of its own recent errors (conformal), and
+their quantiles are averaged with weights that their recent pinball loss earns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+
+from spillway.decide.forecast.features import FEATURES, SCALES, Origins, Seen, View, look, prepare
+from spillway.decide.forecast.state import (
+    EXPERTS,
+    HORIZONS,
+    RESIDUALS,
+    SAMPLES,
+    STARTS,
+    Floats,
+    Integers,
+    Learned,
+    Regression,
+)
+
+OFFSET_SHARE = 0.1
+FORGET = 0.999
+"""Per slot: half is forgotten in five days of 144 slots."""
+LOSS_FORGET = 0.5 ** (1 / 96)
+TRUST_POWER = 8.0
+CLIPPED_ERRORS = 2.5
+"""Errors beyond this many typical ones teach no more than that."""
+CLIPPED_SCALES = 5.0
+MIN_ERRORS = 12
+RECENT_ERRORS = 432
+"""Origins behind the errors of persistence and season: three days of 144 slots."""
+FIRST_ERROR = 0.28
+"""Mean absolute error of a forecast without history, as a logarithm: 90% of outcomes within about +-75%."""
+SCALE_RANGE = (0.25, 4.0)
+PROBABILITIES = (np.arange(SAMPLES) + 0.5) / SAMPLES
+JUDGED = np.array((6, 19, 32, 45, 57, 70, 82, 95, 108, 121))
+"""Outcomes by rank whose pinball loss judges a forecast: 5% to 95%."""
+NORMAL = np.array([NormalDist().inv_cdf(p) for p in PROBABILITIES]) / 0.798
+"""Errors over their mean absolute value, where none are known."""
+STRIDES = (1, 2, 4, 7)
+_HOURS_PULL = 1 - np.exp(-(STARTS + 1.0) / 36)
+
+CHANGE_PRIOR = np.zeros((HORIZONS, FEATURES))
+CHANGE_PRIOR[:, 5], CHANGE_PRIOR[:, 6] = 0.2, 0.6
+CHANGE_PRIOR[:, 7], CHANGE_PRIOR[:, 8] = 0.3 * _HOURS_PULL, 0.7 * _HOURS_PULL
+CHANGE_RIDGE = np.diag([20.0] + [5.0] * (FEATURES - 1))
+SCALE_PRIOR = np.zeros((HORIZONS, SCALES))
+SCALE_PRIOR[:, 0], SCALE_PRIOR[:, 1] = 0.05, 0.5
+SCALE_RIDGE = np.diag([3.0] * SCALES)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """The slots that there are to learn from."""
+
+    first: int
+    values: Floats
+    levels: Floats
+    season: float
+    slot_seconds: float
+
+    @property
+    def end(self) -> int:
+        """The boundary behind the last slot."""
+        return self.first + len(self.values)
+
+
+def unlearned(upto: int) -> Learned:
+    """Nothing learned yet: the priors."""
+    zeros = np.zeros((HORIZONS, FEATURES))
+    change = Regression(np.zeros((HORIZONS, FEATURES, FEATURES)), zeros, CHANGE_PRIOR)
+    scale = Regression(np.zeros((HORIZONS, SCALES, SCALES)), np.zeros((HORIZONS, SCALES)), SCALE_PRIOR)
+    shapes = np.full((EXPERTS, SAMPLES, HORIZONS), np.nan)
+    shapes[0] = NORMAL[:, None]
+    weights = np.zeros((EXPERTS, HORIZONS))
+    weights[0] = 1.0
+    return Learned(
+        upto=upto,
+        count=0,
+        offset=0.0,
+        change=change,
+        scale=scale,
+        typical_error=np.full(HORIZONS, FIRST_ERROR),
+        errors=np.full((RESIDUALS, HORIZONS), np.nan, dtype=np.float32),
+        losses=np.zeros((EXPERTS, HORIZONS)),
+        loss_weight=np.zeros(HORIZONS),
+        weights=weights,
+        shapes=shapes,
+        order=np.repeat(np.arange(SAMPLES)[:, None], HORIZONS, axis=1),
+        cap=0.0,
+    )
+
+
+def block_slots(count: int) -> int:
+    """Slots learned from at once: few at first and while running, more while reading a long history."""
+    return max(3, min(72, count // 8))
+
+
+def learn(learned: Learned, past: Past) -> Learned:
+    """Judge and learn from all whole blocks of slots that are not learned from yet."""
+    while past.end - learned.upto >= block_slots(0):
+        size = min(block_slots(learned.count), past.end - learned.upto)
+        learned = _learn_block(learned, past, learned.upto + size)
+    return learned
+
+
+def errors_of(learned: Learned, view: View) -> tuple[Floats, Floats]:
+    """Expected change of the logarithm and its mean absolute error, (n, horizons)."""
+    change = np.einsum("nkf,kf->nk", view.change, learned.change.coefficients)
+    scale = np.einsum("nkf,kf->nk", view.scale, learned.scale.coefficients)
+    low, high = SCALE_RANGE
+    return change, np.clip(scale, low * learned.typical_error, high * learned.typical_error)
+
+
+def _learn_block(learned: Learned, past: Past, upto: int) -> Learned:
+    learned = replace(learned, offset=_offset(past, learned.upto), cap=_cap(past, learned.upto))
+    seen = prepare(past.values, past.season, learned.offset, past.slot_seconds)
+    ends = np.arange(learned.upto + 1, upto + 1)
+    origins = ends[:, None] - (STARTS + 1)
+    position = origins - past.first
+    inside = np.clip(position - 1, 0, len(past.values) - 1)
+    level, mean = past.levels[inside], past.values[inside]
+    actual = np.broadcast_to(past.values[ends - 1 - past.first][:, None], origins.shape)
+    valid = (position >= 1) & np.isfinite(level) & np.isfinite(mean) & np.isfinite(actual)
+    level, mean, actual = (np.where(valid, a, 0.0) for a in (level, mean, actual))
+    view = look(seen, Origins(position.astype(np.float64), level, mean))
+    expected, scale = errors_of(learned, view)
+    error = np.log(actual + learned.offset) - view.level - expected
+    losses, loss_weight = _losses(learned, view, level, expected, scale, actual, valid)
+    errors = learned.errors.copy()
+    errors[origins % RESIDUALS, np.arange(HORIZONS)] = np.where(valid, error / scale, np.nan)
+    typical, number = learned.typical_error, valid.sum(axis=0)
+    clipped = np.clip(error, -CLIPPED_ERRORS * typical, CLIPPED_ERRORS * typical)
+    usual = (
+        np.nanmean(past.values[max(0, upto - past.first - round(past.season)) : upto - past.first])
+        if valid.any()
+        else 0.0
+    )
+    weight = np.where(valid, np.sqrt((level + learned.offset) / (usual + learned.offset)), 0.0)
+    keep = min(0.99, learned.count / (learned.count + 4)) ** number
+    absolute = np.abs(error)
+    new_typical = keep * typical + (1 - keep) * np.where(valid, absolute, 0.0).sum(axis=0) / np.maximum(number, 1)
+    learned = replace(
+        learned,
+        upto=upto,
+        count=learned.count + int(upto - learned.upto),
+        change=_regress(learned.change, view.change, expected + clipped, weight, (CHANGE_PRIOR, CHANGE_RIDGE)),
+        scale=_regress(
+            learned.scale,
+            view.scale,
+            np.minimum(absolute, CLIPPED_SCALES * typical),
+            valid.astype(np.float64),
+            (SCALE_PRIOR, SCALE_RIDGE),
+        ),
+        typical_error=np.maximum(new_typical, 1e-4),
+        errors=errors,
+        losses=losses,
+        loss_weight=loss_weight,
+    )
+    shapes = _shapes(learned, past, seen)
+    return replace(learned, shapes=shapes, weights=_weights(learned, shapes), order=_order(learned))
+
+
+def _offset(past: Past, upto: int) -> float:
+    recent = past.values[max(0, upto - past.first - round(past.season)) : max(1, upto - past.first)]
+    known = recent[np.isfinite(recent)]
+    return OFFSET_SHARE * (float(known.mean()) if known.size else 0.0) + 0.5 / past.slot_seconds
+
+
+def _cap(past: Past, upto: int) -> float:
+    known = past.values[: max(1, upto - past.first)]
+    known = known[np.isfinite(known)]
+    return float(known.max()) if known.size else 0.0
+
+
+def _regress(
+    regression: Regression, rows: Floats, target: Floats, weight: Floats, prior: tuple[Floats, Floats]
+) -> Regression:
+    """One block more, the older ones discounted; the ridge pulls towards the prior."""
+    mean, ridge = prior
+    x = rows.transpose(1, 0, 2)
+    weighted = (rows * weight[:, :, None]).transpose(1, 2, 0)
+    fade = FORGET ** rows.shape[0]
+    gram = fade * regression.gram + weighted @ x
+    moment = fade * regression.moment + (weighted @ target.T[:, :, None])[:, :, 0]
+    right = moment + mean @ ridge
+    return Regression(gram, moment, np.linalg.solve(gram + ridge, right[:, :, None])[:, :, 0])
+
+
+def outcomes_of(
+    shapes: Floats, offset: float, cap: float, regression: tuple[Floats, Floats], plain: tuple[float | Floats, Floats]
+) -> Floats:
+    """Outcomes of each expert in ascending order, from its error shapes: (experts, quantiles, ..., horizons).
+
+    ``regression`` is the expected logarithm of demand plus ``offset`` and its scale; ``plain`` the level and the demand
+    a season ago, in requests a second as the result.
+    """
+    expected, scale = regression
+    level, season_ago = plain
+    out = np.empty((EXPERTS, shapes.shape[1], *expected.shape))
+    out[0] = np.exp(np.minimum(expected + scale * shapes[0], 60.0)) - offset
+    out[1] = level + shapes[1]
+    out[2] = season_ago + shapes[2]
+    return np.clip(out, 0.0, 2 * np.maximum(cap, level), out=out)
+
+
+def _losses(
+    learned: Learned, view: View, level: Floats, expected: Floats, scale: Floats, actual: Floats, valid: Floats
+) -> tuple[Floats, Floats]:
+    shapes = learned.shapes[:, JUDGED][:, :, None, :]
+    plain = (level, view.season_ago)
+    made = outcomes_of(shapes, learned.offset, learned.cap, (view.level + expected, scale), plain)
+    miss = actual - made
+    p = PROBABILITIES[JUDGED][:, None, None]
+    loss = np.maximum(p * miss, (p - 1) * miss).mean(axis=1)
+    worst = np.nanmax(np.where(np.isnan(loss), -1.0, loss), axis=0)
+    loss = np.where(np.isnan(loss), worst, loss) * valid
+    fade = LOSS_FORGET ** np.arange(loss.shape[1] - 1, -1, -1)[:, None]
+    all_faded = LOSS_FORGET ** loss.shape[1]
+    return (
+        all_faded * learned.losses + (loss * fade).sum(axis=1),
+        all_faded * learned.loss_weight + (valid * fade).sum(axis=0),
+    )
+
+
+def _weights(learned: Learned, shapes: Floats) -> Floats:
+    usable = np.isfinite(shapes[:, 0, :])
+    mean = learned.losses / np.maximum(learned.loss_weight, 1e-9)
+    least = np.maximum(mean.max(axis=0) * 1e-3, 1e-12)
+    trust = np.maximum(mean, least) / np.maximum(np.where(usable, mean, np.inf).min(axis=0), least)
+    raw = np.where(usable, trust**-TRUST_POWER, 0.0)
+    return np.asarray(raw / raw.sum(axis=0), dtype=np.float64)
+
+
+def _shapes(learned: Learned, past: Past, seen: Seen) -> Floats:
+    upto = learned.upto
+    ends = np.arange(max(past.first + 1, upto - RECENT_ERRORS + 1), upto + 1)
+    slots = ends - 1 - past.first
+    actual = past.values[slots][:, None]
+    origin = slots[:, None] - STARTS - 1
+    level = np.where(origin >= 0, past.levels[np.maximum(origin, 0)], np.nan)
+    back = past.season * np.ceil((STARTS + 2) / past.season)
+    low = slots[:, None] - back
+    ago = seen.demand.mean(low, low + 1)
+    normal = np.broadcast_to(NORMAL[:, None], (SAMPLES, HORIZONS))
+    return np.stack((
+        _quantiles(learned.errors.astype(np.float64), normal),
+        _quantiles(actual - level, np.full((SAMPLES, HORIZONS), np.nan)),
+        _quantiles(actual - ago, np.full((SAMPLES, HORIZONS), np.nan)),
+    ))  # fmt: skip
+
+
+def _quantiles(errors: Floats, otherwise: Floats) -> Floats:
+    """Quantiles of each column at PROBABILITIES, gaps left out; ``otherwise`` where too few are known."""
+    ordered = np.sort(errors, axis=0)
+    number = np.isfinite(errors).sum(axis=0)
+    place = np.clip(PROBABILITIES[:, None] * number - 0.5, 0.0, np.maximum(number - 1, 0))
+    low = place.astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(number - 1, 0))
+    column = np.arange(errors.shape[1])
+    share = place - low
+    found = ordered[low, column] * (1 - share) + ordered[high, column] * share
+    return np.where(number >= MIN_ERRORS, found, otherwise)
+
+
+def _order(learned: Learned) -> Integers:
+    """Ranks of the errors at common past origins: how horizons, and classes, go together (Schaake shuffle)."""
+    stride = next((s for s in STRIDES if SAMPLES * s >= min(learned.count, SAMPLES * STRIDES[-1])), STRIDES[-1])
+    newest = learned.upto // stride
+    rows = (newest - np.arange(SAMPLES)) * stride
+    fresh = rows[:, None] + STARTS + 1 <= learned.upto
+    found = np.where(fresh, learned.errors[rows % RESIDUALS], np.nan)
+    for k in range(1, HORIZONS):
+        found[:, k] = np.where(np.isnan(found[:, k]), found[:, k - 1], found[:, k])
+    for k in range(HORIZONS - 2, -1, -1):
+        found[:, k] = np.where(np.isnan(found[:, k]), found[:, k + 1], found[:, k])
+    spread = NORMAL[(np.arange(SAMPLES) * 79) % SAMPLES]
+    found = np.where(np.isnan(found), spread[:, None], found)
+    return np.argsort(np.argsort(found, axis=0, kind="stable"), axis=0, kind="stable")

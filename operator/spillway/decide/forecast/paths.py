@@ -1,0 +1,71 @@
+"""Joint sample paths of demand from what was learned: equally likely rows over all horizons and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from spillway.decide.forecast.features import Origins, look, prepare
+from spillway.decide.forecast.learning import NORMAL, errors_of, outcomes_of, unlearned
+from spillway.decide.forecast.state import HORIZONS, SAMPLES, STARTS, Floats, ForecastState
+
+WIDE_SIGMA = 0.35
+"""Of the logarithm, where nothing but the present demand is known."""
+
+
+def paths(
+    states: Mapping[str, ForecastState | None],
+    now: float,
+    offsets_seconds: Sequence[float],
+    current: Mapping[str, float] | None = None,
+) -> Mapping[str, Floats]:
+    """Mean demand in the slot length around ``now + offset``: (SAMPLES, offsets) in requests a second, by class.
+
+    Row i of all classes belongs to the same outcome. ``current`` (requests a second) is used for classes without a
+    state; a class with neither is left out.
+    """
+    made: dict[str, Floats] = {}
+    offsets = np.asarray(offsets_seconds, dtype=np.float64)
+    for key, state in states.items():
+        if state is not None:
+            made[key] = _class_paths(state, now, offsets)
+        elif current is not None and key in current:
+            wide = current[key] * np.exp(WIDE_SIGMA * 0.798 * NORMAL)
+            made[key] = np.repeat(wide[:, None], offsets.size, axis=1)
+    return made
+
+
+def quantile(rows: Floats, probability: float) -> Floats:
+    """Demand at each offset that is not exceeded with this probability, from the rows that ``paths`` gives."""
+    return np.asarray(np.quantile(rows, probability, axis=0), dtype=np.float64)
+
+
+def _class_paths(state: ForecastState, now: float, offsets: Floats) -> Floats:
+    ahead = (np.maximum(0.0, now - state.seen) + offsets) / state.slot_seconds
+    rows = np.empty((SAMPLES, HORIZONS + 1))
+    rows[:, 0] = state.level
+    rows[:, 1:] = _outcomes(state)
+    knots = np.concatenate(([0.0], STARTS + 0.5))
+    right = np.clip(np.searchsorted(knots, ahead), 1, HORIZONS)
+    share = np.clip((ahead - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
+    return np.asarray(rows[:, right - 1] * (1 - share) + rows[:, right] * share, dtype=np.float64)
+
+
+def _outcomes(state: ForecastState) -> Floats:
+    """(SAMPLES, horizons), in the order of the common past origins."""
+    learned = state.learned or unlearned(state.end)
+    offset = learned.offset or 0.1 * state.level + 0.5 / state.slot_seconds
+    level = np.full((1, HORIZONS), state.level)
+    position = np.full((1, HORIZONS), state.seen / state.slot_seconds - state.first)
+    seen = prepare(state.values, state.season_slots, offset, state.slot_seconds)
+    view = look(seen, Origins(position, level, np.full((1, HORIZONS), state.mean)))
+    expected, scale = errors_of(learned, view)
+    log_level = np.log(state.level + offset)
+    regression, plain = (log_level + expected[0], scale[0]), (state.level, view.season_ago[0])
+    made = outcomes_of(learned.shapes, offset, learned.cap, regression, plain)
+    weights = np.where(np.isnan(made[:, 0]), 0.0, learned.weights)
+    total = weights.sum(axis=0)
+    mixed = (np.nan_to_num(made) * (weights / np.where(total > 0, total, 1.0))[:, None, :]).sum(axis=0)
+    mixed = np.where(total > 0, mixed, made[0])
+    return np.take_along_axis(mixed, learned.order, axis=0)
