@@ -1,0 +1,176 @@
+"""The mixed-integer program of coupled lanes as sparse arrays.
+
+Replicas to have, n[lane, period], are common to all outcomes of demand; what is served where is decided per outcome
+(cell). Work that an order brings counts after the start-up: replicas that serve are at most the replicas to have in
+every period since, which also says that what is stopped goes at once and what is under way goes first.
+
+    min  sum price * n  +  sum weight * length * (usd * pacing * hosted + miss price * missed)  -  worth of the last n
+    n[l,k] >= ready[l,k] (of the orders since);  GPUs of a pool;  orders stay a minimum up-time
+    per cell: sum over lanes of taken work + hosted + missed = demand, by group and by class
+              taken work <= linear bounds of load - left(load, ready)
+              hosted within requests and tokens per minute, and within the dollar ceilings
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from spillway.decide.allocation.cells import Cell, Group
+from spillway.decide.allocation.problem import LaneProblem, Problem
+from spillway.decide.allocation.recourse_rows import add_cells
+from spillway.decide.allocation.rows import INFINITE, LocalColumns, Rows
+from spillway.decide.allocation.types import Floats
+
+_SLACK = 0.05
+
+Ints = npt.NDArray[np.int32]
+Serving = list[list[list[tuple[int, float]]]]
+"""By lane and period: columns of replicas that serve, with the share of the period."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """Columns and rows for the solver, and where to find what in a solution."""
+
+    cost: Floats
+    lower: Floats
+    upper: Floats
+    integer: Ints
+    row_lower: Floats
+    row_upper: Floats
+    starts: Ints
+    columns: Ints
+    values: Floats
+    replicas: npt.NDArray[np.int64]
+    """(L, K) columns."""
+    local: LocalColumns
+    first: int
+    """Column where the first cell begins."""
+
+    def at(self, values: Floats, cell: int, local: int) -> float:
+        """Value of a cell's column in a solution."""
+        return float(values[self.first + cell * self.local.width + local])
+
+
+def build(
+    problem: Problem,
+    cells: Sequence[Cell],
+    groups: Sequence[Group],
+    *,
+    integers: int,
+    fixed: Floats | None = None,
+) -> Model:
+    """The program for these cells; replicas are whole in the first ``integers`` periods, real-valued after.
+
+    With ``fixed`` (L, K) so many replicas serve and only the recourse is left to decide.
+    """
+    rows = Rows()
+    if fixed is None:
+        replicas, serving = _replicas(problem, rows, integers)
+        _pools(problem, rows, replicas)
+    else:
+        replicas = np.array([[rows.column(0.0, n, n) for n in lane] for lane in fixed.tolist()], dtype=np.int64)
+        serving = [[[(int(column), 1.0)] for column in lane] for lane in replicas]
+    first = len(rows.cost)
+    local = add_cells(problem, cells, groups, rows, serving)
+    return Model(
+        *rows.arrays(),
+        replicas=replicas.reshape(len(problem.lanes), len(problem.period_seconds)),
+        local=local,
+        first=first,
+    )
+
+
+def _replicas(problem: Problem, rows: Rows, integers: int) -> tuple[npt.NDArray[np.int64], Serving]:
+    """Columns (L, K), and per lane and period the terms (column, share of the period) that serve."""
+    periods, hours = len(problem.period_seconds), problem.hours
+    replicas = np.zeros((len(problem.lanes), periods), dtype=np.int64)
+    serving: Serving = []
+    for number, lane in enumerate(problem.lanes):
+        least, most = problem.least(lane), problem.most(lane)
+        for k in range(periods):
+            price = lane.usd_per_replica_hour * float(hours[k])
+            replicas[number, k] = rows.column(price, least, most, integer=k < integers)
+        serving.append(_serving(problem, lane, rows, replicas[number]))
+        if lane.minimum_up_seconds > 0:
+            _minimum_up(problem, lane, rows, replicas[number])
+        if lane.terminal_usd is not None:
+            _terminal(lane.terminal_usd, most, rows, int(replicas[number, -1]))
+    return replicas, serving
+
+
+def _serving(
+    problem: Problem, lane: LaneProblem, rows: Rows, replicas: npt.NDArray[np.int64]
+) -> list[list[tuple[int, float]]]:
+    """What serves in each period: at most what was to be there since the start-up time before."""
+    seconds = np.asarray(problem.period_seconds, dtype=np.float64)
+    ends = np.cumsum(seconds)
+    ratio = lane.startup_seconds / float(seconds.mean())
+    stages = max(1, math.ceil(ratio - _SLACK))
+    share = min(1.0, ratio - (stages - 1))
+    arrived = [
+        lane.ready + sum(min(1.0, max(0.0, (end - s) / length)) for s in lane.pending_seconds)
+        for end, length in zip(ends, seconds, strict=True)
+    ]
+    terms = []
+    for k in range(len(seconds)):
+        parts = []
+        for back, part in ((stages, share), (stages - 1, 1 - share)):
+            if part < _SLACK:
+                continue
+            upper = arrived[k] if k < back else INFINITE
+            column = rows.column(0.0, 0.0, upper)
+            for j in range(max(0, k - back), k + 1):
+                rows.row(-INFINITE, 0.0, [column, int(replicas[j])], [1.0, -1.0])
+            parts.append((column, part))
+        whole = sum(part for _, part in parts)
+        terms.append([(column, part / whole) for column, part in parts])
+    return terms
+
+
+def _minimum_up(problem: Problem, lane: LaneProblem, rows: Rows, replicas: npt.NDArray[np.int64]) -> None:
+    """Orders of the last minimum up-time are still there: n[k] >= sum of orders since, those under way included."""
+    seconds = np.asarray(problem.period_seconds, dtype=np.float64)
+    begins = np.cumsum(seconds) - seconds
+    have, most = lane.ready + len(lane.pending_seconds), problem.most(lane)
+    orders = []
+    for k in range(len(seconds)):
+        order = rows.column(0.0, 0.0, INFINITE)
+        orders.append(order)
+        if k == 0:
+            rows.row(-have, INFINITE, [order, int(replicas[0])], [1.0, -1.0])
+        else:
+            rows.row(0.0, INFINITE, [order, int(replicas[k]), int(replicas[k - 1])], [1.0, -1.0, 1.0])
+        recent = [orders[j] for j in range(k + 1) if begins[j] > begins[k] - lane.minimum_up_seconds + 1e-9]
+        young = sum(1 for s in lane.pending_seconds if lane.startup_seconds - s + begins[k] < lane.minimum_up_seconds)
+        rows.row(min(young, most), INFINITE, [int(replicas[k]), *recent], [1.0] + [-1.0] * len(recent))
+
+
+def _terminal(worth: Floats, most: int, rows: Rows, last: int) -> None:
+    """Dollars of the replicas at the end, by the least concave curve above the given values."""
+    points = [(n, float(worth[min(n, len(worth) - 1)])) for n in range(most + 1)]
+    hull: list[tuple[int, float]] = []
+    for n, value in points:
+        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (n - hull[-1][0]) <= (value - hull[-1][1]) * (
+            hull[-1][0] - hull[-2][0]
+        ):
+            hull.pop()
+        hull.append((n, value))
+    column = rows.column(-1.0, -INFINITE, max(value for _, value in hull))
+    for (a, low), (b, high) in pairwise(hull):
+        slope = (high - low) / (b - a)
+        rows.row(-INFINITE, low - slope * a, [column, last], [1.0, -slope])
+
+
+def _pools(problem: Problem, rows: Rows, replicas: npt.NDArray[np.int64]) -> None:
+    for pool, gpus in problem.pools.items():
+        mine = [(i, lane.gpus_per_replica) for i, lane in enumerate(problem.lanes) if lane.pool == pool]
+        if len(mine) > 1:
+            for k in range(replicas.shape[1]):
+                rows.row(-INFINITE, gpus, [int(replicas[i, k]) for i, _ in mine], [float(g) for _, g in mine])

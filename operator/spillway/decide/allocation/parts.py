@@ -1,0 +1,38 @@
+"""Which lanes and classes must be planned together, and which are independent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from spillway.decide.allocation.problem import Problem
+from spillway.decide.allocation.recourse import hosted_limits_bind
+
+
+def split(problem: Problem) -> list[Problem]:
+    """Independent parts: they share no class, and no pool, limit or ceiling that could bind."""
+    names = [f"lane/{lane.name}" for lane in problem.lanes] + [f"class/{item.key}" for item in problem.classes]
+    parent = {name: name for name in names}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    for lane in problem.lanes:
+        for key in lane.work_seconds:
+            parent[root(f"class/{key}")] = root(f"lane/{lane.name}")
+    for pool, gpus in problem.pools.items():
+        mine = [lane for lane in problem.lanes if lane.pool == pool]
+        if sum(lane.max_replicas * lane.gpus_per_replica for lane in mine) > gpus:
+            for lane in mine[1:]:
+                parent[root(f"lane/{lane.name}")] = root(f"lane/{mine[0].name}")
+    if hosted_limits_bind(problem):
+        sharing = [f"class/{item.key}" for item in problem.classes if item.hosted]
+        for name in sharing[1:]:
+            parent[root(name)] = root(sharing[0])
+    parts = []
+    for top in dict.fromkeys(root(name) for name in names):
+        lanes = tuple(lane for lane in problem.lanes if root(f"lane/{lane.name}") == top)
+        classes = tuple(item for item in problem.classes if root(f"class/{item.key}") == top)
+        parts.append(replace(problem, lanes=lanes, classes=classes))
+    return parts

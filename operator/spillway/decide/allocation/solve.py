@@ -1,0 +1,173 @@
+"""Allocation of one plan: a dynamic program per independent lane, a mixed-integer program for coupled ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from spillway.decide.allocation.coupled import Effort, greedy, routed, solve_coupled
+from spillway.decide.allocation.parts import split
+from spillway.decide.allocation.plan import AllocationState, LanePlan, Plan, Schedule, Status
+from spillway.decide.allocation.problem import LaneProblem, Problem
+from spillway.decide.allocation.program import Policy, advance, solve_lane
+from spillway.decide.allocation.recourse import one_lane
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How allocation works."""
+
+    solve_seconds: float = 60.0
+    """Between solves; in between the last solution answers."""
+    levels: int = 8
+    """Demand levels of the dynamic program."""
+    effort: Effort = field(default_factory=Effort)
+
+
+Parts = Mapping[tuple[str, ...], Policy | Schedule]
+
+
+def allocate(
+    problem: Problem, state: AllocationState | None, at: float, settings: Settings | None = None
+) -> tuple[Plan, AllocationState]:
+    """What to ask for at time ``at`` (seconds), and what to remember."""
+    settings = settings or Settings()
+    parts = split(problem)
+    signature = _signature(problem, parts)
+    due = state is None or state.signature != signature or not 0 <= at - state.solved_at < settings.solve_seconds
+    if not due and state is not None:
+        return _plan(problem, parts, state, at, fast=True), state
+    solved, usd = dict[tuple[str, ...], Policy | Schedule](), 0.0
+    for part in parts:
+        names = tuple(lane.name for lane in part.lanes)
+        if not names:
+            usd += _hosted_only(part)
+            continue
+        if len(names) == 1 and part.lanes[0].minimum_up_seconds <= 0:
+            policy = solve_lane(part, part.lanes[0], settings.levels)
+            usd += float(policy.costs(part.lanes[0].ready, part.lanes[0].pending_seconds).min())
+            solved[names] = policy
+            continue
+        schedule = solve_coupled(part, settings.effort) or _kept(part, names, state, at) or greedy(part)
+        usd += schedule.usd
+        solved[names] = schedule
+    made = AllocationState(at, solved, signature, usd)
+    return _plan(problem, parts, made, at, fast=False), made
+
+
+def _signature(problem: Problem, parts: list[Problem]) -> tuple[object, ...]:
+    """What a solution is for: lanes with bounds and prices, classes with options, limits; not demand or what runs."""
+    lanes = tuple(
+        (lane.name, lane.usd_per_replica_hour, problem.least(lane), problem.most(lane), *sorted(lane.work_seconds))
+        for lane in problem.lanes
+    )
+    classes = tuple((item.key, tuple(option.lane for option in item.hosted)) for item in problem.classes)
+    together = tuple(tuple(lane.name for lane in part.lanes) for part in parts)
+    limits = (problem.ceiling_usd_per_hour, *sorted(problem.pools.items()), *sorted(problem.tier_usd_per_hour.items()))
+    return (lanes, classes, together, limits, len(problem.period_seconds))
+
+
+def _kept(part: Problem, names: tuple[str, ...], state: AllocationState | None, at: float) -> Schedule | None:
+    """The last schedule of these lanes, shifted to now, within the bounds of now."""
+    last = None if state is None else state.solved.get(names)
+    if not isinstance(last, Schedule) or state is None:
+        return None
+    begins = np.cumsum(part.period_seconds) - np.asarray(part.period_seconds)
+    if at - state.solved_at >= float(last.seconds.sum()):
+        return None
+    periods = [last.shifted(at - state.solved_at + float(begin)) for begin in begins]
+    replicas = np.array([last.replicas[:, k] for k in periods]).T
+    for number, lane in enumerate(part.lanes):
+        replicas[number] = np.clip(replicas[number], part.least(lane), part.most(lane))
+    for pool, gpus in part.pools.items():
+        mine = np.array([lane.gpus_per_replica if lane.pool == pool else 0 for lane in part.lanes])
+        if (mine @ replicas > gpus + 1e-9).any():
+            return None
+    return Schedule(names, replicas, np.asarray(part.period_seconds), last.usd, last.gap, Status.KEPT)
+
+
+def _hosted_only(part: Problem) -> float:
+    """Expected dollars of classes without an own lane."""
+    if not part.classes:
+        return 0.0
+    demand = {item.key: item.demand for item in part.classes}
+    served = one_lane(part, None, demand, np.zeros(part.classes[0].demand.shape))
+    usd = np.broadcast_to(served.usd_per_second, part.classes[0].demand.shape).mean(axis=0)
+    return float(usd @ np.asarray(part.period_seconds))
+
+
+def _plan(problem: Problem, parts: list[Problem], state: AllocationState, at: float, *, fast: bool) -> Plan:
+    elapsed, gap = at - state.solved_at, 0.0
+    lanes: dict[str, LanePlan] = {}
+    now: dict[str, dict[str, float]] = {}
+    later: dict[str, dict[str, float]] = {}
+    statuses = {Status.OPTIMAL}
+    for part in parts:
+        solved = state.solved.get(tuple(lane.name for lane in part.lanes))
+        if isinstance(solved, Schedule):
+            statuses.add(solved.status)
+            gap = max(gap, solved.gap)
+        serving = np.zeros((len(part.lanes), min(2, len(problem.period_seconds))))
+        for number, lane in enumerate(part.lanes):
+            orders = _orders(part, lane, solved, number, elapsed, fast=fast)
+            lanes[lane.name] = LanePlan(orders[0], tuple(orders))
+            serving[number] = _serving(problem, lane, orders)[: serving.shape[1]]
+        if part.classes:
+            shares = routed(part, serving)
+            now |= shares[0]
+            later |= shares[-1]
+    order = (Status.KEPT, Status.FAST, Status.TIME_LIMIT, Status.OPTIMAL)
+    status = Status.FAST if fast else next(s for s in order if s in statuses)
+    keys = [item.key for item in problem.classes]
+    return Plan(lanes, {key: now[key] for key in keys}, {key: later[key] for key in keys}, state.usd, status, gap)
+
+
+def _orders(
+    part: Problem, lane: LaneProblem, solved: Policy | Schedule | None, number: int, elapsed: float, *, fast: bool
+) -> list[int]:
+    periods = len(part.period_seconds)
+    begins = (np.cumsum(part.period_seconds) - np.asarray(part.period_seconds)).tolist()
+    least, most = part.least(lane), part.most(lane)
+    if isinstance(solved, Policy):
+        path = solved.path(lane.ready, lane.pending_seconds)
+        orders = [path[solved.period_at(elapsed + begin)] for begin in begins]
+        if fast:
+            load = float(part.work(lane)[:, 0].mean())
+            orders[0] = solved.order(lane.ready, lane.pending_seconds, load, elapsed)
+    elif isinstance(solved, Schedule):
+        orders = [int(solved.replicas[number, solved.shifted(elapsed + begin)]) for begin in begins]
+    else:
+        orders = [least] * periods
+    return [min(max(order, least), most) for order in orders]
+
+
+def _serving(problem: Problem, lane: LaneProblem, orders: list[int]) -> list[float]:
+    """Replicas that serve in the first and the second period."""
+    first = min(lane.ready, orders[0])
+    seconds = float(problem.period_seconds[0])
+    up, _ = advance(lane.ready, lane.pending_seconds, orders[0], seconds, lane.startup_seconds)
+    second = min(up, orders[1]) if len(orders) > 1 else up
+    return [float(first), float(second)]
+
+
+def expected_usd(problem: Problem, settings: Settings, parts: list[tuple[tuple[str, ...], tuple[str, ...]]]) -> float:
+    """Dollars over the horizon, planned in the given parts (names of lanes, keys of classes)."""
+    total = 0.0
+    for names, keys in parts:
+        part = replace(
+            problem,
+            lanes=tuple(lane for lane in problem.lanes if lane.name in names),
+            classes=tuple(item for item in problem.classes if item.key in keys),
+        )
+        if not names:
+            total += _hosted_only(part)
+        elif len(names) == 1 and part.lanes[0].minimum_up_seconds <= 0:
+            lane = part.lanes[0]
+            total += float(solve_lane(part, lane, settings.levels).costs(lane.ready, lane.pending_seconds).min())
+        else:
+            schedule = solve_coupled(part, settings.effort)
+            total += math.nan if schedule is None else schedule.usd
+    return total
