@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from simulate.fleet.worlds import PATIENT, Fixed, known_nothing, lane_from, one_class_world, workload
 
+from simulate.fleet.worlds import PATIENT, Fixed, known_nothing, lane_from, one_class_world, workload
 from spillway.api import LatencyClass
 from spillway.simulate.fleet import simulate
 from spillway.simulate.outcome import Served

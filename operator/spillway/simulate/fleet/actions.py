@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from spillway.simulate.fleet.build import UNLIMITED, with_more_numbers, with_more_slots
+from spillway.simulate.fleet.build import UNLIMITED, build_core, with_more_numbers, with_more_slots
 from spillway.simulate.fleet.draws import lognormal_mean, stream_key
-from spillway.simulate.fleet.layout import DRAINING, FREE, READY, STARTING, State
+from spillway.simulate.fleet.layout import DRAINING, FREE, READY, STARTING, State, bind
 from spillway.simulate.fleet.loop import create_replica, drop_replica, release_all
 from spillway.simulate.outcome import ReplicaLog
 from spillway.simulate.policy import Action, LaneCounts
@@ -23,6 +23,7 @@ class Fleet:
 
     def __init__(self, world: World, state: State, seed: int):
         self.state = state
+        self.core = build_core(state, seed)
         self.changes: list[tuple[float, int, int, int]] = []
         self.desired = [0] * len(world.own)
         self._world = world
@@ -57,7 +58,7 @@ class Fleet:
         self._scale(now)
         if previous is None or not _same_gateway(previous, action):
             self._set_gateway(action)
-            release_all(self.state, now)
+            release_all(self.core, now)
         self._action = action
 
     def counts(self) -> tuple[LaneCounts, ...]:
@@ -90,7 +91,7 @@ class Fleet:
         for lane, desired in enumerate(self.desired):
             has = self._alive(lane)
             for _ in range(has - desired):
-                drop_replica(self.state, lane, now)
+                drop_replica(self.core, lane, now)
         for lane, desired in enumerate(self.desired):
             truth = self._world.own[lane]
             for _ in range(min(desired - self._alive(lane), self._room(truth))):
@@ -121,11 +122,13 @@ class Fleet:
         if not len(free):
             free = np.array([len(self.state.replicas)])
             self.state = with_more_slots(self.state)
+            bind(self.core, self.state)
         number = len(self._lane)
         if number == len(self.state.replica_ended):
             self.state = with_more_numbers(self.state)
+            bind(self.core, self.state)
         key = np.uint64(stream_key(self._seed, _NOISE, lane, self._made[lane]))
-        create_replica(self.state, int(free[0]), lane, number, key, (asked, created, ready))
+        create_replica(self.core, int(free[0]), lane, number, key, (asked, created, ready))
         self._lane.append(lane)
         self._created.append(created)
         self._ready.append(ready)
@@ -177,7 +180,7 @@ class Fleet:
             lanes[lane]["cap"] = UNLIMITED if cap is None else cap
             lanes[lane]["queue_limit"] = most if limit is None else min(limit, most)
             limited |= int(lanes[lane]["queue_limit"]) < UNLIMITED
-        self.state.world["limited"] = int(limited)
+        self.core["limited"] = int(limited)
         classes["hold"] = action.hold_s or 0.0
         classes["share"] = action.hosted_share or 0.0
         classes["split"] = 0

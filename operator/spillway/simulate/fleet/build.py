@@ -7,9 +7,21 @@ import math
 import numpy as np
 
 from spillway.simulate.fleet.draws import NOISE_STEPS, noise_factors, stream_key
-from spillway.simulate.fleet.layout import CLASS, GLOBAL, HOSTED, LANE, NONE, PENDING, PRIORITIES, REPLICA, Array, State
+from spillway.simulate.fleet.layout import (
+    CLASS,
+    CORE,
+    HOSTED,
+    LANE,
+    NONE,
+    PENDING,
+    PRIORITIES,
+    REPLICA,
+    Array,
+    State,
+    bind,
+)
 from spillway.simulate.policy import ITL_BUCKETS_S, SCRAPE_SECONDS, TTFT_BUCKETS_S
-from spillway.simulate.world import ClassTruth, Floats, HostedTruth, OwnTruth, StepTable, Workload, World
+from spillway.simulate.world import Floats, HostedTruth, OwnTruth, StepTable, Workload, World
 
 UNLIMITED = 1 << 60
 _NORMAL_P99 = 2.3263478740408408
@@ -17,7 +29,7 @@ _MINUTES_AFTER = 120
 """Minutes with request limits after the last arrival; later ones share the last."""
 
 
-def build_state(world: World, workload: Workload, seed: int, slots: int) -> State:
+def build_state(world: World, workload: Workload, slots: int) -> State:
     """The state before anything has happened, with room for `slots` replicas at a time."""
     _check(world, workload)
     size, lanes, classes = workload.size, len(world.own), len(world.classes)
@@ -27,7 +39,6 @@ def build_state(world: World, workload: Workload, seed: int, slots: int) -> Stat
     concurrency = max((int(h.concurrency) for h in world.hosted if math.isfinite(h.concurrency)), default=0)
     tables = _tables(world.own)
     return State(
-        world=_global(seed, size),
         replicas=_free_replicas(slots),
         lanes=_lanes(world.own),
         classes=_classes(world),
@@ -79,6 +90,15 @@ def build_state(world: World, workload: Workload, seed: int, slots: int) -> Stat
     )
 
 
+def build_core(state: State, seed: int) -> Array:
+    """The (1,) core of a new run."""
+    core = np.zeros(1, dtype=CORE)
+    core["requests"] = len(state.arrival)
+    core["key"] = stream_key(seed, 1)
+    bind(core, state)
+    return core
+
+
 def with_more_slots(state: State) -> State:
     """The same state with twice the slots."""
     slots = len(state.replicas)
@@ -118,13 +138,6 @@ def _check(world: World, workload: Workload) -> None:
         raise ValueError("a request has less than 1 input or output token")
     if workload.class_index.min() < 0 or workload.class_index.max() >= len(world.classes):
         raise ValueError("a request's class is not one of the world's")
-
-
-def _global(seed: int, size: int) -> Array:
-    state = np.zeros(1, dtype=GLOBAL)
-    state["size"] = size
-    state["key"] = stream_key(seed, 1)
-    return state
 
 
 def _free_replicas(slots: int) -> Array:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from spillway.simulate.fleet import views
 from spillway.simulate.fleet.heaps import pop_key, push_key, schedule
 from spillway.simulate.fleet.hosted import send_hosted
 from spillway.simulate.fleet.jit import compiled, inlined
-from spillway.simulate.fleet.layout import NONE, PRIORITIES, State
+from spillway.simulate.fleet.layout import NONE, PRIORITIES, Core
 from spillway.simulate.fleet.steps import noise_factor, run_line, run_seconds, step_ms, steps_until
 from spillway.simulate.outcome import Served
 
@@ -56,67 +57,67 @@ def bucket(bounds: Any, value: float) -> int:
 
 
 @inlined
-def queue_head(state: State, slot: int) -> int:
+def queue_head(core: Core, slot: int) -> int:
     """The first waiting request of the highest priority; NONE: nobody waits."""
     for priority in range(PRIORITIES):
-        head = state.queue[slot, priority, 0]
+        head = views.queue(core)[slot, priority, 0]
         if head != NONE:
             return int(head)
     return NONE
 
 
 @inlined
-def can_admit(state: State, replica: Record, request: int) -> bool:
+def can_admit(core: Core, replica: Record, request: int) -> bool:
     """Whether there is KV cache for a request."""
-    need = state.input_tokens[request] + state.output_tokens[request]
-    return bool(replica.reserved + need <= state.lanes[replica.lane].kv)
+    need = views.input_tokens(core)[request] + views.output_tokens(core)[request]
+    return bool(replica.reserved + need <= views.lanes(core)[replica.lane].kv)
 
 
 @compiled
-def finish_own(state: State, request: int, lane_index: int, now: float) -> None:
+def finish_own(core: Core, request: int, lane_index: int, now: float) -> None:
     """Write down a request that an own lane has finished."""
-    lane, output = state.lanes[lane_index], state.output_tokens[request]
-    group = state.classes[state.class_index[request]]
-    state.served[request] = _OWN
-    state.lane[request] = lane_index
-    state.end[request] = now
+    lane, output = views.lanes(core)[lane_index], views.output_tokens(core)[request]
+    group = views.classes(core)[views.class_index(core)[request]]
+    views.served(core)[request] = _OWN
+    views.lane(core)[request] = lane_index
+    views.end(core)[request] = now
     itl_met = True
     if output > 1:
-        itl = (now - state.arrival[request] - state.ttft[request]) / (output - 1)
-        state.itl[request] = itl
+        itl = (now - views.arrival(core)[request] - views.ttft(core)[request]) / (output - 1)
+        views.itl(core)[request] = itl
         itl_met = itl <= group.itl_slo
-        state.tpot_counts[lane_index, bucket(state.itl_bounds, itl)] += 1.0
+        views.tpot_counts(core)[lane_index, bucket(views.itl_bounds(core), itl)] += 1.0
         lane.tpot_sum += itl
         lane.tpot_count += 1.0
-    tokens = state.input_tokens[request] + output
+    tokens = views.input_tokens(core)[request] + output
     lane.finished += 1.0
     group.ended += 1.0
-    group.ended_input += state.input_tokens[request]
+    group.ended_input += views.input_tokens(core)[request]
     group.ended_output += output
     group.own_ended += 1.0
     group.own_tokens += tokens
-    on_time = now - state.arrival[request] <= group.deadline
-    if itl_met and on_time and state.ttft[request] <= group.ttft_slo:
+    on_time = now - views.arrival(core)[request] <= group.deadline
+    if itl_met and on_time and views.ttft(core)[request] <= group.ttft_slo:
         group.own_met += 1.0
         group.own_tokens_met += tokens
 
 
 @inlined
-def leave(state: State, replica: Record, request: int, now: float) -> None:
+def leave(core: Core, replica: Record, request: int, now: float) -> None:
     """A finished sequence frees what it held."""
-    tokens = state.input_tokens[request] + state.output_tokens[request]
+    tokens = views.input_tokens(core)[request] + views.output_tokens(core)[request]
     replica.held -= tokens
     replica.reserved -= tokens
     replica.in_flight -= 1
     replica.finished += 1.0
     replica.last_end = now
-    finish_own(state, request, replica.lane, now)
+    finish_own(core, request, replica.lane, now)
 
 
 @inlined
-def count_tokens(state: State, replica: Record, prompts: int, generated: int, duration: float) -> None:
+def count_tokens(core: Core, replica: Record, prompts: int, generated: int, duration: float) -> None:
     """What the engine's counters gain from iterations of `duration` seconds in all."""
-    lane = state.lanes[replica.lane]
+    lane = views.lanes(core)[replica.lane]
     replica.prompt_tokens += prompts
     replica.generation_tokens += generated
     lane.prompt_tokens += prompts
@@ -125,18 +126,18 @@ def count_tokens(state: State, replica: Record, prompts: int, generated: int, du
 
 
 @compiled
-def count_gaps(state: State, replica: Record, steps: int, duration: float) -> None:
+def count_gaps(core: Core, replica: Record, steps: int, duration: float) -> None:
     """Put the time between tokens of the run's first `steps` iterations into the histogram."""
-    lane = state.lanes[replica.lane]
+    lane = views.lanes(core)[replica.lane]
     batch = replica.decoding
-    counts, bounds = state.itl_counts, state.itl_bounds
+    counts, bounds = views.itl_counts(core), views.itl_bounds(core)
     replica.itl_sum += duration * batch
     replica.itl_count += batch * steps
     lane.itl_sum += duration * batch
     lane.itl_count += batch * steps
     if lane.noisy:
         for i in range(1, steps + 1):
-            factor = noise_factor(state, replica, replica.steps + i)
+            factor = noise_factor(core, replica, replica.steps + i)
             gap = (replica.first_ms + replica.slope_ms * i) * factor / 1000.0
             counts[replica.lane, bucket(bounds, gap)] += batch
         return
@@ -153,11 +154,11 @@ def count_gaps(state: State, replica: Record, steps: int, duration: float) -> No
 
 
 @compiled
-def settle_run(state: State, replica: Record, steps: int, now: float) -> None:
+def settle_run(core: Core, replica: Record, steps: int, now: float) -> None:
     """The first `steps` iterations of the run under way have ended, at `now`."""
     duration = now - replica.clock
-    count_gaps(state, replica, steps, duration)
-    count_tokens(state, replica, 0, replica.decoding * steps, duration)
+    count_gaps(core, replica, steps, duration)
+    count_tokens(core, replica, 0, replica.decoding * steps, duration)
     replica.first_ms += replica.slope_ms * steps
     replica.steps += steps
     replica.held += replica.decoding * steps
@@ -166,114 +167,114 @@ def settle_run(state: State, replica: Record, steps: int, now: float) -> None:
 
 
 @compiled
-def settle(state: State, slot: int, now: float) -> None:
+def settle(core: Core, slot: int, now: float) -> None:
     """Count the iterations of a run that have ended by `now`; the run goes on."""
-    replica = state.replicas[slot]
+    replica = views.replicas(core)[slot]
     if replica.leap < 2 or now <= replica.clock or now >= replica.event:
         return
-    steps = steps_until(state, replica, now, replica.leap)
-    end = replica.clock + run_seconds(state, replica, steps)
+    steps = steps_until(core, replica, now, replica.leap)
+    end = replica.clock + run_seconds(core, replica, steps)
     if end > now:
         steps -= 1
-        end = replica.clock + run_seconds(state, replica, steps)
+        end = replica.clock + run_seconds(core, replica, steps)
     if 0 < steps < replica.leap:
-        settle_run(state, replica, steps, end)
+        settle_run(core, replica, steps, end)
 
 
 @compiled
-def first_token(state: State, slot: int, request: int, now: float) -> None:
+def first_token(core: Core, slot: int, request: int, now: float) -> None:
     """A prompt is done and its first token is out."""
-    replica = state.replicas[slot]
-    lane = state.lanes[replica.lane]
-    state.ttft[request] = now - state.arrival[request]
-    at_engine = state.ttft[request] - state.held_s[request]
-    state.ttft_counts[replica.lane, bucket(state.ttft_bounds, at_engine)] += 1.0
+    replica = views.replicas(core)[slot]
+    lane = views.lanes(core)[replica.lane]
+    views.ttft(core)[request] = now - views.arrival(core)[request]
+    at_engine = views.ttft(core)[request] - views.held_s(core)[request]
+    views.ttft_counts(core)[replica.lane, bucket(views.ttft_bounds(core), at_engine)] += 1.0
     lane.ttft_sum += at_engine
     lane.ttft_count += 1.0
-    output = state.output_tokens[request]
+    output = views.output_tokens(core)[request]
     if output <= 1:
-        leave(state, replica, request, now)
+        leave(core, replica, request, now)
         return
     replica.decoding += 1
-    push_key(state.finish, slot, replica.finishing, ((replica.steps + output - 1) << 32) | request)
+    push_key(views.finish(core), slot, replica.finishing, ((replica.steps + output - 1) << 32) | request)
     replica.finishing += 1
 
 
 @compiled
-def end_iterations(state: State, slot: int, now: float) -> None:
+def end_iterations(core: Core, slot: int, now: float) -> None:
     """What is under way ends at `now`: tokens, last tokens, first tokens, and those who have waited too long."""
-    replica = state.replicas[slot]
+    replica = views.replicas(core)[slot]
     if replica.leap > 0:
-        settle_run(state, replica, replica.leap, now)
+        settle_run(core, replica, replica.leap, now)
     else:
         duration = now - replica.clock
         if replica.decoding > 0:
-            state.itl_counts[replica.lane, bucket(state.itl_bounds, duration)] += replica.decoding
+            views.itl_counts(core)[replica.lane, bucket(views.itl_bounds(core), duration)] += replica.decoding
             gaps = duration * replica.decoding
             replica.itl_sum += gaps
             replica.itl_count += replica.decoding
-            state.lanes[replica.lane].itl_sum += gaps
-            state.lanes[replica.lane].itl_count += replica.decoding
-        count_tokens(state, replica, replica.step_tokens, replica.decoding + replica.prompts, duration)
+            views.lanes(core)[replica.lane].itl_sum += gaps
+            views.lanes(core)[replica.lane].itl_count += replica.decoding
+        count_tokens(core, replica, replica.step_tokens, replica.decoding + replica.prompts, duration)
         replica.steps += 1
         replica.clock = now
-    while replica.finishing > 0 and (state.finish[slot, 0] >> 32) <= replica.steps:
-        request = state.finish[slot, 0] & _LOW
-        pop_key(state.finish, slot, replica.finishing)
+    while replica.finishing > 0 and (views.finish(core)[slot, 0] >> 32) <= replica.steps:
+        request = views.finish(core)[slot, 0] & _LOW
+        pop_key(views.finish(core), slot, replica.finishing)
         replica.finishing -= 1
         replica.decoding -= 1
-        leave(state, replica, request, now)
+        leave(core, replica, request, now)
     done, replica.prompts = replica.prompts, 0
     for index in range(done):
-        first_token(state, slot, state.prompts[slot, index], now)
+        first_token(core, slot, views.prompts(core)[slot, index], now)
     if replica.waiting > 0:
-        drop_impatient(state, slot, now)
+        drop_impatient(core, slot, now)
 
 
 @compiled
-def drop_impatient(state: State, slot: int, now: float) -> None:
+def drop_impatient(core: Core, slot: int, now: float) -> None:
     """Send the heads of the queues that have waited for their whole patience to a hosted lane, or reject them."""
-    replica = state.replicas[slot]
+    replica = views.replicas(core)[slot]
     for priority in range(PRIORITIES):
         while True:
-            head = state.queue[slot, priority, 0]
+            head = views.queue(core)[slot, priority, 0]
             if head == NONE:
                 break
-            group = state.classes[state.class_index[head]]
-            if now < state.arrival[head] + group.patience:
+            group = views.classes(core)[views.class_index(core)[head]]
+            if now < views.arrival(core)[head] + group.patience:
                 break
-            take_first(state.link, state.queue, slot, priority)
+            take_first(views.link(core), views.queue(core), slot, priority)
             replica.waiting -= 1
             replica.in_flight -= 1
             replica.last_end = now
             if group.hosted_lanes > 0:
-                send_hosted(state, head, now, _BY_PATIENCE)
+                send_hosted(core, head, now, _BY_PATIENCE)
             else:
-                reject(state, head, now)
+                reject(core, head, now)
 
 
 @compiled
-def reject(state: State, request: int, now: float) -> None:
+def reject(core: Core, request: int, now: float) -> None:
     """The request ends here, unserved."""
-    state.served[request] = _REJECTED
-    state.end[request] = now
-    state.classes[state.class_index[request]].rejected += 1.0
+    views.served(core)[request] = _REJECTED
+    views.end(core)[request] = now
+    views.classes(core)[views.class_index(core)[request]].rejected += 1.0
 
 
 @inlined
-def admit(state: State, slot: int, head: int) -> None:
+def admit(core: Core, slot: int, head: int) -> None:
     """Take the head of the queue into the batch."""
-    replica = state.replicas[slot]
-    take_first(state.link, state.queue, slot, state.classes[state.class_index[head]].priority)
+    replica = views.replicas(core)[slot]
+    take_first(views.link(core), views.queue(core), slot, views.classes(core)[views.class_index(core)[head]].priority)
     replica.waiting -= 1
-    replica.reserved += state.input_tokens[head] + state.output_tokens[head]
+    replica.reserved += views.input_tokens(core)[head] + views.output_tokens(core)[head]
 
 
 @compiled
-def fill_prompts(state: State, slot: int) -> tuple[int, int]:
+def fill_prompts(core: Core, slot: int) -> tuple[int, int]:
     """Share what decodes leave of the token budget among prompts, oldest first: (prompts, their tokens)."""
-    replica = state.replicas[slot]
-    lane = state.lanes[replica.lane]
+    replica = views.replicas(core)[slot]
+    lane = views.lanes(core)[replica.lane]
     budget = lane.max_tokens - replica.decoding
     whole, tokens = 0, 0
     while budget > 0:
@@ -282,95 +283,95 @@ def fill_prompts(state: State, slot: int) -> tuple[int, int]:
         if request == NONE:
             if replica.waiting == 0 or replica.decoding + whole >= lane.max_seqs:
                 break
-            request = queue_head(state, slot)
-            if not can_admit(state, replica, request):
+            request = queue_head(core, slot)
+            if not can_admit(core, replica, request):
                 break
-            admit(state, slot, request)
-            left = state.input_tokens[request]
+            admit(core, slot, request)
+            left = views.input_tokens(core)[request]
         chunk = min(budget, left)
         budget -= chunk
         tokens += chunk
         if chunk < left:
             replica.partial, replica.partial_left = request, left - chunk
         else:
-            state.prompts[slot, whole] = request
+            views.prompts(core)[slot, whole] = request
             whole += 1
     replica.prompts = whole
     return whole + (1 if replica.partial != NONE else 0), tokens
 
 
 @compiled
-def begin_iterations(state: State, slot: int) -> None:
+def begin_iterations(core: Core, slot: int) -> None:
     """Start the next iteration, or a run of them, at the replica's clock; idle if there is nothing to do."""
-    replica = state.replicas[slot]
+    replica = views.replicas(core)[slot]
     replica.to_begin = 0
     prompts, tokens = 0, 0
     if replica.partial != NONE or replica.waiting > 0:
-        prompts, tokens = fill_prompts(state, slot)
+        prompts, tokens = fill_prompts(core, slot)
     if prompts > 0:
         batch = replica.decoding + prompts
         replica.held += replica.decoding + tokens + replica.prompts
-        duration = step_ms(state, replica.lane, batch, replica.held, tokens) / 1000.0
-        if state.lanes[replica.lane].noisy:
-            duration *= noise_factor(state, replica, replica.steps + 1)
+        duration = step_ms(core, replica.lane, batch, replica.held, tokens) / 1000.0
+        if views.lanes(core)[replica.lane].noisy:
+            duration *= noise_factor(core, replica, replica.steps + 1)
         replica.leap = 0
         replica.step_tokens = tokens
         event = replica.clock + duration
     elif replica.decoding > 0:
-        first, slope, most = run_line(state, replica.lane, replica.decoding, replica.held)
+        first, slope, most = run_line(core, replica.lane, replica.decoding, replica.held)
         replica.first_ms, replica.slope_ms = first, slope
-        replica.leap = min(most, (state.finish[slot, 0] >> 32) - replica.steps)
-        event = replica.clock + run_seconds(state, replica, replica.leap)
+        replica.leap = min(most, (views.finish(core)[slot, 0] >> 32) - replica.steps)
+        event = replica.clock + run_seconds(core, replica, replica.leap)
         if replica.waiting > 0:
-            event = cut_for_patience(state, slot, event)
+            event = cut_for_patience(core, slot, event)
     else:
         replica.leap = 0
         event = math.inf
-    schedule(state.events, state.position, state.replicas, state.world[0], slot, event)
+    schedule(views.events(core), views.position(core), views.replicas(core), core, slot, event)
 
 
 @compiled
-def cut_for_patience(state: State, slot: int, event: float) -> float:
+def cut_for_patience(core: Core, slot: int, event: float) -> float:
     """End a run with the iteration in which a waiting request's patience ends, if it does: when the run ends."""
-    replica = state.replicas[slot]
+    replica = views.replicas(core)[slot]
     for priority in range(PRIORITIES):
-        head = state.queue[slot, priority, 0]
+        head = views.queue(core)[slot, priority, 0]
         if head != NONE:
-            over = state.arrival[head] + state.classes[state.class_index[head]].patience
+            over = views.arrival(core)[head] + views.classes(core)[views.class_index(core)[head]].patience
             if over < event:
-                replica.leap = steps_until(state, replica, over, replica.leap)
-                event = replica.clock + run_seconds(state, replica, replica.leap)
+                replica.leap = steps_until(core, replica, over, replica.leap)
+                event = replica.clock + run_seconds(core, replica, replica.leap)
     return event
 
 
 @compiled
-def submit(state: State, slot: int, request: int, now: float) -> None:
+def submit(core: Core, slot: int, request: int, now: float) -> None:
     """Put a request into a replica's queue; a run under way is cut if the next iteration can take it."""
-    replica = state.replicas[slot]
-    priority = state.classes[state.class_index[request]].priority
-    append(state.link, state.queue, slot, priority, request)
+    replica = views.replicas(core)[slot]
+    priority = views.classes(core)[views.class_index(core)[request]].priority
+    append(views.link(core), views.queue(core), slot, priority, request)
     replica.waiting += 1
     replica.in_flight += 1
-    state.routed[state.class_index[request], replica.lane] += 1.0
+    views.routed(core)[views.class_index(core)[request], replica.lane] += 1.0
     if replica.to_begin:
         return
     if replica.event == math.inf:
         replica.clock = now
-        begin_iterations(state, slot)
+        begin_iterations(core, slot)
         return
     if replica.leap == 0:
         return
     if replica.clock == now:
-        begin_iterations(state, slot)
+        begin_iterations(core, slot)
         return
     if replica.leap < 2:
         return
-    head = queue_head(state, slot)
-    admissible = replica.decoding < state.lanes[replica.lane].max_seqs and can_admit(state, replica, head)
+    head = queue_head(core, slot)
+    admissible = replica.decoding < views.lanes(core)[replica.lane].max_seqs and can_admit(core, replica, head)
     if admissible:
-        replica.leap = steps_until(state, replica, now, replica.leap)
-        event = replica.clock + run_seconds(state, replica, replica.leap)
+        replica.leap = steps_until(core, replica, now, replica.leap)
+        event = replica.clock + run_seconds(core, replica, replica.leap)
     else:
-        event = cut_for_patience(state, slot, replica.event)
+        event = cut_for_patience(core, slot, replica.event)
     if event != replica.event:
-        schedule(state.events, state.position, state.replicas, state.world[0], slot, event)
+        schedule(views.events(core), views.position(core), views.replicas(core), core, slot, event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
@@ -18,3 +19,18 @@ def compiled(function: Function) -> Function:
 def inlined(function: Function) -> Function:
     """As `compiled`, and inlined into whoever calls it: for what runs once an event."""
     return njit(cache=True, error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
+
+
+def forget_stale_code() -> None:
+    """Drop compiled code that is older than any source file here: callers hold copies of what they call."""
+    folder = Path(__file__).parent
+    newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
+    for index in (folder / "__pycache__").glob("*.nbi"):
+        try:
+            if index.stat().st_mtime < newest:
+                index.unlink()
+        except OSError:
+            continue  # another process has just done it, or the folder is read-only
+
+
+forget_stale_code()

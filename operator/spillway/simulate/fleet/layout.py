@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from spillway.simulate.world import Floats, Integers
 
 Array = NDArray[Any]
+Core = Any
+"""A record of CORE: counters, and where the arrays of `State` are."""
 
 FREE, STARTING, READY, DRAINING = 0, 1, 2, 3
 PENDING, HELD = -1, -2
@@ -71,20 +73,10 @@ HOSTED = np.dtype(
     align=True,
 )  # fmt: skip
 
-GLOBAL = np.dtype(
-    [
-        ("next", "i8"), ("size", "i8"), ("ready", "i8"), ("events", "i8"), ("rotate", "i8"), ("held", "i8"),
-        ("holds", "i8"), ("retries", "i8"), ("last_scrape", "i8"), ("key", "u8"), ("limited", "i8"),
-    ],
-    align=True,
-)  # fmt: skip
-
 
 class State(NamedTuple):
     """Everything that compiled code reads and writes. S slots, L own lanes, H hosted lanes, C classes, N requests."""
 
-    world: Array
-    """(1,) of GLOBAL."""
     replicas: Array
     """(S,) of REPLICA."""
     lanes: Array
@@ -161,3 +153,26 @@ class State(NamedTuple):
     """(L, NOISE_STEPS)."""
     replica_ended: Floats
     """By replica number; infinite: not yet."""
+
+
+_DIMENSIONS = 3
+
+CORE = np.dtype(
+    [
+        ("next", "i8"), ("requests", "i8"), ("ready", "i8"), ("events", "i8"), ("rotate", "i8"), ("held", "i8"),
+        ("holds", "i8"), ("retries", "i8"), ("last_scrape", "i8"), ("key", "u8"), ("limited", "i8"),
+    ]
+    + [(f"p_{name}", "i8") for name in State._fields]
+    + [(f"d{axis}_{name}", "i8") for name in State._fields for axis in range(_DIMENSIONS)],
+    align=True,
+)  # fmt: skip
+
+
+def bind(core: Array, state: State) -> None:
+    """Write the arrays' addresses and shapes into the (1,) core; the state must live for as long as it is used."""
+    for name, array in zip(State._fields, state, strict=True):
+        if not array.flags.c_contiguous:
+            raise ValueError(f"{name} is not contiguous")
+        core[f"p_{name}"] = array.ctypes.data
+        for axis, length in enumerate(array.shape):
+            core[f"d{axis}_{name}"] = length

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from spillway.simulate.fleet import views
 from spillway.simulate.fleet.engine import begin_iterations, end_iterations
 from spillway.simulate.fleet.gateway import arrive, end_hold, give_up, release, unhold
 from spillway.simulate.fleet.heaps import pop_timer, schedule
 from spillway.simulate.fleet.hosted import attempt
 from spillway.simulate.fleet.jit import compiled
-from spillway.simulate.fleet.layout import DRAINING, FREE, HELD, NONE, READY, STARTING, State
+from spillway.simulate.fleet.layout import DRAINING, FREE, HELD, NONE, READY, STARTING, Array, Core
 from spillway.simulate.outcome import Served
 
 Record = Any
@@ -19,113 +20,111 @@ _NO_REPLICA = int(Served.HOSTED_NO_REPLICA)
 
 
 @compiled
-def run(state: State, until: float) -> None:
+def run(cores: Array, until: float) -> None:
     """Let everything happen that happens by `until` (infinite: until nothing is left)."""
-    world = state.world[0]
+    core = cores[0]
     while True:
-        arrival = state.arrival[world.next] if world.next < world.size else math.inf
+        arrival = views.arrival(core)[core.next] if core.next < core.requests else math.inf
         replica_at = math.inf
         slot = NONE
-        if world.events > 0:
-            slot = state.events[0]
-            replica_at = state.replicas[slot].event
+        if core.events > 0:
+            slot = views.events(core)[0]
+            replica_at = views.replicas(core)[slot].event
         other = math.inf
-        if world.holds > 0:
-            other = state.hold_at[0]
-        if world.retries > 0:
-            other = min(other, state.retry_at[0])
+        if core.holds > 0:
+            other = views.hold_at(core)[0]
+        if core.retries > 0:
+            other = min(other, views.retry_at(core)[0])
         if arrival <= replica_at and arrival <= other:
             if arrival > until or arrival == math.inf:
                 return
-            if arrival < replica_at or state.replicas[slot].to_begin:
-                request = world.next
-                world.next += 1
-                arrive(state, request, arrival)
+            if arrival < replica_at or views.replicas(core)[slot].to_begin:
+                request = core.next
+                core.next += 1
+                arrive(core, request, arrival)
                 continue
         if replica_at <= other:
             if replica_at > until or replica_at == math.inf:
                 return
-            replica_event(state, slot, replica_at, arrival == replica_at)
+            replica_event(core, slot, replica_at, arrival == replica_at)
         else:
             if other > until:
                 return
-            timer_event(state, other)
+            timer_event(core, other)
 
 
 @compiled
-def timer_event(state: State, now: float) -> None:
+def timer_event(core: Core, now: float) -> None:
     """The end of a hold or a retry at a hosted lane."""
-    world = state.world[0]
-    if world.holds > 0 and state.hold_at[0] == now:
-        end_hold(state)
+    if core.holds > 0 and views.hold_at(core)[0] == now:
+        end_hold(core)
         return
-    request = state.retry_request[0]
-    pop_timer(state.retry_at, state.retry_request, world.retries)
-    world.retries -= 1
-    attempt(state, request, now, 1)
+    request = views.retry_request(core)[0]
+    pop_timer(views.retry_at(core), views.retry_request(core), core.retries)
+    core.retries -= 1
+    attempt(core, request, now, 1)
 
 
 @compiled
-def replica_event(state: State, slot: int, now: float, arrivals_now: bool) -> None:
+def replica_event(core: Core, slot: int, now: float, arrivals_now: bool) -> None:
     """A replica gets Ready, or what is under way in it ends and more begins.
 
     What begins does so after the arrivals of the same moment, which it takes in.
     """
-    replica = state.replicas[slot]
-    world = state.world[0]
+    replica = views.replicas(core)[slot]
     if replica.state == STARTING:
         replica.state = READY
         replica.clock = now
-        schedule(state.events, state.position, state.replicas, world, slot, math.inf)
-        insert_ready(state, slot)
-        if world.held > 0:
-            release(state, replica.lane, now)
+        schedule(views.events(core), views.position(core), views.replicas(core), core, slot, math.inf)
+        insert_ready(core, slot)
+        if core.held > 0:
+            release(core, replica.lane, now)
         return
     lane = replica.lane
     if replica.to_begin == 0:
         replica.to_begin = 1
         before = replica.in_flight
-        end_iterations(state, slot, now)
+        end_iterations(core, slot, now)
         if replica.state == DRAINING and replica.in_flight == 0:
-            end_replica(state, slot, now)
+            end_replica(core, slot, now)
             return
-        if world.held > 0 and replica.in_flight < before:
-            release(state, lane, now)
+        if core.held > 0 and replica.in_flight < before:
+            release(core, lane, now)
         if arrivals_now:
             return
-    begin_iterations(state, slot)
-    if world.held > 0 and world.limited > 0:
-        release(state, lane, now)
+    begin_iterations(core, slot)
+    if core.held > 0 and core.limited > 0:
+        release(core, lane, now)
 
 
 @compiled
-def insert_ready(state: State, slot: int) -> None:
+def insert_ready(core: Core, slot: int) -> None:
     """Add a slot to the Ready ones, which are in order of their replicas' numbers."""
-    world = state.world[0]
-    place = world.ready
-    world.ready += 1
-    while place > 0 and state.replicas[state.ready[place - 1]].number > state.replicas[slot].number:
-        state.ready[place] = state.ready[place - 1]
+    place = core.ready
+    core.ready += 1
+    while place > 0 and views.replicas(core)[views.ready(core)[place - 1]].number > views.replicas(core)[slot].number:
+        views.ready(core)[place] = views.ready(core)[place - 1]
         place -= 1
-    state.ready[place] = slot
+    views.ready(core)[place] = slot
 
 
 @compiled
-def end_replica(state: State, slot: int, now: float) -> None:
+def end_replica(core: Core, slot: int, now: float) -> None:
     """The replica is gone and its slot is free."""
-    replica = state.replicas[slot]
-    state.replica_ended[replica.number] = now
+    replica = views.replicas(core)[slot]
+    views.replica_ended(core)[replica.number] = now
     replica.state = FREE
     replica.to_begin = 0
-    schedule(state.events, state.position, state.replicas, state.world[0], slot, math.inf)
+    schedule(views.events(core), views.position(core), views.replicas(core), core, slot, math.inf)
 
 
 @compiled
 def create_replica(
-    state: State, slot: int, lane: int, number: int, key: Any, times: tuple[float, float, float]
+    cores: Array, slot: int, lane: int, number: int, key: Any, times: tuple[float, float, float]
 ) -> None:
     """Put a new replica into a free slot; `times`: when it was asked for, is created and gets Ready."""
-    replica = state.replicas[slot]
+    core = cores[0]
+    replica = views.replicas(core)[slot]
     replica.number, replica.lane, replica.noise_key = number, lane, key
     replica.asked, replica.created, replica.ready = times
     replica.state = STARTING
@@ -135,48 +134,51 @@ def create_replica(
     replica.clock, replica.last_end = replica.ready, 0.0
     replica.prompt_tokens, replica.generation_tokens, replica.finished = 0.0, 0.0, 0.0
     replica.itl_sum, replica.itl_count = 0.0, 0.0
-    state.queue[slot, :, :] = NONE
-    schedule(state.events, state.position, state.replicas, state.world[0], slot, replica.ready)
+    views.queue(core)[slot, :, :] = NONE
+    schedule(views.events(core), views.position(core), views.replicas(core), core, slot, replica.ready)
 
 
 @compiled
-def drop_replica(state: State, lane: int, now: float) -> None:
+def drop_replica(cores: Array, lane: int, now: float) -> None:
     """Scale a lane in by one: its youngest starting replica, else its Ready one with the fewest in flight."""
+    core = cores[0]
     victim = NONE
-    for slot in range(len(state.replicas)):
-        replica = state.replicas[slot]
+    for slot in range(len(views.replicas(core))):
+        replica = views.replicas(core)[slot]
         if replica.state == STARTING and replica.lane == lane:
-            if victim == NONE or replica.number > state.replicas[victim].number:
+            if victim == NONE or replica.number > views.replicas(core)[victim].number:
                 victim = slot
     if victim != NONE:
-        end_replica(state, victim, now)
+        end_replica(core, victim, now)
         return
     at = NONE
-    for place in range(state.world[0].ready):
-        replica = state.replicas[state.ready[place]]
-        if replica.lane == lane and (victim == NONE or replica.in_flight <= state.replicas[victim].in_flight):
-            victim, at = state.ready[place], place
+    for place in range(core.ready):
+        replica = views.replicas(core)[views.ready(core)[place]]
+        if replica.lane == lane and (victim == NONE or replica.in_flight <= views.replicas(core)[victim].in_flight):
+            victim, at = views.ready(core)[place], place
     if victim == NONE:
         return
-    state.world[0].ready -= 1
-    for place in range(at, state.world[0].ready):
-        state.ready[place] = state.ready[place + 1]
-    state.replicas[victim].state = DRAINING
-    if state.replicas[victim].in_flight == 0:
-        end_replica(state, victim, now)
+    core.ready -= 1
+    for place in range(at, core.ready):
+        views.ready(core)[place] = views.ready(core)[place + 1]
+    views.replicas(core)[victim].state = DRAINING
+    if views.replicas(core)[victim].in_flight == 0:
+        end_replica(core, victim, now)
 
 
 @compiled
-def release_all(state: State, now: float) -> None:
+def release_all(cores: Array, now: float) -> None:
     """Caps, limits or replicas have changed: send what now has room."""
-    for lane in range(len(state.lanes)):
-        release(state, lane, now)
+    core = cores[0]
+    for lane in range(len(views.lanes(core))):
+        release(core, lane, now)
 
 
 @compiled
-def give_up_held(state: State, now: float) -> None:
+def give_up_held(cores: Array, now: float) -> None:
     """Nothing will ever make room for what is still held: end it."""
-    for request in range(len(state.served)):
-        if state.served[request] == HELD:
-            unhold(state, request, now)
-            give_up(state, request, now, _NO_REPLICA)
+    core = cores[0]
+    for request in range(len(views.served(core))):
+        if views.served(core)[request] == HELD:
+            unhold(core, request, now)
+            give_up(core, request, now, _NO_REPLICA)

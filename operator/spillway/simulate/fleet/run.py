@@ -35,7 +35,7 @@ def simulate(
     Raises ValueError on a workload, a lane or an action that can't be. See the package's docstring for the rules.
     """
     slots = min(sum(lane.max_replicas for lane in world.own) + 4, _SLOTS)
-    fleet = Fleet(world, build_state(world, workload, seed, slots), seed)
+    fleet = Fleet(world, build_state(world, workload, slots), seed)
     fleet.start(policy.start(known))
     scrapes = int(world.duration_s / SCRAPE_SECONDS + _EPSILON)
     timeline = _empty_timeline(scrapes, len(world.own), len(world.classes))
@@ -49,11 +49,11 @@ def simulate(
         now = min(scrape_at, tick_at)
         if now > world.duration_s:
             break
-        run(fleet.state, now)
+        run(fleet.core, now)
         if scrape_at == now:
             _scrape(fleet, timeline, scrape, now)
             if not any(start <= now < end for start, end in world.gaps):
-                pending.append(take_sample(fleet.state, now))
+                pending.append(take_sample(fleet.core, fleet.state, now))
             scrape += 1
         if tick_at == now and now < world.duration_s:
             _show(pending, visible, now, world.metrics_lag_s)
@@ -67,9 +67,9 @@ def simulate(
         if progress is not None and now - reported >= _HOUR:
             reported = now
             progress(now / world.duration_s)
-    run(fleet.state, math.inf)
-    give_up_held(fleet.state, world.duration_s)
-    run(fleet.state, math.inf)
+    run(fleet.core, math.inf)
+    give_up_held(fleet.core, world.duration_s)
+    run(fleet.core, math.inf)
     if progress is not None:
         progress(1.0)
     return Outcome(_requests(fleet.state), fleet.log(), timeline, tuple(fleet.changes), np.array(decide))
@@ -87,10 +87,10 @@ def _show(pending: list[Sample], visible: list[Sample], now: float, lag: float) 
 
 def _scrape(fleet: Fleet, timeline: Timeline, scrape: int, now: float) -> None:
     row = scrape - 1
-    count_scrape(fleet.state, scrape, now)
+    count_scrape(fleet.core, scrape, now)
     timeline.at_s[row] = now
     timeline.desired[row] = fleet.desired
-    timeline_row(fleet.state, timeline.ready[row], timeline.in_flight[row], timeline.arrived[row], timeline.hosted[row])
+    timeline_row(fleet.core, timeline.ready[row], timeline.in_flight[row], timeline.arrived[row], timeline.hosted[row])
 
 
 def _empty_timeline(scrapes: int, lanes: int, classes: int) -> Timeline:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from spillway.simulate.fleet import views
 from spillway.simulate.fleet.draws import NOISE_STEPS, bits
 from spillway.simulate.fleet.jit import compiled
-from spillway.simulate.fleet.layout import State
+from spillway.simulate.fleet.layout import Core
 
 Record = Any
 
@@ -35,62 +36,62 @@ def segment(points: Any, row: int, count: int, value: float) -> int:
 
 
 @compiled
-def decode_line(state: State, lane_index: int, batch: float, context: float) -> tuple[float, float, float]:
+def decode_line(core: Core, lane_index: int, batch: float, context: float) -> tuple[float, float, float]:
     """A table's (milliseconds at `context`, milliseconds per context token, context up to which that holds)."""
-    lane = state.lanes[lane_index]
-    j = segment(state.table_batch, lane_index, lane.batches, batch)
+    lane = views.lanes(core)[lane_index]
+    j = segment(views.table_batch(core), lane_index, lane.batches, batch)
     share = 0.0
     if lane.batches > 1:
-        low = state.table_batch[lane_index, j]
-        share = (batch - low) / (state.table_batch[lane_index, j + 1] - low)
-    table = state.table_decode
+        low = views.table_batch(core)[lane_index, j]
+        share = (batch - low) / (views.table_batch(core)[lane_index, j + 1] - low)
+    table = views.table_decode(core)
     upper = min(j + 1, lane.batches - 1)
-    k = segment(state.table_context, lane_index, lane.contexts, context)
+    k = segment(views.table_context(core), lane_index, lane.contexts, context)
     at_low = table[lane_index, j, k] * (1.0 - share) + table[lane_index, upper, k] * share
     if lane.contexts == 1:
         return at_low, 0.0, math.inf
-    low, high = state.table_context[lane_index, k], state.table_context[lane_index, k + 1]
+    low, high = views.table_context(core)[lane_index, k], views.table_context(core)[lane_index, k + 1]
     at_high = table[lane_index, j, k + 1] * (1.0 - share) + table[lane_index, upper, k + 1] * share
     slope = (at_high - at_low) / (high - low)
     return at_low + slope * (context - low), slope, (high if k < lane.contexts - 2 else math.inf)
 
 
 @compiled
-def prefill_ms(state: State, lane_index: int, tokens: float) -> float:
+def prefill_ms(core: Core, lane_index: int, tokens: float) -> float:
     """What prompt tokens add to an iteration by a table: from (0, 0) through its points, linear beyond the last."""
-    lane = state.lanes[lane_index]
-    first = state.table_prompt[lane_index, 0]
+    lane = views.lanes(core)[lane_index]
+    first = views.table_prompt(core)[lane_index, 0]
     if tokens <= 0.0:
         return 0.0
     if lane.chunks == 1 or tokens <= first:
-        return state.table_prefill[lane_index, 0] * (tokens / first if first > 0.0 else 1.0)  # type: ignore[no-any-return]
-    j = segment(state.table_prompt, lane_index, lane.chunks, tokens)
-    low, high = state.table_prompt[lane_index, j], state.table_prompt[lane_index, j + 1]
-    at_low, at_high = state.table_prefill[lane_index, j], state.table_prefill[lane_index, j + 1]
+        return views.table_prefill(core)[lane_index, 0] * (tokens / first if first > 0.0 else 1.0)  # type: ignore[no-any-return]
+    j = segment(views.table_prompt(core), lane_index, lane.chunks, tokens)
+    low, high = views.table_prompt(core)[lane_index, j], views.table_prompt(core)[lane_index, j + 1]
+    at_low, at_high = views.table_prefill(core)[lane_index, j], views.table_prefill(core)[lane_index, j + 1]
     return at_low + (at_high - at_low) * (tokens - low) / (high - low)  # type: ignore[no-any-return]
 
 
 @compiled
-def step_ms(state: State, lane_index: int, batch: int, held: int, tokens: int) -> float:
+def step_ms(core: Core, lane_index: int, batch: int, held: int, tokens: int) -> float:
     """Duration of one iteration without noise: `batch` sequences in it, `held` tokens held at its end."""
-    lane = state.lanes[lane_index]
+    lane = views.lanes(core)[lane_index]
     if lane.table == 0:
         return (  # type: ignore[no-any-return]
             lane.alpha + lane.beta * batch + lane.gamma * held / 1000.0 + lane.prefill * tokens / 1000.0
         )
-    at, _, _ = decode_line(state, lane_index, batch, held / batch)
-    return max(at + prefill_ms(state, lane_index, tokens), SHORTEST_MS)
+    at, _, _ = decode_line(core, lane_index, batch, held / batch)
+    return max(at + prefill_ms(core, lane_index, tokens), SHORTEST_MS)
 
 
 @compiled
-def run_line(state: State, lane_index: int, batch: int, held: int) -> tuple[float, float, int]:
+def run_line(core: Core, lane_index: int, batch: int, held: int) -> tuple[float, float, int]:
     """(first, slope) of a run of decode-only iterations and how many of them the line holds for, at least 1."""
-    lane = state.lanes[lane_index]
+    lane = views.lanes(core)[lane_index]
     if lane.table == 0:
         first = lane.alpha + lane.beta * batch + lane.gamma * held / 1000.0
         return first, lane.gamma * batch / 1000.0, _NOISY_RUN if lane.noisy else _UNBOUNDED
     context = held / batch
-    at, slope, until = decode_line(state, lane_index, batch, context + 1.0)
+    at, slope, until = decode_line(core, lane_index, batch, context + 1.0)
     steps = _UNBOUNDED
     if until < math.inf:
         steps = max(int(until - context + _EPSILON), 1)
@@ -102,34 +103,34 @@ def run_line(state: State, lane_index: int, batch: int, held: int) -> tuple[floa
 
 
 @compiled
-def noise_factor(state: State, replica: Record, step: int) -> float:
+def noise_factor(core: Core, replica: Record, step: int) -> float:
     """The factor of a replica's iteration."""
-    return state.noise[replica.lane, bits(replica.noise_key, step) % NOISE_STEPS]  # type: ignore[no-any-return]
+    return views.noise(core)[replica.lane, bits(replica.noise_key, step) % NOISE_STEPS]  # type: ignore[no-any-return]
 
 
 @compiled
-def run_seconds(state: State, replica: Record, steps: int) -> float:
+def run_seconds(core: Core, replica: Record, steps: int) -> float:
     """How long the first `steps` iterations of the run under way take, in seconds."""
     first, slope = replica.first_ms, replica.slope_ms
-    if state.lanes[replica.lane].noisy == 0:
+    if views.lanes(core)[replica.lane].noisy == 0:
         return (first * steps + slope * steps * (steps + 1) / 2.0) / 1000.0  # type: ignore[no-any-return]
     total = 0.0
     for i in range(1, steps + 1):
-        total += (first + slope * i) * noise_factor(state, replica, replica.steps + i)
+        total += (first + slope * i) * noise_factor(core, replica, replica.steps + i)
     return total / 1000.0
 
 
 @compiled
-def steps_until(state: State, replica: Record, time: float, limit: int) -> int:
+def steps_until(core: Core, replica: Record, time: float, limit: int) -> int:
     """The fewest iterations of the run under way after which it is `time` or later: 1 to `limit`."""
     budget = (time - replica.clock) * 1000.0
     first, slope = replica.first_ms, replica.slope_ms
-    if state.lanes[replica.lane].noisy:
+    if views.lanes(core)[replica.lane].noisy:
         steps = 1
-        total = (first + slope) * noise_factor(state, replica, replica.steps + 1)
+        total = (first + slope) * noise_factor(core, replica, replica.steps + 1)
         while steps < limit and replica.clock + total / 1000.0 < time:
             steps += 1
-            total += (first + slope * steps) * noise_factor(state, replica, replica.steps + steps)
+            total += (first + slope * steps) * noise_factor(core, replica, replica.steps + steps)
         return steps
     linear = first + slope / 2.0
     inside = linear * linear + 2.0 * slope * budget
@@ -138,8 +139,8 @@ def steps_until(state: State, replica: Record, time: float, limit: int) -> int:
     # The stable form of the quadratic's root: no cancellation for a small slope.
     guess = 2.0 * budget / (linear + math.sqrt(inside))
     steps = limit if guess >= limit else max(int(guess), 1)
-    while steps < limit and replica.clock + run_seconds(state, replica, steps) < time:
+    while steps < limit and replica.clock + run_seconds(core, replica, steps) < time:
         steps += 1
-    while steps > 1 and replica.clock + run_seconds(state, replica, steps - 1) >= time:
+    while steps > 1 and replica.clock + run_seconds(core, replica, steps - 1) >= time:
         steps -= 1
     return steps
