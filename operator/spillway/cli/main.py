@@ -155,6 +155,66 @@ def replay(form: Form, at: str | None, plan: str | None, show: bool, files: tupl
     return replay_command(files, Choice(None if at is None else parse_time(at), plan), show, form)
 
 
+@cli.command(short_help="Run policies side by side on a simulated fleet.")
+@click.argument("scenario", type=click.Path(path_type=Path))
+@click.option(
+    "--policy",
+    "policies",
+    metavar="NAME,...",
+    multiple=True,
+    help="Policies, or all: spillway, baselines with @tuned or @oracle and +queue, +cap or +hold, static-best, "
+    "cron-best, api-only, clairvoyant-replay. Default: spillway.",
+)
+@click.option(
+    "--spill",
+    metavar="RULE,...",
+    default="queue,cap,hold",
+    show_default=True,
+    help="How baselines without a suffix overflow.",
+)
+@click.option("--seeds", type=click.IntRange(1, 100), help="How many seeds. Default: the scenario's.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Runs side by side. Default: one for each core.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "html"]),
+    default="table",
+    show_default=True,
+    help="Form of the output.",
+)
+@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the output here.")
+@click.option(
+    "--requests",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Requests to run instead of drawing them: CSV, gzip by the name; {seed} in the name is filled in.",
+)
+@click.option(
+    "--dump-requests",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the realised requests, one file for each seed. Without --policy nothing is run.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".spillway-backtest",
+    show_default=True,
+    metavar="DIR",
+    help="Where finished runs are kept; an interrupted backtest goes on from there.",
+)
+@click.option("--no-color", is_flag=True, help="No colours; so does the variable NO_COLOR.")
+def backtest(scenario: Path, **asked: Any) -> int:
+    """Run policies side by side on a simulated fleet, and what perfect foresight would have cost.
+
+    SCENARIO is a file: demand, manifests and how the fleet really behaves. Dollars are compared among the policies that
+    hold the SLO. Finished runs are kept: the same command goes on where it was interrupted.
+    """
+    from spillway.cli.backtest import Request, run_backtest  # noqa: PLC0415 - keep --help quick
+
+    return run_backtest(scenario, Request(**asked))
+
+
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 failed, 2 wrong usage, 130 interrupted."""
     try:

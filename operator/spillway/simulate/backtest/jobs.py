@@ -1,0 +1,81 @@
+"""One unit of work of a backtest, and doing it: a policy, a search or the bound on the requests of one seed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spillway.simulate.backtest.names import CRON_BEST, REPLAY, SPILLWAY, STATIC_BEST, Spill
+from spillway.simulate.backtest.timeline import timeline_of
+from spillway.simulate.backtest.tuning import Choice
+from spillway.simulate.baselines import catalogue
+from spillway.simulate.baselines.catalogue import BaselineError
+from spillway.simulate.policy import Known, Policy
+from spillway.simulate.score import ClassScore, DayScore, SeedScore, score
+from spillway.simulate.world import Workload, World
+
+BOUND = "bound"
+Document = dict[str, Any]
+
+
+class JobError(ValueError):
+    """A policy that can't run in a scenario; one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run: `scaler` is a policy's name, or `BOUND`."""
+
+    scaler: str
+    seed: int
+    choice: Choice | None = None
+    """Of a baseline."""
+
+    @property
+    def identity(self) -> list[Any]:
+        """What tells this job from others on the same requests."""
+        choice = None if self.choice is None else [self.choice.spill, list(self.choice.parameters)]
+        return [self.scaler, self.seed, choice]
+
+    @property
+    def label(self) -> str:
+        """For progress lines."""
+        spill = "" if self.choice is None else f"+{self.choice.spill}"
+        return f"{self.scaler}{spill}, seed {self.seed}"
+
+
+def do(job: Job, world: World, known: Known, workload: Workload) -> Document:
+    """Do a job; the document is what is kept of it. Raises JobError."""
+    from spillway.simulate import bound, fleet  # noqa: PLC0415 - the compiled simulator is slow to import
+
+    try:
+        if job.scaler == BOUND:
+            return {"bound": asdict(bound.cost_bound(world, workload))}
+        if job.scaler in (REPLAY, STATIC_BEST, CRON_BEST):
+            search = {REPLAY: bound.clairvoyant_replay, STATIC_BEST: bound.static_best, CRON_BEST: bound.cron_best}
+            outcome = search[job.scaler](world, workload, known, job.seed)
+        else:
+            outcome = fleet.simulate(world, workload, known, make_policy(job, known, workload), job.seed)
+    except BaselineError as error:
+        raise JobError(str(error)) from error
+    return {"score": asdict(score(world, workload, outcome)), "timeline": timeline_of(world, workload, outcome)}
+
+
+def make_policy(job: Job, known: Known, workload: Workload) -> Policy:
+    """A fresh policy for one run. Raises BaselineError."""
+    if job.scaler == SPILLWAY:
+        from spillway.simulate.spillway import create as create_spillway  # noqa: PLC0415 - only where it is run
+
+        return create_spillway(known)
+    choice = job.choice or Choice(Spill.QUEUE)
+    return catalogue.create(job.scaler, known, choice.spill, dict(choice.parameters), workload)
+
+
+def score_of(document: Document) -> SeedScore:
+    """The score as a value again."""
+    fields = dict(document["score"])
+    fields["slo_attainment_by_class"] = {
+        key: ClassScore(**value) for key, value in fields["slo_attainment_by_class"].items()
+    }
+    fields["days"] = tuple(DayScore(**day) for day in fields["days"])
+    return SeedScore(**fields)

@@ -1,0 +1,120 @@
+"""Jobs side by side in processes. Each result is handed over as it comes; an interrupt ends the workers at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from spillway.simulate.backtest import shared_requests
+from spillway.simulate.backtest.jobs import Document, Job, JobError, do
+from spillway.simulate.policy import Known
+from spillway.simulate.world import World
+
+PARENT_CHECK_SECONDS = 2.0
+
+
+class WorkerLostError(RuntimeError):
+    """A worker process died; one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every job of a scenario shares."""
+
+    world: World
+    known: Known
+    requests: Path
+    """Folder of the realised requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job's document, or the line that says why there is none."""
+
+    job: Job
+    document: Document | None
+    error: str | None = None
+
+
+def run_jobs(setting: Setting, jobs: Sequence[Job], workers: int) -> Iterator[Finished]:
+    """Yield each job as it ends. Leaving the loop early, by an interrupt too, ends the workers.
+
+    Raises WorkerLostError where a process dies, as the kernel ends one when memory runs out.
+    """
+    if not jobs:
+        return
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        max_workers=max(1, min(workers, len(jobs))),
+        # Not fork: threads of the compiled code and of the solver would be lost in the child.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(setting,),
+    )
+    futures: dict[Future[Finished], Job] = {pool.submit(_run, job): job for job in jobs}
+    complete = False
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+        complete = True
+    except BrokenProcessPool as error:
+        raise WorkerLostError(
+            "a worker process died, most likely for want of memory; run fewer side by side with --jobs, "
+            "or lower demandScale. Finished runs are kept"
+        ) from error
+    finally:
+        if complete:
+            pool.shutdown()
+        else:
+            _end(pool, others)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _end(pool: ProcessPoolExecutor, others: set[BaseProcess]) -> None:
+    """End the pool's own processes without waiting for their jobs."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    children = set(multiprocessing.active_children()) - others
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.join(timeout=5)
+
+
+_setting: list[Setting] = []
+"""In a worker: what its jobs share."""
+
+
+def _start_worker(setting: Setting) -> None:
+    # Ctrl-C goes to the whole process group; the parent ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    _setting[:] = [setting]
+
+
+def _end_with_parent(parent: int) -> None:
+    """A parent that was killed outright can't end its workers."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+def _run(job: Job) -> Finished:
+    setting = _setting[0]
+    workload = shared_requests.load(setting.requests, job.seed)
+    try:
+        return Finished(job, do(job, setting.world, replace(setting.known, seed=job.seed), workload))
+    except JobError as error:
+        return Finished(job, None, str(error))
