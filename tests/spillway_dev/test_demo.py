@@ -12,6 +12,7 @@ from rich.console import Console
 
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
 from spillway_dev.demo.manifests import example_documents, operator_values, render_chart
+from spillway_dev.demo.page import page, page_result
 from spillway_dev.demo.samples import OperatorFigures, PlanView, Sample, build_sample, parse_figures
 from spillway_dev.demo.summary import Result, Summary, spillway_result
 from spillway_dev.demo.view import Frame, plain_line, plot_width, screen, sparkline, summary_table
@@ -206,3 +207,26 @@ def test_the_chart_gives_the_operators_rights_and_configuration(tools: Tools, tm
     kinds = {document["kind"] for document in chart.others}
     assert {"ClusterRole", "ClusterRoleBinding", "ConfigMap"} <= kinds
     assert "Deployment" not in kinds
+
+
+def test_the_page_shows_spillway_beside_the_constant_fleets() -> None:
+    static = result("14 constant GPUs", 5.0, gpu_hours=1.4)
+    summary = Summary(360.0, 0.99, result("Spillway", 2.0, hosted_usd=0.5), static, static)
+    samples = [replace(sample_at(float(second)), hosted_usd=0.001 * second) for second in range(-5, 362)]
+    made = page_result(summary, samples, "gpu-h100", {"Seed": "1"})
+    assert made["policies"]["spillway"]["cost_usd"] == 2.5
+    assert set(made["policies"]) == set(made["timelines"]) == {"spillway", "14 constant GPUs"}
+    own, constant = made["timelines"]["spillway"], made["timelines"]["14 constant GPUs"]
+    assert (own["at_s"][0], own["at_s"][-1]) == (0.0, 360.0)
+    assert own["ready"]["gpu-h100"][0] == 4
+    assert own["usd_per_hour"][1] == pytest.approx(19.25 + 3.6)  # GPUs as they stand, and the hosted bill's growth
+    assert constant["ready"]["gpu-h100"][0] == 14
+    assert constant["usd_per_hour"][0] == pytest.approx(50.0)
+    text = page(summary, samples, "gpu-h100", {"Seed": "1"})
+    for said in ("Spillway held the SLO at 50% less than 14 constant GPUs", "smallest that is as good", "make demo"):
+        assert said in text
+
+
+def test_the_page_of_a_day_that_nobody_saw() -> None:
+    summary = Summary(360.0, 0.99, result("Spillway", 2.0), None, None)
+    assert 'id="timelines"' not in page(summary, [], "gpu-h100", {})

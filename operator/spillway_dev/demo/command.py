@@ -8,24 +8,26 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import click
 from rich.console import Console
 from rich.live import Live
 
-from spillway.simulate.replica import Request
+from spillway_dev.demo.page import page
 from spillway_dev.demo.samples import Sample, Sampler
 from spillway_dev.demo.settings import (
     FLEET_CONFIG,
     LEAD_SECONDS,
     NAMESPACE,
+    PAGE,
     PLAN,
     DemoError,
     DemoOptions,
 )
 from spillway_dev.demo.stack import DemoStack, Endpoints
-from spillway_dev.demo.summary import summarise
+from spillway_dev.demo.summary import Summary, summarise
 from spillway_dev.demo.view import Frame, plain_line, plot_width, screen, summary_table
 from spillway_dev.fleet.config import FleetConfig, FleetError, draw_requests, load_config
 from spillway_dev.fleet.replay import StaticFleet, smallest_static
@@ -49,12 +51,20 @@ EXIT_INTERRUPTED = 130
     help="How long the day of demand takes. Shorter days change faster than real ones do.",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of requests and service.")
-def demo(keep: bool, seconds: int, seed: int) -> None:
+@click.option(
+    "--html",
+    "page_file",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    default=PAGE,
+    metavar="FILE",
+    help="Where the summary's page goes. Default: .demo/summary.html in the repository.",
+)
+def demo(keep: bool, seconds: int, seed: int, page_file: Path) -> None:
     """A real trace's day of demand in minutes: real control plane, Prometheus and operator, simulated GPUs."""
     console = Console()
     try:
         with _signals_interrupt():
-            _demo(DemoOptions(float(seconds), seed, keep), console)
+            _demo(DemoOptions(float(seconds), seed, keep, page_file), console)
     except (DemoError, FleetError, ToolchainError) as error:
         raise click.ClickException(f"demo: {error}") from error
     except KeyboardInterrupt:
@@ -76,8 +86,9 @@ def _demo(options: DemoOptions, console: Console) -> None:
         endpoints = stack.start()
         say(f"everything is up; kubeconfig: {endpoints.kubeconfig}")
         static = smallest_static(config, requests, -LEAD_SECONDS)
-        _watch_day(stack, endpoints, config, static, console)
-        _report(stack, endpoints, config, requests, static, console)
+        samples = _watch_day(stack, endpoints, config, static, console)
+        score = Sampler(endpoints, stack.control_plane, config.lanes[0].name).score()
+        _report(summarise(config, requests, score, static), samples, config, options, console)
         if options.keep:
             _stay(stack, endpoints, console)
         say("stopping")
@@ -86,7 +97,8 @@ def _demo(options: DemoOptions, console: Console) -> None:
 
 def _watch_day(
     stack: DemoStack, endpoints: Endpoints, config: FleetConfig, static: StaticFleet | None, console: Console
-) -> None:
+) -> list[Sample]:
+    """Show the day while it runs; returns what was seen."""
     lane = config.lanes[0]
     gpus = None if static is None else static.replicas * lane.gpus_per_replica
     frame = Frame(
@@ -97,16 +109,18 @@ def _watch_day(
         plot_width(console.width),
     )
     looks = _looks(stack, Sampler(endpoints, stack.control_plane, lane.name), config.demand.day_seconds)
+    samples: list[Sample] = []
     if console.is_terminal and not os.environ.get("NO_COLOR"):
-        samples: list[Sample] = []
         with Live(screen(samples, frame), console=console, refresh_per_second=4) as live:
             for sample in looks:
                 samples.append(sample)
                 live.update(screen(samples, frame))
-        return
+        return samples
     for number, sample in enumerate(looks):
+        samples.append(sample)
         if number % PLAIN_EVERY == 0:
             click.echo(plain_line(sample, frame))
+    return samples
 
 
 def _looks(stack: DemoStack, sampler: Sampler, day_seconds: float) -> Iterator[Sample]:
@@ -125,24 +139,29 @@ def _looks(stack: DemoStack, sampler: Sampler, day_seconds: float) -> Iterator[S
 
 
 def _report(
-    stack: DemoStack,
-    endpoints: Endpoints,
-    config: FleetConfig,
-    requests: list[Request],
-    static: StaticFleet | None,
-    console: Console,
+    summary: Summary, samples: list[Sample], config: FleetConfig, options: DemoOptions, console: Console
 ) -> None:
-    score = Sampler(endpoints, stack.control_plane, config.lanes[0].name).score()
-    summary = summarise(config, requests, score, static)
+    lane = config.lanes[0]
     console.print()
     console.print(summary_table(summary))
     console.print(summary.verdict(), highlight=False, soft_wrap=True)
-    console.print(
-        "GPUs, engines and the hosted API are simulated; control plane, Prometheus, operator and trace are real. "
-        f"GPUs at ${config.lanes[0].usd_per_gpu_hour}/h are paid from a pod's creation to its last answer.",
-        highlight=False,
-        soft_wrap=True,
+    simulated = (
+        "GPUs, engines and the hosted API are simulated; control plane, Prometheus, operator and trace are real."
     )
+    paid = f"GPUs at ${lane.usd_per_gpu_hour}/h are paid from a pod's creation to its last answer."
+    console.print(f"{simulated} {paid}", highlight=False, soft_wrap=True)
+    facts = {
+        "Trace": f"{config.demand.trace.name}, demand × {config.demand.demand_scale:g}",
+        "Seed": str(options.seed),
+        "Real and simulated": simulated,
+        "Paid": paid,
+    }
+    try:
+        options.page.parent.mkdir(parents=True, exist_ok=True)
+        options.page.write_text(page(summary, samples, lane.name, facts), encoding="utf-8")
+    except OSError as error:
+        raise DemoError(f"the summary's page {options.page}: {error.strerror}; name another with --html") from error
+    console.print(f"The same with plots: {options.page}", highlight=False, soft_wrap=True)
 
 
 def _stay(stack: DemoStack, endpoints: Endpoints, console: Console) -> NoReturn:

@@ -10,6 +10,9 @@ EXAMPLES = REPOSITORY / "examples"
 FLEET_CONFIG = EXAMPLES / "demo" / "fleet.yaml"
 CHART = REPOSITORY / "charts" / "spillway"
 
+PAGE = REPOSITORY / ".demo" / "summary.html"
+"""Not in Git."""
+
 OPERATOR_NAMESPACE = "spillway-system"
 RELEASE = "spillway"
 NAMESPACE = "inference"
@@ -40,3 +43,5 @@ class DemoOptions:
     day_seconds: float = 360.0
     seed: int = 1
     keep: bool = False
+    page: Path = PAGE
+    """Where the summary's page is written."""

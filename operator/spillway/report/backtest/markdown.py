@@ -95,7 +95,7 @@ def _goals(comparisons: Sequence[Comparison]) -> list[Goal]:
         _mean_goal("cost / best `@tuned` with queue or cap", 0.90, comparisons, _both(tuned, _spills("queue", "cap"))),
         _mean_goal("cost / best `@oracle`, any actuator", 0.97, comparisons, _tuning("oracle")),
         _worst_goal("cost / best `@tuned`", 1.02, comparisons, tuned),
-        _worst_goal("cost / api-only", 1.0, comparisons, lambda row: row.scaler == "api-only", slo=False),
+        _worst_goal("cost / api-only", 1.0, comparisons, lambda row: row.scaler == "api-only"),
         _worst_goal("cost / static-best", 1.0, comparisons, lambda row: row.scaler == "static-best"),
         *_replay_goals(comparisons),
     ]
@@ -109,15 +109,13 @@ def _slo_goal(comparisons: Sequence[Comparison]) -> Goal:
 
 
 def _mean_goal(what: str, promised: float, comparisons: Sequence[Comparison], among: Callable[[Row], bool]) -> Goal:
-    found = _against(comparisons, among, slo=True)
+    found = _against(comparisons, among)
     values = [value for _, value in found]
     return _judged(f"geometric mean of {what}", promised, _geometric(values), _lacking(comparisons, found))
 
 
-def _worst_goal(
-    what: str, promised: float, comparisons: Sequence[Comparison], among: Callable[[Row], bool], *, slo: bool = True
-) -> Goal:
-    found = _against(comparisons, among, slo=slo)
+def _worst_goal(what: str, promised: float, comparisons: Sequence[Comparison], among: Callable[[Row], bool]) -> Goal:
+    found = _against(comparisons, among)
     name, value = max(found, key=lambda pair: pair[1], default=("", None))
     return _judged(f"worst of {what}", promised, value, "; ".join(filter(None, (name, _lacking(comparisons, found)))))
 
@@ -142,11 +140,11 @@ def _judged(what: str, promised: float, value: float | None, where: str) -> Goal
     return Goal(what, f"≤ {promised:.2f}", MISSING if value is None else f"{value:.3f}", met, where)
 
 
-def _against(comparisons: Sequence[Comparison], among: Callable[[Row], bool], *, slo: bool) -> list[tuple[str, float]]:
-    """Spillway's cost over the cheapest of those, by scenario; only of those that held the SLO where ``slo``."""
+def _against(comparisons: Sequence[Comparison], among: Callable[[Row], bool]) -> list[tuple[str, float]]:
+    """Spillway's cost over the cheapest of those, that held the SLO, by scenario."""
     found = []
     for each in comparisons:
-        rows = [row for row in each.rows if row.scaler != "spillway" and among(row) and (row.held or not slo)]
+        rows = [row for row in each.rows if row.scaler != "spillway" and among(row) and row.held]
         best = min((row.usd for row in rows), default=None)
         value = None if each.spillway is None else ratio(each.spillway.usd, best)
         if value is not None:

@@ -26,6 +26,10 @@
     [...body.rows].sort(compared).forEach(row => body.append(row));
   }));
 
+  document.getElementById("held-only")?.addEventListener("change", event => {
+    document.getElementById("policies").classList.toggle("held-only", event.target.checked);
+  });
+
   // A mark and its row light up together.
   const of = name => document.querySelectorAll(`[data-policy="${CSS.escape(name)}"]`);
   const light = (name, on) => of(name).forEach(each => each.classList.toggle("lit", on));
@@ -76,8 +80,8 @@
       const colour = COLOURS[position % COLOURS.length], forecast = line.forecast?.[name];
       if (forecast) {
         const lead = `${Math.round(forecast.lead_s / 60)} min ahead`;
-        found.push({name: `forecast ${lead}, 5–95%`, colour, band: [forecast.q05, forecast.q95], format: figure});
-        found.push({name: "median", colour, values: forecast.q50, dashed: true, format: figure});
+        found.push({name: `forecast ${lead}, 5–95%`, colour, band: [forecast.q05, forecast.q95], forecast: true, format: figure});
+        found.push({name: "median", colour, values: forecast.q50, dashed: true, forecast: true, format: figure});
       }
       found.push({name, colour, values, format: figure});
     });
@@ -160,6 +164,9 @@
   const key = each => each.band
     ? `<svg viewBox="0 0 18 10"><rect width="18" height="10" rx="2" fill="${each.colour}" opacity=".22"/></svg>`
     : `<svg viewBox="0 0 18 10"><line x1="0" x2="18" y1="5" y2="5" stroke="${each.colour}" stroke-width="2.5" ${each.dashed ? 'stroke-dasharray="4 3"' : ""}/></svg>`;
+  // What is measured first, what was forecast after it; drawn the other way round.
+  const legend = series => series.map((each, i) => [each, i]).sort(([a], [b]) => Boolean(a.forecast) - Boolean(b.forecast))
+    .map(([each, i]) => `<span>${key(each)}${escaped(each.name)} <i data-i="${i}"></i></span>`).join("");
   const escaped = text => { const node = document.createElement("span"); node.textContent = text; return node.innerHTML; };
 
   function draw() {
@@ -191,7 +198,7 @@
       parts.push(`<line class="cursor" y1="${TOP}" y2="${bottom}" visibility="hidden"/>`);
       const node = document.createElement("div");
       node.className = "panel";
-      node.innerHTML = `<div class="panel-head"><b>${escaped(panel.title)}</b>${panel.series.map(each => `<span>${key(each)}${escaped(each.name)} <i></i></span>`).join("")}</div>`
+      node.innerHTML = `<div class="panel-head"><b>${escaped(panel.title)}</b>${legend(panel.series)}</div>`
         + `<svg viewBox="0 0 ${width} ${height}" style="height:${height}px" role="img" aria-label="${escaped(panel.title)}"><title>${escaped(panel.title)}</title>${parts.join("")}</svg>`;
       return node;
     }));
@@ -206,8 +213,8 @@
       const cursor = node.querySelector(".cursor");
       cursor.setAttribute("visibility", index === null ? "hidden" : "visible");
       if (index !== null) { cursor.setAttribute("x1", x(at[index])); cursor.setAttribute("x2", x(at[index])); }
-      node.querySelectorAll("i").forEach((value, position) => {
-        const each = panels[number].series[position];
+      node.querySelectorAll("i").forEach(value => {
+        const each = panels[number].series[value.dataset.i];
         value.textContent = index === null ? "" : each.band ? `${each.format(each.band[0][index])} to ${each.format(each.band[1][index])}` : each.format(each.values[index]);
       });
     });

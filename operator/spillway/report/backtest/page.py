@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from spillway.report.backtest.plot import NARROW, WIDE, scatter
-from spillway.report.backtest.result import Comparison, Row, comparison_of, ratio, verdict
+from spillway.report.backtest.result import SPILL_RULES, Comparison, Row, comparison_of, ratio, verdict
 from spillway.report.backtest.text import MISSING, count, dollars, number, percent, times
 from spillway.report.backtest.timelines import downsample
 
@@ -87,20 +87,21 @@ def _tiles(comparison: Comparison) -> Iterable[_Tile]:
     ):
         best = comparison.cheapest(rows)
         if best is not None:
-            yield _against(label, f"{best.name}, {dollars(best.usd)}", usd, best.usd)
+            yield _against(label, best.name, usd, best.usd)
         elif rows:
             yield _Tile(label, MISSING, "none held it")
     if comparison.replay_usd is not None:
-        yield _against("Clairvoyant replay", dollars(comparison.replay_usd), usd, comparison.replay_usd)
+        yield _against("Clairvoyant replay", "", usd, comparison.replay_usd)
     if comparison.bound_usd is not None:
-        yield _against("Bound for any policy", dollars(comparison.bound_usd), usd, comparison.bound_usd)
+        yield _against("Bound for any policy", "", usd, comparison.bound_usd)
 
 
-def _against(label: str, detail: str, own_usd: float | None, usd: float) -> _Tile:
+def _against(label: str, name: str, own_usd: float | None, usd: float) -> _Tile:
     """Spillway as a multiple of something; that thing's own dollars where there is no Spillway."""
-    of_it = ratio(own_usd, usd)
-    figure = dollars(usd) if of_it is None else times(of_it)
-    return _Tile(label, figure, escape(detail))
+    multiple = ratio(own_usd, usd)
+    if multiple is None:
+        return _Tile(label, dollars(usd), escape(name))
+    return _Tile(label, times(multiple), f"of its {dollars(usd)}" + (f"<br>{escape(name)}" if name else ""))
 
 
 def _plot(comparison: Comparison, target: Any) -> str:
@@ -112,34 +113,32 @@ def _plot(comparison: Comparison, target: Any) -> str:
         "<section><h2>Cost against SLO attainment</h2>"
         '<p class="sub">Lower is cheaper, further right is better served. A policy that missed the SLO is hollow.</p>'
         f'<div class="plot"><div class="wide">{wide}</div><div class="narrow">{narrow}</div></div>'
-        f'<ul class="keys">{"".join(_keys(comparison))}</ul></section>\n'
+        f"{_keys(comparison)}</section>\n"
     )
 
 
-def _keys(comparison: Comparison) -> Iterable[str]:
-    """Only what the plot has."""
+def _keys(comparison: Comparison) -> str:
+    """What colours and shapes mean; only what the plot has."""
     rows = comparison.rows
     kinds: tuple[tuple[str, str, Callable[[Row], bool]], ...] = (
         ("own", "Spillway", lambda row: row.own),
         ("spill-queue", "spills over a queue limit", lambda row: row.spill == "queue"),
         ("spill-cap", "spills over a cap", lambda row: row.spill == "cap"),
         ("spill-hold", "holds, then spills", lambda row: row.spill == "hold"),
-        ("spill-none", "another rule or none", lambda row: not row.own and row.spill not in ("queue", "cap", "hold")),
+        ("spill-none", "another rule or none", lambda row: not row.own and row.spill not in SPILL_RULES),
     )
-    for kind, text, has in kinds:
-        if any(map(has, rows)):
-            yield _key(f"mark {kind}", '<circle r="5.2"/>', text)
     shapes = (
         ("default", '<circle r="5.2"/>', "as it comes"),
         ("tuned", '<rect x="-5" y="-5" width="10" height="10" rx="1"/>', "tuned on the development traces"),
         ("oracle", '<path d="M0 -6.5 6.2 5 -6.2 5Z"/>', "tuned in hindsight"),
     )
-    if len({row.tuning for row in rows}) > 1:
-        yield from (
-            _key("mark", drawing, text) for tuning, drawing, text in shapes if any(r.tuning == tuning for r in rows)
-        )
+    colours = [_key(f"mark {kind}", '<circle r="5.2"/>', text) for kind, text, has in kinds if any(map(has, rows))]
+    tunings = {row.tuning for row in rows}
+    drawn = [_key("mark", drawing, text) for tuning, drawing, text in shapes if tuning in tunings]
+    drawn = drawn if len(drawn) > 1 else []
     if any(not row.held for row in rows):
-        yield _key("mark missed", '<circle r="5.2"/>', "missed the SLO")
+        drawn.append(_key("mark missed", '<circle r="5.2"/>', "missed the SLO"))
+    return "".join(f'<ul class="keys">{"".join(keys)}</ul>' for keys in (colours, drawn) if keys)
 
 
 def _key(kind: str, drawing: str, text: str) -> str:
@@ -151,7 +150,8 @@ def _timelines(comparison: Comparison, timelines: Mapping[str, Any]) -> str:
         return ""
     order = [row.name for row in comparison.rows if row.name in timelines]
     order += [name for name in timelines if name not in order]
-    held = [row.name for row in comparison.rows if row.held and row.name in timelines]
+    held = [row.name for row in sorted(comparison.rows, key=lambda row: row.hindsight) if row.held]
+    held = [name for name in held if name in timelines]
     first = order[0]
     chosen = [first, *(name for name in [*held, *order] if name != first)][:BESIDE]
     data = {"lines": {name: downsample(timelines[name]) for name in order}, "chosen": chosen}
@@ -191,7 +191,7 @@ def _columns(comparison: Comparison) -> list[_Column]:
     columns = [
         _Column("cost", lambda r: r.usd, lambda r: dollars(r.usd)),
         _Column("95% interval", lambda r: r.ci95 and r.ci95[0], _interval),
-        _Column("of Spillway's", lambda r: ratio(r.usd, own_usd), lambda r: times(ratio(r.usd, own_usd))),
+        _Column("× Spillway's", lambda r: ratio(r.usd, own_usd), lambda r: times(ratio(r.usd, own_usd))),
         _Column("SLO", lambda r: int(r.held), _slo, word=True),
         _Column("attained", lambda r: r.attainment, lambda r: percent(r.attainment)),
         *([_of_class(name) for name in classes] if len(classes) > 1 else []),
@@ -248,10 +248,17 @@ def _table(comparison: Comparison) -> str:
     return (
         "<section><h2>All policies</h2>"
         '<p class="sub">Costs compare only among policies that held the SLO. Sort by a heading.</p>'
+        f"{_filter(comparison)}"
         '<div class="scroll" tabindex="0" role="region" aria-label="All policies"><table id="policies"><thead><tr>'
         f'<th scope="col"><button type="button">policy</button></th>{headings}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>\n"
     )
+
+
+def _filter(comparison: Comparison) -> str:
+    if all(row.held for row in comparison.rows):
+        return ""
+    return '<label class="filter"><input type="checkbox" id="held-only"> only those that held it</label>'
 
 
 def _table_row(row: Row, columns: Sequence[_Column]) -> str:

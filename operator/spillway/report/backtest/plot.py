@@ -15,8 +15,14 @@ TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.99
 BEST = 0.9999
 """Better than this is drawn here."""
 LABELLED = ("static-best", "static-peak", "cron-best", "api-only")
-LOG_FROM = 4.0
-"""A wider range of costs than this gets a logarithmic axis."""
+FAR = 1.6
+"""Costs above this multiple of what most policies cost at most are drawn at the upper edge, with an arrow."""
+FEW = 6
+"""Among fewer policies than this none is cut off so."""
+FROM_ZERO = 4.0
+"""A wider range of costs than this starts at zero."""
+MANY = 16
+"""With more policies than this only those of most interest are named; the others' titles tell."""
 CHARACTER = 6.4
 """Mean width of a label's character, in pixels at 12 px."""
 LABEL_HEIGHT = 15.0
@@ -35,7 +41,7 @@ class Size:
 
 
 WIDE = Size(1000.0, 460.0)
-NARROW = Size(390.0, 420.0, left=52.0, right=12.0)
+NARROW = Size(350.0, 400.0, left=44.0, right=8.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,11 @@ class Axis:
     high: float
     start: float
     end: float
-    log: bool = False
 
     def at(self, value: float) -> float:
         """The pixel, kept inside."""
-        low, high, here = (self._scaled(each) for each in (self.low, self.high, min(max(value, self.low), self.high)))
-        return self.start + (here - low) / (high - low) * (self.end - self.start)
-
-    def _scaled(self, value: float) -> float:
-        return math.log(value) if self.log else value
+        here = min(max(value, self.low), self.high)
+        return self.start + (here - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,16 @@ def scatter(comparison: Comparison, size: Size, target: float | None) -> str:
         return ""
     across = _attainment_axis(rows, size, target)
     up = _cost_axis(comparison, size)
+    marks = {row.name: (across.at(misses(row.attainment or 0.0)), up.at(row.usd)) for row in rows}
+    references = _reference_lines(comparison, list(marks.values()), up, size)
+    labelled = [(row, marks[row.name]) for row in _worth_a_label(comparison, rows, size)]
+    taken = [*map(_around, marks.values()), *(each.box for each in references)]
     parts = [
         *_grid(across, up, size),
         *_target(across, size, target),
-        *_references(comparison, up, size),
-        *(_mark(row, across, up) for row in sorted(rows, key=lambda row: row.own)),
-        *_labels(comparison, rows, across, up, size),
+        *_references(references, size),
+        *(_mark(row, marks[row.name], row.usd > up.high) for row in sorted(rows, key=lambda row: row.own)),
+        *_labels(labelled, taken, up, size),
     ]
     label = f"Cost against SLO attainment of {len(rows)} policies"
     return (
@@ -110,26 +116,24 @@ def _attainment_axis(rows: Sequence[Row], size: Size, target: float | None) -> A
 
 
 def _cost_axis(comparison: Comparison, size: Size) -> Axis:
-    costs = [row.usd for row in comparison.rows]
-    costs += [usd for usd in (comparison.bound_usd, comparison.replay_usd) if usd is not None]
-    positive = [usd for usd in costs if usd > 0] or [1.0]
-    low, high = min(positive), max(positive)
-    bottom, top = size.height - size.bottom, size.top
-    if high / low > LOG_FROM and min(costs) > 0:
-        return Axis(low * 0.85, high * 1.15, bottom, top, log=True)
-    return Axis(0.0, high * 1.08, bottom, top)
+    """From zero, or from below the cheapest where all are far from it; what costs far more than most is cut off."""
+    costs = sorted(row.usd for row in comparison.rows)
+    near = costs if len(costs) < FEW else costs[: int(0.85 * len(costs))]
+    seen = [usd for usd in costs if usd <= FAR * near[-1]]
+    seen += [usd for usd in (comparison.bound_usd, comparison.replay_usd) if usd is not None]
+    low, high = min(seen), max([*seen, 1e-9])
+    if high > FROM_ZERO * low:
+        low = 0.0
+    room = 0.1 * (high - low) if high > low else 0.1 * high
+    return Axis(max(0.0, low - room), high + room, size.height - size.bottom, size.top)
 
 
 def cost_ticks(axis: Axis) -> list[float]:
     """Round costs along the axis."""
-    if axis.log:
-        decades = range(math.floor(math.log10(axis.low)), math.ceil(math.log10(axis.high)) + 1)
-        found = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
-        return [value for value in found if axis.low <= value <= axis.high]
     rough = (axis.high - axis.low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
-    step = min((s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough), default=10 * power)
-    return [step * i for i in range(int(axis.high / step) + 1)]
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough * 0.999)
+    return [step * i for i in range(math.ceil(axis.low / step), math.floor(axis.high / step) + 1)]
 
 
 def _grid(across: Axis, up: Axis, size: Size) -> Iterable[str]:
@@ -157,8 +161,8 @@ def _grid(across: Axis, up: Axis, size: Size) -> Iterable[str]:
 def _short(usd: float) -> str:
     for factor, unit in ((1e6, "M"), (1e3, "k")):
         if usd >= factor:
-            return f"${usd / factor:g}{unit}"
-    return f"${usd:g}"
+            return f"${usd / factor:.4g}{unit}"
+    return f"${usd:.4g}"
 
 
 def _target(across: Axis, size: Size, target: float | None) -> Iterable[str]:
@@ -173,28 +177,60 @@ def _target(across: Axis, size: Size, target: float | None) -> Iterable[str]:
     yield (f'<text class="note" x="{x - 6:.1f}" y="{size.top + 12:g}" text-anchor="end">SLO {target * 100:g}%</text>')
 
 
-def _reference_lines(comparison: Comparison) -> list[tuple[str, float, float]]:
-    """Text, dollars and where the text stands below its line, of the clairvoyant replay and the bound."""
-    found = (("clairvoyant replay", comparison.replay_usd, -5.0), ("bound", comparison.bound_usd, 13.0))
-    return [(f"{name} {dollars(usd)}", usd, below) for name, usd, below in found if usd is not None]
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """The line of the clairvoyant replay or of the bound, and its text's place."""
+
+    text: str
+    y: float
+    baseline: float
+    box: Box
+    at_end: bool
 
 
-def _references(comparison: Comparison, up: Axis, size: Size) -> Iterable[str]:
+def _reference_lines(
+    comparison: Comparison, marks: Sequence[tuple[float, float]], up: Axis, size: Size
+) -> list[_Reference]:
+    """Each text stands at the end of its line that covers fewer marks."""
+    found = []
+    for name, usd, below in (
+        ("clairvoyant replay", comparison.replay_usd, -5.0),
+        ("bound", comparison.bound_usd, 13.0),
+    ):
+        if usd is None:
+            continue
+        text, y = f"{name} {dollars(usd)}", up.at(usd)
+        width, middle = CHARACTER * len(text) + 12, y + below - 4
+        right = size.width - size.right
+        boxes = [Box(left, middle - 8, left + width, middle + 8) for left in (size.left, right - width)]
+        covered = [sum(box.overlaps(_around(mark)) for mark in marks) for box in boxes]
+        at_end = covered[1] < covered[0]
+        found.append(_Reference(text, y, y + below, boxes[at_end], at_end))
+    return found
+
+
+def _around(mark: tuple[float, float]) -> Box:
+    x, y = mark
+    return Box(x - 6, y - 6, x + 6, y + 6)
+
+
+def _references(references: Sequence[_Reference], size: Size) -> Iterable[str]:
     left, right = size.left, size.width - size.right
-    for text, usd, below in _reference_lines(comparison):
-        y = up.at(usd)
-        yield f'<line class="reference" x1="{left:g}" x2="{right:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text class="note" x="{left + 6:g}" y="{y + below:.1f}">{text}</text>'
+    for each in references:
+        x, anchor = (right - 6, "end") if each.at_end else (left + 6, "start")
+        yield f'<line class="reference" x1="{left:g}" x2="{right:g}" y1="{each.y:.1f}" y2="{each.y:.1f}"/>'
+        yield f'<text class="note" x="{x:g}" y="{each.baseline:.1f}" text-anchor="{anchor}">{each.text}</text>'
 
 
-def _mark(row: Row, across: Axis, up: Axis) -> str:
-    x, y = across.at(misses(row.attainment or 0.0)), up.at(row.usd)
+def _mark(row: Row, at: tuple[float, float], cut_off: bool) -> str:
+    x, y = at
     kind = "own" if row.own else f"spill-{row.spill or 'none'}"
     state = "" if row.held else " missed"
+    arrow = '<path class="arrow" d="M-4 -9 0 -14 4 -9"/>' if cut_off else ""
     return (
         f'<g class="mark {escape(kind, quote=True)}{state}" data-policy="{escape(row.name, quote=True)}" '
         f'transform="translate({x:.1f} {y:.1f})"><title>{escape(describe(row))}</title>'
-        f'<circle class="hit" r="12"/>{shape(row)}</g>'
+        f'<circle class="hit" r="12"/>{shape(row)}{arrow}</g>'
     )
 
 
@@ -215,39 +251,47 @@ def describe(row: Row) -> str:
     return f"{row.name}: {dollars(row.usd)}, {percent(row.attainment)} within the SLO, {state}"
 
 
-def _labels(comparison: Comparison, rows: Sequence[Row], across: Axis, up: Axis, size: Size) -> Iterable[str]:
+PLACES = (
+    *((11.0, 0.0, "start"), (-11.0, 0.0, "end"), (0.0, -18.0, "middle"), (0.0, 18.0, "middle")),
+    *(
+        (dx, dy, "start" if dx > 0 else "end")
+        for distance in (30.0, 46.0, 64.0, 84.0, 108.0)
+        for dx in (distance * 0.6, -distance * 0.6)
+        for dy in (distance, -distance)
+    ),
+)
+"""Where a label may stand from its mark, nearest first; far ones get a line."""
+
+
+def _labels(
+    labelled: Sequence[tuple[Row, tuple[float, float]]], taken: list[Box], up: Axis, size: Size
+) -> Iterable[str]:
     """Names of the marks that matter most, wherever one fits without covering anything."""
-    marks = {row.name: (across.at(misses(row.attainment or 0.0)), up.at(row.usd)) for row in rows}
-    taken = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in marks.values()]
-    taken += _reference_boxes(comparison, up, size)
-    for row in _worth_a_label(comparison, rows, size):
-        x, y = marks[row.name]
-        text = "Spillway" if row.own else row.name
+    for row, (x, y) in labelled:
+        text = ("Spillway" if row.own else row.name) + (f" {dollars(row.usd)}" if row.usd > up.high else "")
         width = CHARACTER * len(text) * (1.15 if row.own else 1.0)
-        for anchor, left, middle in (
-            ("start", x + 11, y),
-            ("end", x - 11 - width, y),
-            ("middle", x - width / 2, y - 18),
-            ("middle", x - width / 2, y + 18),
-        ):
-            box = Box(left, middle - LABEL_HEIGHT / 2, left + width, middle + LABEL_HEIGHT / 2)
+        for dx, dy, anchor in PLACES:
+            left = x + dx - {"start": 0.0, "end": width, "middle": width / 2}[anchor]
+            box = Box(left, y + dy - LABEL_HEIGHT / 2, left + width, y + dy + LABEL_HEIGHT / 2)
             if _inside(box, size) and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
-                at = {"start": left, "end": left + width, "middle": x}[anchor]
-                kind = "label own" if row.own else "label"
-                yield (
-                    f'<text class="{kind}" x="{at:.1f}" y="{middle + 4:.1f}" text-anchor="{anchor}">'
-                    f"{escape(text)}</text>"
-                )
+                yield _label(text, row, (x, y), (dx, dy), anchor)
                 break
 
 
-def _reference_boxes(comparison: Comparison, up: Axis, size: Size) -> list[Box]:
-    found = []
-    for text, usd, below in _reference_lines(comparison):
-        middle = up.at(usd) + below - 4
-        found.append(Box(size.left, middle - 8, size.left + 6 + CHARACTER * len(text), middle + 8))
-    return found
+def _label(text: str, row: Row, mark: tuple[float, float], away: tuple[float, float], anchor: str) -> str:
+    (x, y), (dx, dy) = mark, away
+    line = ""
+    if abs(dy) > 20:
+        sign = 1 if dx > 0 else -1
+        line = (
+            f'<line class="leader" x1="{x + sign * 5:.1f}" y1="{y + math.copysign(6, dy):.1f}" '
+            f'x2="{x + dx - sign * 2:.1f}" y2="{y + dy - math.copysign(4, dy):.1f}"/>'
+        )
+    kind = "label own" if row.own else "label"
+    return (
+        f'{line}<text class="{kind}" x="{x + dx:.1f}" y="{y + dy + 4:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    )
 
 
 def _inside(box: Box, size: Size) -> bool:
@@ -268,4 +312,4 @@ def _worth_a_label(comparison: Comparison, rows: Sequence[Row], size: Size) -> l
     first += [row for row in rows if row.scaler in LABELLED and row not in first]
     if size is NARROW:
         return first[:4]
-    return [*first, *(row for row in rows if row not in first)][:14]
+    return first if len(rows) > MANY else [*first, *(row for row in rows if row not in first)]

@@ -38,7 +38,7 @@ def _heading(comparison: Comparison) -> Text:
 def _table(comparison: Comparison) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     made.add_column("POLICY", no_wrap=False, overflow="fold", min_width=14)
-    for heading in ("COST", "VS OWN", "SLO", "ATTAINED", "GPU H", "HOSTED", "SPILLED", "TURNS/H", "P99 MS"):
+    for heading in ("COST", "x OWN", "SLO", "ATTAINED", "GPU H", "HOSTED", "SPILLED", "TURNS/H"):
         made.add_column(heading, justify="right", no_wrap=True)
     own = comparison.spillway
     for row in comparison.rows:
@@ -50,14 +50,13 @@ def _cells(row: Row, own_usd: float | None) -> list[str | Text]:
     return [
         Text(row.name, style="bold cyan" if row.own else ""),
         dollars(row.usd),
-        times(ratio(row.usd, own_usd)),
+        number(ratio(row.usd, own_usd), 3),
         Text("held", style="green") if row.held else Text("MISSED", style="red"),
         percent(row.attainment),
         count(row.gpu_hours),
         dollars(row.hosted_usd),
         percent(row.spilled_token_share, 1),
         number(row.direction_changes_per_hour, 2),
-        number(row.decide_p99_ms),
     ]
 
 
@@ -68,4 +67,6 @@ def _below(comparison: Comparison) -> list[str]:
         if usd is not None:
             against = "" if own is None else f"; Spillway {times(ratio(own.usd, usd))}"
             lines.append(f"{name} {dollars(usd)}{against}")
+    if own is not None and own.decide_p99_ms is not None:
+        lines.append(f"Spillway decides in {number(own.decide_p50_ms)} ms (p50), {number(own.decide_p99_ms)} ms (p99)")
     return lines
