@@ -16,6 +16,7 @@ from spillway.report.backtest.text import percent, times
     [
         ("spillway", ("spillway", "", "default")),
         ("hpa+queue@tuned", ("hpa", "queue", "tuned")),
+        ("hpa@tuned+cap", ("hpa", "cap", "tuned")),
         ("static-best", ("static-best", "", "default")),
         ("keda-slo+hold@oracle", ("keda-slo", "hold", "oracle")),
     ],

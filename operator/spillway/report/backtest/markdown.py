@@ -61,9 +61,7 @@ def losses(results: Iterable[Mapping[str, Any]]) -> str:
         if not own.held:
             lines.append(f"- **{each.scenario}**: Spillway missed the SLO ({percent(own.attainment)} attained).")
         cheaper = [
-            row
-            for row in each.rows
-            if row.held and row.scaler != own.scaler and row.usd > 0 and own.usd / row.usd > LOSS
+            row for row in each.rows if row.held and not row.variant and row.usd > 0 and own.usd / row.usd > LOSS
         ]
         lines += [
             f"- **{each.scenario}**: {row.name} held the SLO for {dollars(row.usd)}, Spillway took {dollars(own.usd)} "
@@ -144,7 +142,7 @@ def _against(comparisons: Sequence[Comparison], among: Callable[[Row], bool]) ->
     """Spillway's cost over the cheapest of those, that held the SLO, by scenario."""
     found = []
     for each in comparisons:
-        rows = [row for row in each.rows if row.scaler != "spillway" and among(row) and row.held]
+        rows = [row for row in each.rows if not row.variant and among(row) and row.held]
         best = min((row.usd for row in rows), default=None)
         value = None if each.spillway is None else ratio(each.spillway.usd, best)
         if value is not None:

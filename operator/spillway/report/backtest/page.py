@@ -195,6 +195,8 @@ def _columns(comparison: Comparison) -> list[_Column]:
         _Column("SLO", lambda r: int(r.held), _slo, word=True),
         _Column("attained", lambda r: r.attainment, lambda r: percent(r.attainment)),
         *([_of_class(name) for name in classes] if len(classes) > 1 else []),
+        _Column("tokens attained", lambda r: r.token_attainment, lambda r: percent(r.token_attainment)),
+        _Column("class-hours held", lambda r: r.hours_held, lambda r: percent(r.hours_held, 1)),
         _Column("spill rule", lambda r: r.spill, lambda r: escape(r.spill) or MISSING, word=True),
         _Column("tuning", lambda r: r.tuning, lambda r: escape(r.tuning), word=True),
         _Column("GPU hours", lambda r: r.gpu_hours, lambda r: count(r.gpu_hours)),
@@ -281,11 +283,31 @@ def _facts(comparison: Comparison, result: Mapping[str, Any]) -> str:
     if comparison.scenario:
         found["Scenario"] = escape(comparison.scenario)
     found |= {str(label): escape(str(text)) for label, text in (result.get("facts") or {}).items()}
-    for label, key in (("Requests, SHA-256", "requests_hash"), ("Made by", "command"), ("Spillway", "version")):
+    found |= {label: escape(text) for label, text in _known_facts(result)}
+    for label, key in (("Requests, SHA-256", "requests_hash"), ("Made by", "command")):
         if result.get(key):
-            text = escape(str(result[key]))
-            found[label] = text if key == "version" else f"<code>{text}</code>"
+            found[label] = f"<code>{escape(str(result[key]))}</code>"
+    if result.get("version"):
+        found["Spillway"] = escape(str(result["version"]))
     if not found:
         return ""
     items = "".join(f"<dt>{escape(label)}</dt><dd>{text}</dd>" for label, text in found.items())
     return f'<section><h2>How it was made</h2><dl class="facts">{items}</dl></section>\n'
+
+
+def _known_facts(result: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What `spillway backtest` tells of its scenario."""
+    warmup, duration = result.get("warmup_seconds"), result.get("duration_seconds")
+    if isinstance(warmup, int | float) and isinstance(duration, int | float):
+        yield "Span", f"{_span(duration - warmup)} scored, after {_span(warmup)} of warm-up"
+    if seeds := result.get("seeds"):
+        yield "Seeds", ", ".join(map(str, seeds))
+    for policy, problem in (result.get("failed") or {}).items():
+        yield f"Failed: {policy}", str(problem)
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit if seconds != size else unit[:-1]}"
+    return f"{seconds:g} seconds"

@@ -154,7 +154,7 @@ def _grid(across: Axis, up: Axis, size: Size) -> Iterable[str]:
         yield f'<text class="tick" x="{x:.1f}" y="{y + 18:g}" text-anchor="{anchor}">{tick * 100:g}%</text>'
     yield (
         f'<text class="axis" x="{(left + right) / 2:g}" y="{size.height - 8:g}" text-anchor="middle">'
-        "within the SLO (the lower of requests and tokens)</text>"
+        "requests within the SLO</text>"
     )
 
 

@@ -7,6 +7,7 @@ shown.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,8 +36,12 @@ class Row:
     usd: float
     held: bool
     attainment: float | None
-    """The lower of the share of requests and the share of tokens."""
+    """Share of requests within the SLO; the lower one where the result has one by requests and one by tokens."""
     attainment_by_class: Mapping[str, float] = field(default_factory=dict)
+    token_attainment: float | None = None
+    """Of the class that has the lowest."""
+    hours_held: float | None = None
+    """Share of the class-hours near the target, of the class that has the lowest."""
     usd_with_misses: Mapping[str, float] = field(default_factory=dict)
     gpu_usd: float | None = None
     hosted_usd: float | None = None
@@ -53,8 +58,13 @@ class Row:
 
     @property
     def own(self) -> bool:
-        """Whether this is Spillway as it ships; an ablation ("spillway+no-spill") is not."""
+        """Whether this is Spillway as it ships; an ablation ("spillway-no-spill") is not."""
         return self.name == SPILLWAY
+
+    @property
+    def variant(self) -> bool:
+        """Whether it is Spillway at all, ablations included."""
+        return self.scaler == SPILLWAY or self.scaler.startswith(f"{SPILLWAY}-")
 
     @property
     def hindsight(self) -> bool:
@@ -85,7 +95,7 @@ class Comparison:
 
     def rivals(self, *, hindsight: bool) -> list[Row]:
         """Every policy but Spillway and its ablations."""
-        return [row for row in self.rows if row.scaler != SPILLWAY and row.hindsight is hindsight]
+        return [row for row in self.rows if not row.variant and row.hindsight is hindsight]
 
 
 def ratio(usd: float | None, other: float | None) -> float | None:
@@ -130,10 +140,10 @@ def comparison_of(result: Mapping[str, Any]) -> Comparison:
 
 
 def parts_of(name: str) -> tuple[str, str, str]:
-    """Scaler, spill rule and tuning of a policy's name, such as "hpa+queue@tuned"."""
-    base, _, tuning = name.partition("@")
-    scaler, _, spill = base.partition("+")
-    return scaler, spill, tuning or DEFAULT_TUNING
+    """Scaler, spill rule and tuning of a policy's name, such as "hpa@tuned+cap"."""
+    scaler, *suffixes = re.split(r"(?=[@+])", name)
+    found = {suffix[0]: suffix[1:] for suffix in suffixes}
+    return scaler, found.get("+", ""), found.get("@", DEFAULT_TUNING)
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> Row:
@@ -155,6 +165,8 @@ def _row(name: str, entry: Mapping[str, Any]) -> Row:
             for key, value in (entry.get("slo_attainment_by_class") or {}).items()
             if (share := _least(value)) is not None
         },
+        token_attainment=_least(entry.get("slo_attainment_tokens_by_class")),
+        hours_held=_least(entry.get("slo_hours_held_by_class")),
         usd_with_misses=entry.get("cost_with_misses_usd") or {},
         gpu_usd=_number(entry.get("gpu_cost_usd")),
         hosted_usd=_number(entry.get("hosted_cost_usd")),
