@@ -144,7 +144,7 @@ class ServiceSample:
     at: float
     """End of the stretch, Unix time in seconds."""
     inter_token_latency_seconds: float
-    """Mean over the tokens decoded."""
+    """Mean over the tokens decoded; 0 where none was."""
     running_per_replica: float
     input_tokens_per_second_per_replica: float
     """Prompt tokens, cached ones included."""
@@ -157,10 +157,10 @@ class ServiceSample:
     """Tokens decoded, first tokens left out (vllm:inter_token_latency_seconds_count)."""
     computed_prompt_tokens_per_second: float | None = None
     """Prompt tokens that were really computed: no cached ones."""
+    busy_share: float | None = None
+    """Share of the readings of the stretch in which a request was running, 0 to 1."""
     window_seconds: float | None = None
     """Length of the stretch."""
-    replicas: float = 1.0
-    """How many replicas the figures are a mean of."""
 
 
 @dataclass(frozen=True, slots=True)

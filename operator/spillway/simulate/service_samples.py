@@ -9,12 +9,10 @@ from spillway.simulate.policy import Sample
 
 WARM_SECONDS = 120.0
 """A replica's first minutes after Ready teach nothing: compilation, cold caches, a batch that fills."""
-MIN_DECODES = 10
-"""Fewer decoded tokens than this in a stretch say too little."""
 
 
 def samples_of(before: Sample, after: Sample, lane_index: int) -> tuple[ServiceSample, ...]:
-    """One sample per replica that was there, warm, at both scrapes and decoded something in between."""
+    """One sample per replica that was there, warm, at both scrapes; of idle ones too."""
     seconds = after.at - before.at
     old, new = before.lanes[lane_index].replicas, after.lanes[lane_index].replicas
     if seconds <= 0:
@@ -28,11 +26,12 @@ def samples_of(before: Sample, after: Sample, lane_index: int) -> tuple[ServiceS
     prompts = new.prompt_tokens[now] - old.prompt_tokens[was]
     generated = new.generation_tokens[now] - old.generation_tokens[was]
     running = (new.running[now] + old.running[was]) / 2
+    there = (new.running[now] + new.waiting[now] > 0).astype(float) + (old.running[was] + old.waiting[was] > 0)
     held = (new.tokens_held[now] + old.tokens_held[was]) / 2
     return tuple(
         ServiceSample(
             at=after.at,
-            inter_token_latency_seconds=float(latency[i] / decodes[i]),
+            inter_token_latency_seconds=float(latency[i] / max(decodes[i], 1.0)),
             running_per_replica=float(running[i]),
             input_tokens_per_second_per_replica=float(prompts[i] / seconds),
             output_tokens_per_second_per_replica=float(generated[i] / seconds),
@@ -40,7 +39,8 @@ def samples_of(before: Sample, after: Sample, lane_index: int) -> tuple[ServiceS
             iterations_per_second=float(iterations[i] / seconds),
             decodes_per_second=float(decodes[i] / seconds),
             computed_prompt_tokens_per_second=float(prompts[i] / seconds),
+            busy_share=float(there[i] / 2),
             window_seconds=float(seconds),
         )
-        for i in np.flatnonzero(decodes >= MIN_DECODES).tolist()
+        for i in range(len(now))
     )

@@ -27,7 +27,7 @@ from spillway.simulate.service_samples import samples_of
 from spillway.simulate.traces import BinTrace, read_trace
 from spillway.simulate.world import ClassTruth, Floats, HostedTruth, OwnTruth, StepTable, Workload, World
 
-TRACES = Path(__file__).parents[3] / "examples" / "traces"
+TRACES = Path(__file__).resolve().parents[3] / "examples" / "traces"
 TRUTH = Coefficients(25.0, 0.25, 0.02, 80.0, 256, 450_000)
 LONGEST = 16_000
 LENGTHS = Lengths(0.8, 0.8, LONGEST, LONGEST)

@@ -4,12 +4,12 @@ Two equations hold over a stretch of a replica's time with N iterations, D decod
 prompt tokens, K tokens held on average, and S the sum of all inter-token latencies:
 
 - Time. Each iteration ends once, so busy ms = alpha*N + beta*G + gamma*N*K/1000 + prefill*P/1000: a sequence is in as
-  many iterations as it gets tokens. A replica is busy all the time but for exp(-m) of it, with m requests on it in
-  the mean: sharp where it is loaded, worthless where it idles.
+  many iterations as it gets tokens. A replica is idle for about exp(-m) of the time, with m requests on it in the mean;
+  by how much more or less is told by how often nothing was seen running.
 - Latency. S counts an iteration once per sequence decoding in it, so S = alpha*D + beta*D*b + gamma*D*K/1000 +
   prefill*P*m/1000 with m decodes found by an arriving prompt. S over the stretch's length is how many decode at a
-  random moment; a prompt finds somewhat fewer, since it is sent where there is room. Right up to how decodes and prompts
-  fall together, and as good on an idle replica, where it shows alpha + beta.
+  random moment; a prompt finds somewhat fewer, since it is sent where there is room. Right up to how decodes and
+  prompts fall together, and as good on an idle replica, where it shows alpha + beta.
 
 Both feed one Bayesian linear regression, relative to the prior's coefficients. It forgets only along the directions
 that new samples speak of (Kulhavy), so that a night does not wipe out what the day's peak has shown; residuals beyond
@@ -29,6 +29,8 @@ from spillway.decide.service.model import Coefficients, Mix, coefficients_of
 from spillway.decide.snapshot import ServiceSample
 
 Vector = tuple[float, ...]
+Equation = tuple[Vector, float, float]
+"""Row, target and noise, scaled to a target of about 1."""
 
 BUILT_IN = Coefficients(20.0, 0.2, 0.02, 80.0, 256.0, None)
 """Where no profile is declared: the middle of what 7B to 70B models take; max sequences as vLLM's default."""
@@ -42,14 +44,23 @@ TIME_SIGMA = 0.04
 LATENCY_SIGMA = 0.05
 OVERLAP_SIGMA = 0.3
 """How wrong the latency equation's terms in batch and prompts may be, relative to them."""
-MET_LESS = 0.6
+MET_LESS = 0.35
 """How many decodes fewer than at a random moment a prompt finds: none with random routing, half a one to a whole one
-where the emptiest replica gets it or a cap is full."""
+where the emptiest of many replicas gets it or a cap is full."""
+MIN_DECODED = 10
+"""Fewer decoded tokens than this in a stretch say too little of the latency."""
+IDLE_SECONDS = 3600.0
+IDLE_KNOWN = 0.01
+"""Less idle time than this is nothing to be unsure of."""
+IDLE_SIGMA = 0.3
+MOST_IDLE = 0.8
 HUBER = 3.0
 SURPRISE_SECONDS = 600.0
 SURPRISED = 1.5
 """A mean residual beyond this many sigmas over ``SURPRISE_SECONDS`` is a change of the service."""
 WIDEN = 10.0
+MISFIT = 0.03
+"""What the formula itself may be off by, at the load that was seen, however much has been seen."""
 MAX_PER_CALL = 8
 """Samples of one scrape that are looked at: the rest say the same."""
 MIN_INFORMED = 20
@@ -72,6 +83,9 @@ class ServiceState:
     samples: int = 0
     surprise: float = 0.0
     """Mean of late residuals, in sigmas."""
+    idle_seen: float = 0.0
+    """Share of readings without a request running, over the last hour or so; and what was expected of the same."""
+    idle_expected: float = 0.0
     largest_running: float = 0.0
     """Highest mean of sequences running on a replica in a sample."""
 
@@ -94,7 +108,7 @@ class ServiceState:
         """Relative standard deviation of a request's share of a replica's time, work + alpha*O/n."""
         direction = self._direction(mix, in_flight, lengths)
         total = sum(d * m for d, m in zip(direction, _possible(self.mean, self.covariance), strict=True))
-        return math.sqrt(max(_dot(direction, _image(self.covariance, direction)), 0.0)) / max(total, 1e-9)
+        return math.hypot(math.sqrt(max(_dot(direction, _image(self.covariance, direction)), 0.0)) / total, MISFIT)
 
     def quantile(self, mix: Mix, in_flight: float, sigmas: float, lengths: Lengths = TYPICAL) -> Coefficients:
         """The likeliest coefficients whose work at this mix and level is ``sigmas`` above (below) the expected one.
@@ -107,7 +121,10 @@ class ServiceState:
         centre = _possible(self.mean, self.covariance)
         return _times(
             self.prior,
-            [max(floor, m + sigmas * v / length) for floor, m, v in zip(_FLOOR, centre, image, strict=True)],
+            [
+                max(floor, (m + sigmas * v / length) * max(1.0 + sigmas * MISFIT, 0.5))
+                for floor, m, v in zip(_FLOOR, centre, image, strict=True)
+            ],
         )
 
     def _direction(self, mix: Mix, in_flight: float, lengths: Lengths) -> Vector:
@@ -140,10 +157,10 @@ def learned(
     """The belief after the samples that are newer than what it rests on. A changed profile starts anew."""
     if state is None or not _same_prior(state, prior):
         state = start(prior)
-    fresh = [s for s in samples if state.at < s.at <= now and s.inter_token_latency_seconds > 0]
+    fresh = [s for s in samples if state.at < s.at <= now]
     if not fresh:
         return state
-    belief = _Belief(list(state.mean), [list(state.covariance[4 * i : 4 * i + 4]) for i in range(4)], state.surprise)
+    belief = _Belief(state)
     count, largest, last = state.samples, state.largest_running, state.at
     for at in sorted({s.at for s in fresh}):
         group = [s for s in fresh if s.at == at]
@@ -161,22 +178,81 @@ def learned(
         at=last,
         samples=count,
         surprise=belief.surprise,
+        idle_seen=belief.idle_seen,
+        idle_expected=belief.idle_expected,
         largest_running=largest,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A sample in the equations' terms; rates per second."""
+
+    seconds: float
+    latency_ms: float
+    decoded: float
+    generated: float
+    prompts: float
+    iterations: float | None
+    decoding: float
+    """Sequences that decode at a random moment."""
+    held: float
+    idle: float
+    """Share of the time without work, as if requests came whatever is there (Poisson)."""
+
+    @classmethod
+    def of(cls, sample: ServiceSample, prefill_ms_per_ktoken: float) -> Stretch:
+        """The sample's figures, with what engines don't count filled in."""
+        generated = sample.output_tokens_per_second_per_replica
+        decoded = generated if sample.decodes_per_second is None else sample.decodes_per_second
+        prompts = sample.computed_prompt_tokens_per_second
+        if prompts is None:
+            prompts = sample.input_tokens_per_second_per_replica
+        decoding = sample.inter_token_latency_seconds * decoded
+        prefilling = min(prefill_ms_per_ktoken * prompts / 1e6, 1.0)
+        return cls(
+            seconds=sample.window_seconds or 60.0,
+            latency_ms=sample.inter_token_latency_seconds * 1000,
+            decoded=decoded,
+            generated=generated,
+            prompts=prompts,
+            iterations=sample.iterations_per_second,
+            decoding=decoding,
+            held=sample.kv_tokens_per_replica or 0.0,
+            idle=math.exp(-decoding - prefilling),
+        )
 
 
 class _Belief:
     """The mutable inside of one call."""
 
-    def __init__(self, mean: list[float], covariance: list[list[float]], surprise: float):
-        self.mean, self.covariance, self.surprise = mean, covariance, surprise
+    def __init__(self, state: ServiceState):
+        self.mean = list(state.mean)
+        self.covariance = [list(state.covariance[4 * i : 4 * i + 4]) for i in range(4)]
+        self.surprise = state.surprise
+        self.idle_seen, self.idle_expected = state.idle_seen, state.idle_expected
 
     def take(self, sample: ServiceSample, prior: Coefficients, seconds: float) -> None:
         """Both equations of one sample, which stands for ``seconds`` of new evidence."""
-        for row, target, sigma in equations(sample, prior, self.mean):
-            self._update(row, target, sigma, seconds)
+        stretch = Stretch.of(sample, prior.prefill_ms_per_ktoken * max(self.mean[3], 0.0))
+        if sample.busy_share is not None:
+            share = 1.0 - math.exp(-seconds / IDLE_SECONDS)
+            self.idle_seen += share * (1.0 - sample.busy_share - self.idle_seen)
+            self.idle_expected += share * (stretch.idle - self.idle_expected)
+        found = [latency_equation(stretch, prior, self.mean), time_equation(stretch, prior, self._idle(stretch.idle))]
+        for equation in found:
+            if equation is not None:
+                self._update(equation, seconds)
 
-    def _update(self, row: Vector, target: float, sigma: float, seconds: float) -> None:
+    def _idle(self, expected: float) -> tuple[float, float]:
+        """Share of a stretch without work, and how sure that is."""
+        if self.idle_expected <= IDLE_KNOWN:
+            return expected, expected
+        factor = min(2.0, (self.idle_seen + IDLE_KNOWN) / (self.idle_expected + IDLE_KNOWN))
+        return min(factor * expected, 1.0), IDLE_SIGMA * expected
+
+    def _update(self, equation: Equation, seconds: float) -> None:
+        row, target, sigma = equation
         image = [sum(c * x for c, x in zip(line, row, strict=True)) for line in self.covariance]
         unsure = sum(v * x for v, x in zip(image, row, strict=True))
         if unsure <= 0:
@@ -207,46 +283,33 @@ class _Belief:
                 line[:] = [WIDEN * value for value in line]
 
 
-def equations(sample: ServiceSample, prior: Coefficients, mean: Sequence[float]) -> list[tuple[Vector, float, float]]:
-    """(row, target, sigma) of the equations of time and of latency, scaled to a target of about 1.
+def latency_equation(stretch: Stretch, prior: Coefficients, mean: Sequence[float]) -> Equation | None:
+    """The sum of inter-token latencies; ``mean`` (relative to the prior) says how much its unsure terms weigh."""
+    if stretch.decoded * stretch.seconds < MIN_DECODED:
+        return None
+    ms, decoding = stretch.latency_ms, stretch.decoding
+    met = decoding * decoding / (decoding + MET_LESS)
+    row = (
+        prior.alpha_ms / ms,
+        prior.beta_ms * (decoding + 0.5) / ms,
+        prior.gamma_ms_per_ktoken * stretch.held / 1000 / ms,
+        prior.prefill_ms_per_ktoken * stretch.prompts * met / stretch.decoded / 1000 / ms,
+    )
+    unsure = OVERLAP_SIGMA * min(1.0, row[1] * max(mean[1], 0.0) + row[3] * max(mean[3], 0.0))
+    return row, 1.0, math.hypot(LATENCY_SIGMA, unsure)
 
-    ``mean`` is the present estimate, relative to the prior: it says how much the uncertain terms weigh.
-    """
-    latency_ms = sample.inter_token_latency_seconds * 1000
-    generated = sample.output_tokens_per_second_per_replica
-    decoded = generated if sample.decodes_per_second is None else sample.decodes_per_second
-    prompts = sample.computed_prompt_tokens_per_second
-    if prompts is None:
-        prompts = sample.input_tokens_per_second_per_replica
-    decoding = sample.inter_token_latency_seconds * decoded if decoded > 0 else sample.running_per_replica
-    held = sample.kv_tokens_per_replica
-    if held is None:
-        held = 0.0
-    found: list[tuple[Vector, float, float]] = []
-    if decoded > 0:
-        batch = decoding + 0.5
-        met = decoding * decoding / (decoding + MET_LESS)
-        row = (
-            prior.alpha_ms / latency_ms,
-            prior.beta_ms * batch / latency_ms,
-            prior.gamma_ms_per_ktoken * held / 1000 / latency_ms,
-            prior.prefill_ms_per_ktoken * prompts * met / decoded / 1000 / latency_ms,
-        )
-        unsure = OVERLAP_SIGMA * min(1.0, row[1] * max(mean[1], 0.0) + row[3] * max(mean[3], 0.0))
-        found.append((row, 1.0, math.hypot(LATENCY_SIGMA, unsure)))
-    if sample.iterations_per_second is not None:
-        steps = sample.iterations_per_second
-        prefilling = prior.prefill_ms_per_ktoken * max(mean[3], 0.0) * prompts / 1e6
-        idle = math.exp(-(decoding + min(prefilling, 1.0)))
-        row = (
-            prior.alpha_ms * steps / 1000,
-            prior.beta_ms * generated / 1000,
-            prior.gamma_ms_per_ktoken * steps * held / 1e6,
-            prior.prefill_ms_per_ktoken * prompts / 1e6,
-        )
-        if idle < 0.5:
-            found.append((row, 1.0 - idle, math.hypot(TIME_SIGMA, idle)))
-    return found
+
+def time_equation(stretch: Stretch, prior: Coefficients, idle: tuple[float, float]) -> Equation | None:
+    """Where the stretch's time went; ``idle`` is its share without work and the uncertainty of that."""
+    if stretch.iterations is None or idle[0] > MOST_IDLE:
+        return None
+    row = (
+        prior.alpha_ms * stretch.iterations / 1000,
+        prior.beta_ms * stretch.generated / 1000,
+        prior.gamma_ms_per_ktoken * stretch.iterations * stretch.held / 1e6,
+        prior.prefill_ms_per_ktoken * stretch.prompts / 1e6,
+    )
+    return row, 1.0 - idle[0], math.hypot(TIME_SIGMA, idle[1])
 
 
 def _spread(group: Sequence[ServiceSample]) -> Sequence[ServiceSample]:
