@@ -89,16 +89,16 @@ def measure(files, say):  # type: ignore[no-untyped-def]
 
 
 def figures(items: list[Judged], scales: list[float]) -> dict[str, float]:
-    """Skill with its interval, and coverage: mean over classes."""
+    """Skill with its interval, and coverage over all origins."""
     skill, low, high = interval(items, scales)
     return {
         "origins": int(sum(len(j.origins) for j in items)),
         "skill": skill,
         "low": low,
         "high": high,
-        "coverage": float(np.mean([j.covered.mean() for j in items])),
-        "steep_seen": float(np.mean([j.covered[j.steep_seen].mean() for j in items if j.steep_seen.any()])),
-        "steep_around": float(np.mean([j.covered[j.steep_around].mean() for j in items if j.steep_around.any()])),
+        "coverage": float(np.concatenate([j.covered for j in items]).mean()),
+        "steep_seen": float(np.concatenate([j.covered[j.steep_seen] for j in items]).mean()),
+        "steep_around": float(np.concatenate([j.covered[j.steep_around] for j in items]).mean()),
     }
 
 

@@ -15,6 +15,8 @@ from spillway.decide.forecast.state import HORIZONS, STARTS, Floats
 SEASONS_BACK = 7
 FEATURES = 13
 SCALES = 9
+UNKNOWN_JUMP = 0.5
+"""Change from slot to slot where none is known yet."""
 LEAST = 1e-3
 """A window with a smaller part of a slot known is unknown."""
 
@@ -131,6 +133,7 @@ def look(seen: Seen, origins: Origins) -> View:
         level - hour - hour_then,
     )
     jumps = seen.jumps.mean(np.stack((x - 6, x - seen.season, ahead[0] - 2)), np.stack((x, x, ahead[0] + 2)))
+    jumps[:2] = np.where(np.isnan(jumps[:2]), UNKNOWN_JUMP, jumps[:2])
     scale = (
         1.0,
         jumps[0],

@@ -39,6 +39,17 @@ RECENT_ERRORS = 432
 FIRST_ERROR = 0.28
 """Mean absolute error of a forecast without history, as a logarithm: 90% of outcomes within about +-75%."""
 SCALE_RANGE = (0.25, 4.0)
+LEAST_ERROR = 0.005
+MOST_SCALES = 30.0
+DOUBT = 6.0
+"""Origins for which all forecasts are held to be equally good beforehand."""
+REACH = 1.5
+REACH_FORGET = 0.9995
+LEAST_REACH = np.full(FEATURES, 0.05)
+LEAST_REACH[[0, 5, 6, 9]] = 1e3
+"""The constant and the growth of past seasons say nothing of a regime that is new."""
+SURPRISE_SCALE = 0.25
+YOUNG_SLOTS = 24
 PROBABILITIES = (np.arange(SAMPLES) + 0.5) / SAMPLES
 JUDGED = np.array((6, 19, 32, 45, 57, 70, 82, 95, 108, 121))
 """Outcomes by rank whose pinball loss judges a forecast: 5% to 95%."""
@@ -87,6 +98,7 @@ def unlearned(upto: int) -> Learned:
         offset=0.0,
         change=change,
         scale=scale,
+        reach=np.broadcast_to(LEAST_REACH, (HORIZONS, FEATURES)).copy(),
         typical_error=np.full(HORIZONS, FIRST_ERROR),
         errors=np.full((RESIDUALS, HORIZONS), np.nan, dtype=np.float32),
         losses=np.zeros((EXPERTS, HORIZONS)),
@@ -111,12 +123,30 @@ def learn(learned: Learned, past: Past) -> Learned:
     return learned
 
 
-def errors_of(learned: Learned, view: View) -> tuple[Floats, Floats]:
-    """Expected change of the logarithm and its mean absolute error, (n, horizons)."""
-    change = np.einsum("nkf,kf->nk", view.change, learned.change.coefficients)
+@dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """What the regression expects of each origin, arrays (n, horizons)."""
+
+    rows: Floats
+    """(n, horizons, features): the regressors, clipped to where something was learned."""
+    change: Floats
+    """Of the logarithm of demand from the level."""
+    scale: Floats
+    """Mean absolute error of that."""
+    surprise: Floats
+    """How far the regressors lie beyond anything seen, as a logarithm: a regime that is new."""
+
+
+def expect(learned: Learned, view: View) -> Expected:
+    """The regression at these origins. Where a jump is larger than any before, the new level is believed."""
+    limit = REACH * learned.reach
+    rows = np.clip(view.change, -limit, limit)
+    surprise = np.abs(view.change - rows).max(axis=2)
+    change = np.einsum("nkf,kf->nk", rows, learned.change.coefficients)
     scale = np.einsum("nkf,kf->nk", view.scale, learned.scale.coefficients)
-    low, high = SCALE_RANGE
-    return change, np.clip(scale, low * learned.typical_error, high * learned.typical_error)
+    low, high = max(SCALE_RANGE[0], 1 - learned.count / YOUNG_SLOTS), SCALE_RANGE[1]
+    scale = np.clip(scale, low * learned.typical_error, high * learned.typical_error)
+    return Expected(rows, change, scale + SURPRISE_SCALE * surprise, surprise)
 
 
 def _learn_block(learned: Learned, past: Past, upto: int) -> Learned:
@@ -131,11 +161,14 @@ def _learn_block(learned: Learned, past: Past, upto: int) -> Learned:
     valid = (position >= 1) & np.isfinite(level) & np.isfinite(mean) & np.isfinite(actual)
     level, mean, actual = (np.where(valid, a, 0.0) for a in (level, mean, actual))
     view = look(seen, Origins(position.astype(np.float64), level, mean))
-    expected, scale = errors_of(learned, view)
-    error = np.log(actual + learned.offset) - view.level - expected
-    losses, loss_weight = _losses(learned, view, level, expected, scale, actual, valid)
+    expected = expect(learned, view)
+    scale = expected.scale
+    error = np.log(actual + learned.offset) - view.level - expected.change
+    losses, loss_weight = _losses(learned, view, level, expected, actual, valid)
     errors = learned.errors.copy()
-    errors[origins % RESIDUALS, np.arange(HORIZONS)] = np.where(valid, error / scale, np.nan)
+    errors[origins % RESIDUALS, np.arange(HORIZONS)] = np.where(
+        valid, np.clip(error / scale, -MOST_SCALES, MOST_SCALES), np.nan
+    )
     typical, number = learned.typical_error, valid.sum(axis=0)
     clipped = np.clip(error, -CLIPPED_ERRORS * typical, CLIPPED_ERRORS * typical)
     usual = (
@@ -147,11 +180,20 @@ def _learn_block(learned: Learned, past: Past, upto: int) -> Learned:
     keep = min(0.99, learned.count / (learned.count + 4)) ** number
     absolute = np.abs(error)
     new_typical = keep * typical + (1 - keep) * np.where(valid, absolute, 0.0).sum(axis=0) / np.maximum(number, 1)
+    sizes = np.where(valid[:, :, None], np.abs(view.change), 0.0).max(axis=0)
+    reach = np.maximum(REACH_FORGET ** len(ends) * learned.reach, np.maximum(sizes, LEAST_REACH))
     learned = replace(
         learned,
         upto=upto,
+        reach=reach,
         count=learned.count + int(upto - learned.upto),
-        change=_regress(learned.change, view.change, expected + clipped, weight, (CHANGE_PRIOR, CHANGE_RIDGE)),
+        change=_regress(
+            learned.change,
+            np.clip(view.change, -reach, reach),
+            expected.change + clipped,
+            weight,
+            (CHANGE_PRIOR, CHANGE_RIDGE),
+        ),
         scale=_regress(
             learned.scale,
             view.scale,
@@ -159,7 +201,7 @@ def _learn_block(learned: Learned, past: Past, upto: int) -> Learned:
             valid.astype(np.float64),
             (SCALE_PRIOR, SCALE_RIDGE),
         ),
-        typical_error=np.maximum(new_typical, 1e-4),
+        typical_error=np.maximum(new_typical, LEAST_ERROR),
         errors=errors,
         losses=losses,
         loss_weight=loss_weight,
@@ -170,7 +212,7 @@ def _learn_block(learned: Learned, past: Past, upto: int) -> Learned:
 
 def _offset(past: Past, upto: int) -> float:
     recent = past.values[max(0, upto - past.first - round(past.season)) : max(1, upto - past.first)]
-    known = recent[np.isfinite(recent)]
+    known = recent[recent > 0]
     return OFFSET_SHARE * (float(known.mean()) if known.size else 0.0) + 0.5 / past.slot_seconds
 
 
@@ -212,11 +254,11 @@ def outcomes_of(
 
 
 def _losses(
-    learned: Learned, view: View, level: Floats, expected: Floats, scale: Floats, actual: Floats, valid: Floats
+    learned: Learned, view: View, level: Floats, expected: Expected, actual: Floats, valid: Floats
 ) -> tuple[Floats, Floats]:
     shapes = learned.shapes[:, JUDGED][:, :, None, :]
     plain = (level, view.season_ago)
-    made = outcomes_of(shapes, learned.offset, learned.cap, (view.level + expected, scale), plain)
+    made = outcomes_of(shapes, learned.offset, learned.cap, (view.level + expected.change, expected.scale), plain)
     miss = actual - made
     p = PROBABILITIES[JUDGED][:, None, None]
     loss = np.maximum(p * miss, (p - 1) * miss).mean(axis=1)
@@ -232,7 +274,9 @@ def _losses(
 
 def _weights(learned: Learned, shapes: Floats) -> Floats:
     usable = np.isfinite(shapes[:, 0, :])
-    mean = learned.losses / np.maximum(learned.loss_weight, 1e-9)
+    weight = learned.loss_weight + 1e-9
+    same = np.where(usable, learned.losses, 0.0).sum(axis=0) / usable.sum(axis=0) / weight
+    mean = (learned.losses + DOUBT * same) / (weight + DOUBT)
     least = np.maximum(mean.max(axis=0) * 1e-3, 1e-12)
     trust = np.maximum(mean, least) / np.maximum(np.where(usable, mean, np.inf).min(axis=0), least)
     raw = np.where(usable, trust**-TRUST_POWER, 0.0)

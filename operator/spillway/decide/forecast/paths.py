@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spillway.decide.forecast.features import Origins, look, prepare
-from spillway.decide.forecast.learning import NORMAL, errors_of, outcomes_of, unlearned
+from spillway.decide.forecast.learning import NORMAL, expect, outcomes_of, unlearned
 from spillway.decide.forecast.state import HORIZONS, SAMPLES, STARTS, Floats, ForecastState
 
 WIDE_SIGMA = 0.35
@@ -60,11 +60,12 @@ def _outcomes(state: ForecastState) -> Floats:
     position = np.full((1, HORIZONS), state.seen / state.slot_seconds - state.first)
     seen = prepare(state.values, state.season_slots, offset, state.slot_seconds)
     view = look(seen, Origins(position, level, np.full((1, HORIZONS), state.mean)))
-    expected, scale = errors_of(learned, view)
-    log_level = np.log(state.level + offset)
-    regression, plain = (log_level + expected[0], scale[0]), (state.level, view.season_ago[0])
+    expected = expect(learned, view)
+    regression = (view.level[0] + expected.change[0], expected.scale[0])
+    plain = (state.level, view.season_ago[0])
     made = outcomes_of(learned.shapes, offset, learned.cap, regression, plain)
     weights = np.where(np.isnan(made[:, 0]), 0.0, learned.weights)
+    weights[2] *= np.exp(-expected.surprise[0] / learned.typical_error)
     total = weights.sum(axis=0)
     mixed = (np.nan_to_num(made) * (weights / np.where(total > 0, total, 1.0))[:, None, :]).sum(axis=0)
     mixed = np.where(total > 0, mixed, made[0])

@@ -50,6 +50,8 @@ class Learned:
     """Logarithm of demand at the horizon over the level at the origin."""
     scale: Regression
     """Mean absolute error of that."""
+    reach: Floats
+    """(horizons, features): largest size of each regressor among judged origins; beyond it nothing is learned."""
     typical_error: Floats
     """Running mean absolute error."""
     errors: NDArray[np.float32]
