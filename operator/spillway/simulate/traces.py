@@ -12,7 +12,8 @@ import csv
 import gzip
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MAX_BINS = 5_000_000
+BLOCK = 200_000
+"""Requests read at once."""
 
 BIN_COLUMNS = ("t_s", "class", "requests", "input_tokens", "output_tokens")
 REQUEST_COLUMNS = ("arrival_s", "class", "input_tokens", "output_tokens")
@@ -111,16 +117,24 @@ def read_trace(path: Path) -> BinTrace | RequestTrace:
     try:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", newline="", encoding="utf-8") as stream:
-            rows = csv.DictReader(stream)
-            header = tuple(rows.fieldnames or ())
+            reader = csv.reader(stream)
+            header = tuple(next(reader, ()))
             if header[:5] == BIN_COLUMNS:
-                return _read_bins(path, rows)
+                return _read_bins(path, header, reader)
             if header[:4] == REQUEST_COLUMNS:
-                return _read_requests(path, rows)
-    except OSError as error:
-        raise TraceError(f"trace {path}: cannot be read: {error.strerror or error}") from error
+                return _read_requests(path, reader)
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TraceError(f"trace {path}: cannot be read: {reason}") from error
+    except (UnicodeDecodeError, zlib.error, csv.Error) as error:
+        raise TraceError(f"trace {path}: cannot be read: it is no CSV in UTF-8, gzipped if its name ends so") from error
+    if not header:
+        raise TraceError(
+            f"trace {path}: is empty; its first line must be {','.join(BIN_COLUMNS)}[,iat_cv] or "
+            f"{','.join(REQUEST_COLUMNS)}"
+        )
     raise TraceError(
-        f"trace {path}: header {','.join(header)!r} is neither {','.join(BIN_COLUMNS)}[,iat_cv] "
+        f"trace {path}: header {','.join(header)[:80]!r} is neither {','.join(BIN_COLUMNS)}[,iat_cv] "
         f"nor {','.join(REQUEST_COLUMNS)}"
     )
 
@@ -138,21 +152,29 @@ def _number(path: Path, line: int, row: dict[str, str | None], column: str) -> f
     return value
 
 
-def _read_bins(path: Path, rows: Iterable[dict[str, str | None]]) -> BinTrace:
+def _read_bins(path: Path, header: tuple[str, ...], rows: Iterable[list[str]]) -> BinTrace:
     cells: dict[str, dict[float, tuple[float, float, float, float]]] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, values in enumerate(rows, start=2):
+        row: dict[str, str | None] = dict(zip(header, values, strict=False))
+        if not row:
+            continue
         start_s, requests, tokens_in, tokens_out, cv = (
             _number(path, line, row, column)
             for column in ("t_s", "requests", "input_tokens", "output_tokens", "iat_cv")
         )
         if math.isnan(start_s):
             raise TraceError(f"trace {path}, line {line}: t_s is empty: give the bin's start in seconds")
-        cells.setdefault(row["class"] or "", {})[start_s] = (requests, tokens_in, tokens_out, cv)
+        cells.setdefault(row.get("class") or "", {})[start_s] = (requests, tokens_in, tokens_out, cv)
     starts = sorted({start_s for by_start in cells.values() for start_s in by_start})
     if len(starts) < 2:
         raise TraceError(f"trace {path}: needs two bins or more, the step between them is the bin's width")
     width_s = min(b - a for a, b in itertools.pairwise(starts))
     bins = round((starts[-1] - starts[0]) / width_s) + 1
+    if bins > MAX_BINS:
+        raise TraceError(
+            f"trace {path}: bins of {width_s:g} s over {starts[-1] - starts[0]:g} s are {bins}, more than {MAX_BINS}: "
+            "two bins lie too close together"
+        )
     series = tuple(_series(name, cells[name], starts[0], width_s, bins) for name in sorted(cells))
     return BinTrace(starts[0], width_s, series)
 
@@ -170,24 +192,59 @@ def _series(
     return BinSeries(name, grid[0], grid[1], grid[2], grid[3])
 
 
-def _read_requests(path: Path, rows: Iterable[dict[str, str | None]]) -> RequestTrace:
-    parsed = sorted(_request_rows(path, rows), key=lambda row: row[0])
-    names = sorted({row[1] for row in parsed})
-    index = {name: position for position, name in enumerate(names)}
-    return RequestTrace(
-        tuple(names),
-        np.array([row[0] for row in parsed], dtype=np.float64),
-        np.array([index[row[1]] for row in parsed], dtype=np.int64),
-        np.array([row[2] for row in parsed], dtype=np.int64),
-        np.array([row[3] for row in parsed], dtype=np.int64),
-    )
+def _read_requests(path: Path, rows: Iterable[list[str]]) -> RequestTrace:
+    parts: list[tuple[Floats, Integers, Integers, Integers]] = []
+    numbers: dict[str, int] = {}
+    line = 2
+    # In blocks: a file may hold ten million requests, and lists of strings are large.
+    left = iter(rows)
+    while block := list(itertools.islice(left, BLOCK)):
+        filled = [row for row in block if row]
+        if filled:
+            parts.append(_request_block(path, line, block, filled, numbers))
+        line += len(block)
+    names = sorted(numbers)
+    if not parts:
+        nothing = np.zeros(0, dtype=np.int64)
+        return RequestTrace((), np.zeros(0), nothing, nothing, nothing)
+    arrival_s, index, tokens_in, tokens_out = (np.concatenate(part) for part in zip(*parts, strict=True))
+    sorted_index = np.array([names.index(name) for name in numbers], dtype=np.int64)[index]
+    order = np.argsort(arrival_s, kind="stable")
+    return RequestTrace(tuple(names), arrival_s[order], sorted_index[order], tokens_in[order], tokens_out[order])
 
 
-def _request_rows(path: Path, rows: Iterable[dict[str, str | None]]) -> Iterator[tuple[float, str, int, int]]:
-    for line, row in enumerate(rows, start=2):
-        arrival_s, tokens_in, tokens_out = (
-            _number(path, line, row, column) for column in ("arrival_s", "input_tokens", "output_tokens")
-        )
-        if math.isnan(arrival_s + tokens_in + tokens_out):
-            raise TraceError(f"trace {path}, line {line}: a request needs all of {','.join(REQUEST_COLUMNS)}")
-        yield arrival_s, row["class"] or "", max(1, int(tokens_in)), max(1, int(tokens_out))
+def _request_block(
+    path: Path, line: int, block: list[list[str]], filled: list[list[str]], numbers: dict[str, int]
+) -> tuple[Floats, Integers, Integers, Integers]:
+    try:
+        columns = list(zip(*(row[:4] for row in filled), strict=True))
+        arrival_s, tokens_in, tokens_out = (np.array(columns[i], dtype=np.float64) for i in (0, 2, 3))
+        good = all(bool((np.isfinite(each) & (each >= 0)).all()) for each in (arrival_s, tokens_in, tokens_out))
+    except (ValueError, IndexError):
+        good = False
+    if not good:
+        raise _request_error(path, line, block)
+    for name in dict.fromkeys(columns[1]):
+        numbers.setdefault(name, len(numbers))
+    index = np.fromiter((numbers[name] for name in columns[1]), dtype=np.int64, count=len(filled))
+    return arrival_s, index, _whole(tokens_in), _whole(tokens_out)
+
+
+def _whole(tokens: Floats) -> Integers:
+    """At least one."""
+    return np.maximum(1, tokens.astype(np.int64))
+
+
+def _request_error(path: Path, line: int, block: list[list[str]]) -> TraceError:
+    """The first bad line of a block, by reading it number by number."""
+    try:
+        for number, values in enumerate(block, start=line):
+            if not values:
+                continue
+            row: dict[str, str | None] = dict(zip(REQUEST_COLUMNS, values, strict=False))
+            read = [_number(path, number, row, column) for column in REQUEST_COLUMNS if column != "class"]
+            if math.isnan(sum(read)) or len(values) < len(REQUEST_COLUMNS):
+                return TraceError(f"trace {path}, line {number}: a request needs all of {','.join(REQUEST_COLUMNS)}")
+    except TraceError as error:
+        return error
+    return TraceError(f"trace {path}, line {line}: cannot be read as {','.join(REQUEST_COLUMNS)}")
