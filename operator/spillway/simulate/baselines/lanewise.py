@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from spillway.simulate.baselines.facts import LaneFacts, lane_facts, model_groups
+from spillway.simulate.baselines.hpa_engine import Hpa, average_proposal
 from spillway.simulate.baselines.signals import held, newest
 from spillway.simulate.policy import Known, Observation, Sample
 
-Parameters = Mapping[str, float]
+HPA_SYNC_SECONDS = 15.0
 
 
 class LaneScaler(Protocol):
@@ -56,15 +57,23 @@ class PerLane:
 
 
 class PerModel:
-    """One scaler for all lanes that serve the same classes. While metrics are missing, replicas stay."""
+    """One scaler for all lanes that serve the same classes, which exports a figure for each lane that an HPA follows.
+
+    The HPA has its own sync, its default behaviour and an AverageValue of 1, as WVA's own guide sets it up. While
+    metrics are missing, replicas stay.
+    """
 
     def __init__(
-        self, name: str, tick_seconds: float, make: Callable[[Known, tuple[LaneFacts, ...]], GroupScaler]
+        self, name: str, interval_s: float, make: Callable[[Known, tuple[LaneFacts, ...]], GroupScaler]
     ) -> None:
         self.name = name
-        self.tick_seconds = tick_seconds
+        self.tick_seconds = HPA_SYNC_SECONDS
+        self._interval_s = interval_s
         self._make = make
         self._lag_s = 0.0
+        self._next_at = 0.0
+        self._figures: dict[int, int] = {}
+        self._hpas: tuple[Hpa, ...] = ()
         self._facts: tuple[LaneFacts, ...] = ()
         self._groups: tuple[GroupScaler, ...] = ()
 
@@ -72,20 +81,26 @@ class PerModel:
         """Every lane at its minimum."""
         self._facts = lane_facts(known)
         self._lag_s = known.metrics_lag_s
+        self._hpas = tuple(Hpa(lane.minimum, lane.maximum) for lane in self._facts)
         self._groups = tuple(
             self._make(known, tuple(self._facts[index] for index in group)) for group in model_groups(self._facts)
         )
         return tuple(lane.minimum for lane in self._facts)
 
     def act(self, seen: Observation) -> tuple[int, ...]:
-        """Each model's decision within its lanes' bounds."""
-        replicas = [counts.desired for counts in seen.counts]
+        """A cycle of the engine when it is due, and a sync of every HPA."""
+        replicas = tuple(counts.desired for counts in seen.counts)
         sample = newest(seen, self._lag_s)
-        if sample is not None:
+        if sample is None:
+            return replicas
+        if seen.now >= self._next_at:
+            self._next_at = seen.now + self._interval_s
             for group in self._groups:
-                for index, wanted in group.decide(seen, sample).items():
-                    replicas[index] = self._facts[index].bounded(wanted)
-        return tuple(replicas)
+                self._figures.update(group.decide(seen, sample))
+        return tuple(
+            lane.bounded(hpa.step(seen.now, now, [average_proposal(self._figures[lane.index], 1.0, replicas=now)]))
+            for lane, hpa, now in zip(self._facts, self._hpas, replicas, strict=True)
+        )
 
     def hosted_share(self) -> tuple[float, ...]:
         """None: overflow is the spill rule's."""

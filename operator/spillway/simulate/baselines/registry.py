@@ -59,14 +59,14 @@ def _grid(parameter: str, *values: float, **others: float) -> tuple[Parameters, 
 
 
 _QUEUE_GRID = (
-    *_grid("waiting_per_replica", 1.0, 5.0, 20.0),
-    *_grid("running_per_replica", 16.0, 32.0, 64.0, 96.0, 128.0, waiting_per_replica=5.0),
+    *_grid("waiting_per_replica", 1.0, 5.0),
+    *_grid("running_per_replica", 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, waiting_per_replica=5.0),
 )
-_KV_GRID = _grid("kv_usage", 0.1, 0.2, 0.3, 0.5, 0.7, 0.85)
+_KV_GRID = _grid("kv_usage", 0.03, 0.06, 0.12, 0.25, 0.5, 0.75)
 _SLO_SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
 _WVA_GRID = (
-    *_grid("kv_threshold", 0.2, 0.4, 0.6, 0.8),
-    *_grid("up_at", 0.4, 0.6, down_at=0.3),
+    *_grid("kv_threshold", 0.03, 0.06, 0.12, 0.25, 0.5, 0.8),
+    *_grid("queue_threshold", 1.0, 2.0),
 )
 
 CATALOGUE: Mapping[str, Entry] = {
@@ -74,8 +74,8 @@ CATALOGUE: Mapping[str, Entry] = {
         "HorizontalPodAutoscaler, Kubernetes 1.36, vLLM production-stack's recipe",
         hpa.DEFAULTS,
         (
-            *_grid("waiting_total", 1.0, 5.0, 20.0),
-            *_grid("running_per_replica", 16.0, 32.0, 64.0, 96.0, 128.0, waiting_total=0.0),
+            *_grid("waiting_total", 1.0, 10.0),
+            *_grid("running_per_replica", 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, waiting_total=0.0),
         ),
         hpa.hpa,
     ),
@@ -84,13 +84,13 @@ CATALOGUE: Mapping[str, Entry] = {
     "keda-queue-guard": Entry(
         "KEDA 2.x, llm-d queue guard",
         keda.GUARD,
-        _grid("running_per_replica", 16.0, 32.0, 64.0, 96.0, 128.0),
+        _grid("running_per_replica", 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
         keda.keda_queue_guard,
     ),
     "keda-queue-tokens": Entry(
         "KEDA 2.x, token-aware",
         keda.TOKENS,
-        (*_grid("queue_seconds", 0.5, 1.5, 4.0), *_grid("kv_usage", 0.2, 0.4, 0.6)),
+        (*_grid("queue_seconds", 0.5, 1.5, 4.0), *_grid("kv_usage", 0.05, 0.2, 0.4)),
         keda.keda_queue_tokens,
     ),
     "keda-slo": Entry(
@@ -111,7 +111,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "wva-saturation-v1": Entry(
         "llm-d Workload Variant Autoscaler v0.9, saturation V1",
         wva_saturation.V1_DEFAULTS,
-        _grid("kv_threshold", 0.3, 0.5, 0.65, 0.8),
+        _grid("kv_threshold", 0.12, 0.25, 0.5, 0.8),
         wva_saturation.wva_saturation_v1,
     ),
     "wva-model": Entry(
@@ -163,7 +163,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "knative-kpa": Entry(
         "Knative Serving KPA",
         knative.DEFAULTS,
-        _grid("concurrency_limit", 16.0, 32.0, 64.0, 96.0, 128.0, 192.0, 256.0),
+        _grid("concurrency_limit", 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 0.0),
         knative.knative_kpa,
     ),
     "static-peak": Entry(

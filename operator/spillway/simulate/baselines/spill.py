@@ -16,8 +16,9 @@ from spillway.simulate.baselines.facts import BaselineError, LaneFacts, Scaler, 
 from spillway.simulate.baselines.profile import Mix
 from spillway.simulate.policy import Action, Known, LaneOverflow, Observation, Sample
 
-DEFAULT_QUEUE = 5
-"""llm-d's saturation threshold."""
+DEFAULT_QUEUE = 10
+"""Twice the queue of 5 at which llm-d and the vLLM recipes call a replica saturated: spilling at 5 itself would hide
+from several scalers the very queue that they scale on."""
 DEFAULT_HOLD_SHARE = 0.5
 DEFAULT_SEQUENCES = 256
 """vLLM's --max-num-seqs, where there is no profile."""
@@ -41,7 +42,7 @@ class SpillRule:
 
     kind: SpillKind
     threshold: int | None = None
-    """Waiting requests for `queue`, in flight for `cap` and `hold`, of one replica. None: the default, which is 5
+    """Waiting requests for `queue`, in flight for `cap` and `hold`, of one replica. None: the default, which is 10
     waiting, or the largest batch of the lane's declared profile within the strictest ITL objective at the mix seen."""
     hold_share: float = DEFAULT_HOLD_SHARE
     """Longest hold as a share of a class's TTFT objective."""
@@ -78,7 +79,7 @@ def rule_of(kind: SpillKind, parameters: Mapping[str, float]) -> SpillRule:
 
 TUNING_GRID: Mapping[SpillKind, tuple[Mapping[str, float], ...]] = {
     SpillKind.NONE: ({},),
-    SpillKind.QUEUE: tuple({"spill_threshold": limit} for limit in (0.0, 2.0, 5.0, 20.0)),
+    SpillKind.QUEUE: tuple({"spill_threshold": limit} for limit in (0.0, 2.0, 5.0, 10.0, 20.0)),
     SpillKind.CAP: tuple({"cap_share": share} for share in (0.3, 0.45, 0.6, 0.8, 1.0)),
     SpillKind.HOLD: tuple(
         {"cap_share": cap, "hold_share": hold} for cap in (0.3, 0.45, 0.6, 0.8, 1.0) for hold in (0.4, 0.75)

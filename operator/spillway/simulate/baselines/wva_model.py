@@ -1,4 +1,5 @@
 """llm-d Workload Variant Autoscaler, model-based engine (each 60 s). The own lanes of one model are its variants.
+WVA only exports the replicas that it wants; an HPA on that figure sets them (lanewise.PerModel).
 
 lambda* is the largest arrival rate at which a replica's queue (wva_queue.py) holds mean TTFT and ITL within the
 strictest SLO of the lane's classes; replicas = max(min, ceil(lambda/lambda*)), cheapest cost per lambda* first up to
@@ -66,8 +67,9 @@ class Filter:
             self._covariance = predicted
             self.rejected += 1
             return False
-        gain: Floats = np.linalg.solve(spread, jacobian @ predicted).T
-        self.state = np.maximum(self.state + gain @ residual, 1e-9)
+        gain: Floats = np.asarray(np.linalg.solve(spread, jacobian @ predicted).T, dtype=np.float64)
+        state: Floats = self.state + gain @ residual
+        self.state = state.clip(min=1e-9)
         self._covariance = (np.eye(len(START)) - gain @ jacobian) @ predicted
         return True
 

@@ -1,4 +1,5 @@
 """llm-d Workload Variant Autoscaler v0.9, saturation engine. The own lanes of one model are its variants.
+WVA only exports the replicas that it wants; an HPA on that figure sets them (lanewise.PerModel).
 
 V2 (`wva-saturation`, the default, each 15 s), by tokens:
 - k1 = 0.80 * KV tokens; k2 = tokens in use when a replica had 5 or more waiting (mean of the last 10 seen), else
