@@ -27,7 +27,9 @@ class Effort:
     gap: float = 0.005
     columns: int = 600
     outcomes: int = 7
-    """Most outcomes of demand a period."""
+    """Most outcomes of demand a period and branch."""
+    branches: int = 2
+    """Ways that demand may take after the first period, each with its own replicas."""
     integers: int = 2
     """Periods whose replicas are whole in the program; later ones are rounded."""
     accepted_gap: float = 0.03
@@ -39,12 +41,14 @@ def solve_coupled(problem: Problem, effort: Effort) -> Schedule | None:
     groups = make_groups(problem, merge=True)
     width = sum(1 + len(item.hosted) for item in problem.classes) + sum(len(g.lanes) for g in groups)
     width += len({number for g in groups if len(g.lanes) > 1 for number in g.lanes})
-    outcomes = outcomes_within(len(problem.period_seconds), effort.columns // max(width, 1), effort.outcomes)
-    model = build(problem, make_cells(problem, outcomes), groups, integers=effort.integers)
+    cells, branches = effort.columns // max(width, 1), effort.branches
+    outcomes = outcomes_within(len(problem.period_seconds), cells // branches, effort.outcomes)
+    model = build(problem, make_cells(problem, outcomes, branches), groups, integers=effort.integers)
     found = run(model, effort.seconds, effort.gap, effort.nodes)
     if found is None or (not found.optimal and found.gap > effort.accepted_gap):
         return None
-    replicas = whole(problem, found.values[model.replicas], effort.integers)
+    expected = np.tensordot(model.weights, found.values[model.replicas], axes=1)
+    replicas = whole(problem, expected, 1)
     return Schedule(
         tuple(lane.name for lane in problem.lanes),
         replicas,
@@ -62,7 +66,7 @@ def outcomes_within(periods: int, cells: int, most: int) -> list[int]:
 
 
 def whole(problem: Problem, values: Floats, integers: int) -> Floats:
-    """Whole replicas: later, real-valued periods are rounded up where a tenth is asked for and the pool has room."""
+    """Whole replicas: later periods are rounded up where more than a tenth is asked for and the pool has room."""
     found = np.floor(values + 1e-6)
     found[:, :integers] = np.round(values[:, :integers])
     for k in range(integers, values.shape[1]):

@@ -1,8 +1,9 @@
 """The mixed-integer program of coupled lanes as sparse arrays.
 
-Replicas to have, n[lane, period], are common to all outcomes of demand; what is served where is decided per outcome
-(cell). Work that an order brings counts after the start-up: replicas that serve are at most the replicas to have in
-every period since, which also says that what is stopped goes at once and what is under way goes first.
+Replicas to have, n[lane, period], are common to all outcomes of demand in the first period and to those of a branch
+after; what is served where is decided per outcome (cell). An order serves after the start-up: replicas that serve are
+at most the replicas to have in every period since, which also says that what is stopped goes at once and what is under
+way goes first.
 
     min  sum price * n  +  sum weight * length * (usd * pacing * hosted + miss price * missed)  -  worth of the last n
     n[l,k] >= ready[l,k] (of the orders since);  GPUs of a pool;  orders stay a minimum up-time
@@ -19,19 +20,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from spillway.decide.allocation.cells import Cell, Group
 from spillway.decide.allocation.problem import LaneProblem, Problem
 from spillway.decide.allocation.recourse_rows import add_cells
-from spillway.decide.allocation.rows import INFINITE, LocalColumns, Rows
-from spillway.decide.allocation.types import Floats
+from spillway.decide.allocation.rows import INFINITE, LocalColumns, Rows, Serving, Terms
+from spillway.decide.allocation.types import Floats, Ints, Longs
 
 _SLACK = 0.05
-
-Ints = npt.NDArray[np.int32]
-Serving = list[list[list[tuple[int, float]]]]
-"""By lane and period: columns of replicas that serve, with the share of the period."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +43,10 @@ class Model:
     starts: Ints
     columns: Ints
     values: Floats
-    replicas: npt.NDArray[np.int64]
-    """(L, K) columns."""
+    replicas: Longs
+    """(B, L, K) columns by branch; the same in the first period."""
+    weights: Floats
+    """(B,) of the branches."""
     local: LocalColumns
     first: int
     """Column where the first cell begins."""
@@ -71,43 +69,62 @@ def build(
     With ``fixed`` (L, K) so many replicas serve and only the recourse is left to decide.
     """
     rows = Rows()
+    weights = _branch_weights(cells)
     if fixed is None:
-        replicas, serving = _replicas(problem, rows, integers)
+        replicas, serving = _replicas(problem, rows, weights, integers)
         _pools(problem, rows, replicas)
     else:
-        replicas = np.array([[rows.column(0.0, n, n) for n in lane] for lane in fixed.tolist()], dtype=np.int64)
-        serving = [[[(int(column), 1.0)] for column in lane] for lane in replicas]
+        replicas = np.array([[[rows.column(0.0, n, n) for n in lane] for lane in fixed.tolist()]], dtype=np.int64)
+        serving = [[[[(int(column), 1.0)] for column in lane] for lane in branch] for branch in replicas]
     first = len(rows.cost)
     local = add_cells(problem, cells, groups, rows, serving)
     return Model(
         *rows.arrays(),
-        replicas=replicas.reshape(len(problem.lanes), len(problem.period_seconds)),
+        replicas=replicas.reshape(len(replicas), len(problem.lanes), len(problem.period_seconds)),
+        weights=weights,
         local=local,
         first=first,
     )
 
 
-def _replicas(problem: Problem, rows: Rows, integers: int) -> tuple[npt.NDArray[np.int64], Serving]:
-    """Columns (L, K), and per lane and period the terms (column, share of the period) that serve."""
+def _branch_weights(cells: Sequence[Cell]) -> Floats:
+    last = max((cell.period for cell in cells), default=0)
+    weights = np.zeros(max((cell.branch for cell in cells), default=0) + 1)
+    for cell in cells:
+        if cell.period == last:
+            weights[cell.branch] += cell.weight
+    return weights
+
+
+def _replicas(problem: Problem, rows: Rows, weights: Floats, integers: int) -> tuple[Longs, Serving]:
+    """Columns (B, L, K), and what serves by branch, lane and period."""
     periods, hours = len(problem.period_seconds), problem.hours
-    replicas = np.zeros((len(problem.lanes), periods), dtype=np.int64)
+    replicas = np.zeros((len(weights), len(problem.lanes), periods), dtype=np.int64)
     serving: Serving = []
-    for number, lane in enumerate(problem.lanes):
-        least, most = problem.least(lane), problem.most(lane)
-        for k in range(periods):
-            price = lane.usd_per_replica_hour * float(hours[k])
-            replicas[number, k] = rows.column(price, least, most, integer=k < integers)
-        serving.append(_serving(problem, lane, rows, replicas[number]))
-        if lane.minimum_up_seconds > 0:
-            _minimum_up(problem, lane, rows, replicas[number])
-        if lane.terminal_usd is not None:
-            _terminal(lane.terminal_usd, most, rows, int(replicas[number, -1]))
+    for branch, weight in enumerate(weights.tolist()):
+        mine = []
+        for number, lane in enumerate(problem.lanes):
+            least, most = problem.least(lane), problem.most(lane)
+            for k in range(periods):
+                price = lane.usd_per_replica_hour * float(hours[k])
+                if k > 0:
+                    column = rows.column(weight * price, least, most, integer=k < integers)
+                elif branch > 0:
+                    column = int(replicas[0, number, 0])
+                else:
+                    column = rows.column(price, least, most, integer=integers > 0)
+                replicas[branch, number, k] = column
+            terms = _serving(problem, lane, rows, replicas[branch, number])
+            mine.append(terms if branch == 0 else [serving[0][number][0], *terms[1:]])
+            if lane.minimum_up_seconds > 0:
+                _minimum_up(problem, lane, rows, replicas[branch, number])
+            if lane.terminal_usd is not None:
+                _terminal(lane.terminal_usd, most, rows, int(replicas[branch, number, -1]), weight)
+        serving.append(mine)
     return replicas, serving
 
 
-def _serving(
-    problem: Problem, lane: LaneProblem, rows: Rows, replicas: npt.NDArray[np.int64]
-) -> list[list[tuple[int, float]]]:
+def _serving(problem: Problem, lane: LaneProblem, rows: Rows, replicas: Longs) -> list[Terms]:
     """What serves in each period: at most what was to be there since the start-up time before."""
     seconds = np.asarray(problem.period_seconds, dtype=np.float64)
     ends = np.cumsum(seconds)
@@ -134,7 +151,7 @@ def _serving(
     return terms
 
 
-def _minimum_up(problem: Problem, lane: LaneProblem, rows: Rows, replicas: npt.NDArray[np.int64]) -> None:
+def _minimum_up(problem: Problem, lane: LaneProblem, rows: Rows, replicas: Longs) -> None:
     """Orders of the last minimum up-time are still there: n[k] >= sum of orders since, those under way included."""
     seconds = np.asarray(problem.period_seconds, dtype=np.float64)
     begins = np.cumsum(seconds) - seconds
@@ -152,7 +169,7 @@ def _minimum_up(problem: Problem, lane: LaneProblem, rows: Rows, replicas: npt.N
         rows.row(min(young, most), INFINITE, [int(replicas[k]), *recent], [1.0] + [-1.0] * len(recent))
 
 
-def _terminal(worth: Floats, most: int, rows: Rows, last: int) -> None:
+def _terminal(worth: Floats, most: int, rows: Rows, last: int, weight: float) -> None:
     """Dollars of the replicas at the end, by the least concave curve above the given values."""
     points = [(n, float(worth[min(n, len(worth) - 1)])) for n in range(most + 1)]
     hull: list[tuple[int, float]] = []
@@ -162,15 +179,15 @@ def _terminal(worth: Floats, most: int, rows: Rows, last: int) -> None:
         ):
             hull.pop()
         hull.append((n, value))
-    column = rows.column(-1.0, -INFINITE, max(value for _, value in hull))
+    column = rows.column(-weight, -INFINITE, max(value for _, value in hull))
     for (a, low), (b, high) in pairwise(hull):
         slope = (high - low) / (b - a)
         rows.row(-INFINITE, low - slope * a, [column, last], [1.0, -slope])
 
 
-def _pools(problem: Problem, rows: Rows, replicas: npt.NDArray[np.int64]) -> None:
+def _pools(problem: Problem, rows: Rows, replicas: Longs) -> None:
     for pool, gpus in problem.pools.items():
         mine = [(i, lane.gpus_per_replica) for i, lane in enumerate(problem.lanes) if lane.pool == pool]
         if len(mine) > 1:
-            for k in range(replicas.shape[1]):
-                rows.row(-INFINITE, gpus, [int(replicas[i, k]) for i, _ in mine], [float(g) for _, g in mine])
+            for columns in replicas.transpose(0, 2, 1).reshape(-1, replicas.shape[1]):
+                rows.row(-INFINITE, gpus, [int(columns[i]) for i, _ in mine], [float(g) for _, g in mine])

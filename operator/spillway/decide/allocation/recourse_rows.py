@@ -14,8 +14,8 @@ import numpy as np
 from spillway.decide.allocation.cells import Cell, Group
 from spillway.decide.allocation.cuts import chords, tangents
 from spillway.decide.allocation.problem import Problem, miss_prices
-from spillway.decide.allocation.rows import INFINITE, LocalColumns, Rows, Stamp
-from spillway.decide.allocation.types import Floats
+from spillway.decide.allocation.rows import INFINITE, LocalColumns, Rows, Serving, Stamp
+from spillway.decide.allocation.types import Floats, Longs
 
 CHORDS = 12
 """Most pieces of taken work over replicas, for a lane whose load is known."""
@@ -28,9 +28,9 @@ def add_cells(
     cells: Sequence[Cell],
     groups: Sequence[Group],
     rows: Rows,
-    serving: list[list[list[tuple[int, float]]]],
+    serving: Serving,
 ) -> LocalColumns:
-    """Add the recourse of all cells; ``serving`` holds the columns of replicas by lane and period, with shares."""
+    """Add the recourse of all cells; ``serving`` holds the columns of replicas."""
     adder = _Adder(problem, cells, groups, serving)
     adder.leftovers()
     for g in range(len(groups)):
@@ -52,7 +52,7 @@ class _Adder:
         problem: Problem,
         cells: Sequence[Cell],
         groups: Sequence[Group],
-        serving: list[list[list[tuple[int, float]]]],
+        serving: Serving,
     ) -> None:
         self.problem, self.cells, self.groups, self.serving = problem, cells, groups, serving
         self.stamp = Stamp(len(cells))
@@ -63,13 +63,13 @@ class _Adder:
         self.missed: dict[int, int] = {}
         self.taken: dict[tuple[int, int], int] = {}
         self.shared = {number for group in groups if len(group.lanes) > 1 for number in group.lanes}
-        self.parts = max((len(lane[0]) for lane in serving), default=1)
+        self.parts = max((len(lane[0]) for lane in serving[0]), default=1)
 
-    def outside(self) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    def outside(self) -> Longs:
         """The columns that negative numbers stand for: by lane and part of the period."""
-        found = np.zeros((len(self.cells), len(self.serving) * self.parts), dtype=np.int64)
-        for number, lane in enumerate(self.serving):
-            for row, cell in enumerate(self.cells):
+        found = np.zeros((len(self.cells), len(self.problem.lanes) * self.parts), dtype=np.int64)
+        for row, cell in enumerate(self.cells):
+            for number, lane in enumerate(self.serving[cell.branch]):
                 for part, (column, _) in enumerate(lane[cell.period]):
                     found[row, number * self.parts + part] = column
         return found
@@ -123,7 +123,7 @@ class _Adder:
         taken = [self.taken[g, number] for g, _, _ in mine]
         ones = [1.0] * len(taken)
         offered = self.stamp.column(0.0, 0.0, self._load(number))
-        parts = [part for _, part in self.serving[number][0]]
+        parts = [part for _, part in self.serving[0][number][0]]
         columns = [-1 - (number * self.parts + p) for p in range(len(parts))]
         for constant, in_load, in_count in self._planes(number):
             values = [*ones, -in_load, *(-in_count * part for part in parts)]
@@ -151,8 +151,10 @@ class _Adder:
         lane, most = self.problem.lanes[number], self.problem.most(self.problem.lanes[number])
         for row, (cell, load) in enumerate(zip(self.cells, self._load(number), strict=True)):
             base = first + row * self.stamp.width
-            columns = [base + t for t in taken] + [column for column, _ in self.serving[number][cell.period]]
-            parts = [part for _, part in self.serving[number][cell.period]]
+            columns = [base + t for t in taken] + [
+                column for column, _ in self.serving[cell.branch][number][cell.period]
+            ]
+            parts = [part for _, part in self.serving[cell.branch][number][cell.period]]
             for constant, slope in chords(lane.response, float(load), most, CHORDS):
                 values = [1.0] * len(taken) + [-float(slope) * part for part in parts]
                 rows.row(-INFINITE, float(constant), columns, values)

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from spillway.decide.allocation.types import Floats
+from spillway.decide.allocation.types import Floats, Ints, Longs
 
 INFINITE = 1e30
 
-Ints = npt.NDArray[np.int32]
+Terms = list[tuple[int, float]]
+"""Columns of replicas that serve in a period, with their share of it."""
+Serving = list[list[list[Terms]]]
+"""By branch, lane and period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Stamp:
         self._values += values
         self._lengths.append(len(columns))
 
-    def print_on(self, rows: Rows, outside: npt.NDArray[np.int64]) -> None:
+    def print_on(self, rows: Rows, outside: Longs) -> None:
         """Repeat for all cells. ``outside`` (cells, X): the column that -1, -2, ... stand for."""
         first = len(rows.cost)
         rows.cost += self._spread([cost for cost, _, _ in self._columns])
