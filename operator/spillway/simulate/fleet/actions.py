@@ -8,8 +8,8 @@ import numpy as np
 
 from spillway.simulate.fleet.build import UNLIMITED, build_core, with_more_numbers, with_more_slots
 from spillway.simulate.fleet.draws import lognormal_mean, stream_key
-from spillway.simulate.fleet.layout import DRAINING, FREE, READY, STARTING, State, bind
-from spillway.simulate.fleet.loop import create_replica, drop_replica, release_all
+from spillway.simulate.fleet.layout import FREE, STARTING, State, bind
+from spillway.simulate.fleet.loop import count_states, create_replica, drop_replica, release_all
 from spillway.simulate.outcome import ReplicaLog
 from spillway.simulate.policy import Action, LaneCounts
 from spillway.simulate.world import OwnTruth, World
@@ -32,6 +32,7 @@ class Fleet:
         self._created: list[float] = []
         self._ready: list[float] = []
         self._made = [0] * len(world.own)
+        self._counted = np.zeros((len(world.own), 3), dtype=np.int64)
         self._action: Action | None = None
 
     def start(self, action: Action) -> None:
@@ -48,13 +49,14 @@ class Fleet:
     def apply(self, action: Action, now: float) -> None:
         """Put an action into force at a tick."""
         previous = self._action
-        asked = action.replicas or tuple(self.desired)
-        self._check(action, asked)
-        desired = self._clamped(asked)
-        for lane, (before, after) in enumerate(zip(self.desired, desired, strict=True)):
-            if before != after:
-                self.changes.append((now, lane, before, after))
-        self.desired = desired
+        if action is not previous:
+            asked = action.replicas or tuple(self.desired)
+            self._check(action, asked)
+            desired = self._clamped(asked)
+            for lane, (before, after) in enumerate(zip(self.desired, desired, strict=True)):
+                if before != after:
+                    self.changes.append((now, lane, before, after))
+            self.desired = desired
         self._scale(now)
         if previous is None or not _same_gateway(previous, action):
             self._set_gateway(action)
@@ -63,16 +65,10 @@ class Fleet:
 
     def counts(self) -> tuple[LaneCounts, ...]:
         """Replicas by lane now."""
-        replicas = self.state.replicas
-        states = replicas["state"]
-        lanes = replicas["lane"]
         out = []
-        for lane, desired in enumerate(self.desired):
-            mine = states[lanes == lane]
-            starting = (states == STARTING) & (lanes == lane)
-            since = tuple(sorted(replicas["asked"][starting].tolist())) if STARTING in mine else ()
-            ready, draining = int((mine == READY).sum()), int((mine == DRAINING).sum())
-            out.append(LaneCounts(desired, ready, len(since), since, draining))
+        for lane, (starting, ready, draining) in enumerate(self._states()):
+            since = self._starting_since(lane) if starting else ()
+            out.append(LaneCounts(self.desired[lane], ready, starting, since, draining))
         return tuple(out)
 
     def log(self) -> ReplicaLog:
@@ -88,22 +84,30 @@ class Fleet:
         return ReplicaLog(np.array(self._lane, dtype=np.int64), created, ready, ended)
 
     def _scale(self, now: float) -> None:
-        for lane, desired in enumerate(self.desired):
-            has = self._alive(lane)
-            for _ in range(has - desired):
+        missing = [
+            desired - starting - ready
+            for desired, (starting, ready, _) in zip(self.desired, self._states(), strict=True)
+        ]
+        for lane, more in enumerate(missing):
+            for _ in range(-more):
                 drop_replica(self.core, lane, now)
-        for lane, desired in enumerate(self.desired):
+        for lane, more in enumerate(missing):
             truth = self._world.own[lane]
-            for _ in range(min(desired - self._alive(lane), self._room(truth))):
+            for _ in range(min(more, self._room(truth)) if more > 0 else 0):
                 created = _after_stockout(truth, now)
                 key = stream_key(self._seed, _STARTUP, lane, self._made[lane])
                 startup = lognormal_mean(truth.startup_mean_s, truth.startup_sigma, key)
                 self._create(lane, now, created, created + startup)
 
-    def _alive(self, lane: int) -> int:
+    def _states(self) -> list[list[int]]:
+        """Starting, Ready and draining replicas by lane."""
+        count_states(self.core, self._counted)
+        return self._counted.tolist()
+
+    def _starting_since(self, lane: int) -> tuple[float, ...]:
         replicas = self.state.replicas
-        states = replicas["state"]
-        return int((((states == STARTING) | (states == READY)) & (replicas["lane"] == lane)).sum())
+        starting = (replicas["state"] == STARTING) & (replicas["lane"] == lane)
+        return tuple(sorted(replicas["asked"][starting].tolist()))
 
     def _room(self, truth: OwnTruth) -> int:
         """Replicas that the lane's pool has GPUs for; draining ones still have theirs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from numba import njit
 
@@ -13,12 +13,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def compiled(function: Function) -> Function:
     """Compile to machine code on first use; the code is kept on disk next to the source."""
-    return njit(cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    return cast(Function, njit(cache=True, error_model="numpy")(function))
 
 
 def inlined(function: Function) -> Function:
     """As `compiled`, and inlined into whoever calls it: for what runs once an event."""
-    return njit(cache=True, error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
+    return cast(Function, njit(cache=True, error_model="numpy", forceinline=True)(function))
 
 
 def forget_stale_code() -> None:

@@ -170,7 +170,8 @@ CORE = np.dtype(
 
 def bind(core: Array, state: State) -> None:
     """Write the arrays' addresses and shapes into the (1,) core; the state must live for as long as it is used."""
-    for name, array in zip(State._fields, state, strict=True):
+    for name in State._fields:
+        array: Array = getattr(state, name)
         if not array.flags.c_contiguous:
             raise ValueError(f"{name} is not contiguous")
         core[f"p_{name}"] = array.ctypes.data

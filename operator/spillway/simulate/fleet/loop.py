@@ -145,9 +145,10 @@ def drop_replica(cores: Array, lane: int, now: float) -> None:
     victim = NONE
     for slot in range(len(views.replicas(core))):
         replica = views.replicas(core)[slot]
-        if replica.state == STARTING and replica.lane == lane:
-            if victim == NONE or replica.number > views.replicas(core)[victim].number:
-                victim = slot
+        if replica.state != STARTING or replica.lane != lane:
+            continue
+        if victim == NONE or replica.number > views.replicas(core)[victim].number:
+            victim = slot
     if victim != NONE:
         end_replica(core, victim, now)
         return
@@ -182,3 +183,14 @@ def give_up_held(cores: Array, now: float) -> None:
         if views.served(core)[request] == HELD:
             unhold(core, request, now)
             give_up(core, request, now, _NO_REPLICA)
+
+
+@compiled
+def count_states(cores: Array, counts: Array) -> None:
+    """Count starting, Ready and draining replicas by lane into (L, 3)."""
+    core = cores[0]
+    counts[:] = 0
+    for slot in range(len(views.replicas(core))):
+        replica = views.replicas(core)[slot]
+        if replica.state != FREE:
+            counts[replica.lane, replica.state - STARTING] += 1

@@ -53,7 +53,7 @@ def simulate(
         if scrape_at == now:
             _scrape(fleet, timeline, scrape, now)
             if not any(start <= now < end for start, end in world.gaps):
-                pending.append(take_sample(fleet.core, fleet.state, now))
+                pending.append(take_sample(fleet.core, now))
             scrape += 1
         if tick_at == now and now < world.duration_s:
             _show(pending, visible, now, world.metrics_lag_s)

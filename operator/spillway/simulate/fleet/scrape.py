@@ -10,8 +10,16 @@ import numpy as np
 from spillway.simulate.fleet import views
 from spillway.simulate.fleet.engine import settle
 from spillway.simulate.fleet.jit import compiled
-from spillway.simulate.fleet.layout import FREE, READY, STARTING, Array, Core, State
-from spillway.simulate.policy import ClassSample, Histogram, LaneSample, ReplicaSamples, Sample
+from spillway.simulate.fleet.layout import FREE, READY, STARTING, Array
+from spillway.simulate.policy import (
+    ITL_BUCKETS_S,
+    TTFT_BUCKETS_S,
+    ClassSample,
+    Histogram,
+    LaneSample,
+    ReplicaSamples,
+    Sample,
+)
 from spillway.simulate.world import Floats
 
 Record = Any
@@ -19,6 +27,9 @@ Record = Any
 _REPLICA_ROWS = 12
 _LANE_SCALARS = 11
 _CLASS_SCALARS = 14
+_HELD = 10
+"""Scalars of a class up to `held`."""
+_TTFT_BUCKETS, _ITL_BUCKETS = len(TTFT_BUCKETS_S) + 1, len(ITL_BUCKETS_S) + 1
 _TTFT, _ITL, _TPOT = 5, 7, 9
 """Where a lane's histogram sums stand; counts follow the sums."""
 
@@ -119,37 +130,28 @@ def class_rows(cores: Array) -> Any:
     return rows
 
 
-def take_sample(core: Array, state: State, now: float) -> Sample:
+def take_sample(core: Array, now: float) -> Sample:
     """What a scrape at `now` sees; call `count_scrape` before."""
     rows, starts = replica_rows(core)
     bounds = starts.tolist()
     by_lane = lane_rows(core, now)
     lanes = tuple(
-        _lane_sample(row, scalars, ReplicaSamples(*rows[:, bounds[index] : bounds[index + 1]]), state)
+        _lane_sample(row, scalars, ReplicaSamples(*rows[:, bounds[index] : bounds[index + 1]]))
         for index, (row, scalars) in enumerate(zip(by_lane, by_lane[:, :_LANE_SCALARS].tolist(), strict=True))
     )
     by_class = class_rows(core)
     classes = tuple(
-        ClassSample(
-            *scalars[:10],
-            to_lane=row[_CLASS_SCALARS:],
-            own_ended=scalars[10],
-            own_met=scalars[11],
-            own_tokens_ended=scalars[12],
-            own_tokens_met=scalars[13],
-        )
+        ClassSample(*[*scalars[:_HELD], row[_CLASS_SCALARS:], *scalars[_HELD:]])
         for row, scalars in zip(by_class, by_class[:, :_CLASS_SCALARS].tolist(), strict=True)
     )
     return Sample(now, lanes, classes)
 
 
-def _lane_sample(row: Floats, scalars: list[float], replicas: ReplicaSamples, state: State) -> LaneSample:
-    ttft_end = _LANE_SCALARS + state.ttft_counts.shape[1]
-    itl_end = ttft_end + state.itl_counts.shape[1]
-    return LaneSample(
-        replicas,
-        *scalars[:_TTFT],
-        ttft=Histogram(row[_LANE_SCALARS:ttft_end], scalars[_TTFT], scalars[_TTFT + 1]),
-        itl=Histogram(row[ttft_end:itl_end], scalars[_ITL], scalars[_ITL + 1]),
-        tpot=Histogram(row[itl_end:], scalars[_TPOT], scalars[_TPOT + 1]),
-    )
+def _lane_sample(row: Floats, scalars: list[Any], replicas: ReplicaSamples) -> LaneSample:
+    ttft_end = _LANE_SCALARS + _TTFT_BUCKETS
+    itl_end = ttft_end + _ITL_BUCKETS
+    ttft = Histogram(row[_LANE_SCALARS:ttft_end], *scalars[_TTFT : _TTFT + 2])
+    itl = Histogram(row[ttft_end:itl_end], *scalars[_ITL : _ITL + 2])
+    tpot = Histogram(row[itl_end:], *scalars[_TPOT : _TPOT + 2])
+    fields: list[Any] = [replicas, *scalars[:_TTFT], ttft, itl, tpot]
+    return LaneSample(*fields)

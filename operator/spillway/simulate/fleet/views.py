@@ -1,318 +1,101 @@
 """The state's arrays, as compiled code finds them through the one record that is passed around.
 
-Passing some fifty arrays from function to function costs more than the simulation itself; `core` holds their addresses.
+Passing some fifty arrays from function to function costs more than the simulation itself, so `core` holds their
+addresses, and `views.NAME(core)` is the array `State.NAME`, built in place.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
-from numba import carray
+from numba import from_dtype
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numba.np import arrayobj
 
-from spillway.simulate.fleet.jit import inlined
 from spillway.simulate.fleet.layout import CLASS, HOSTED, LANE, REPLICA, Array, Core
 
-
-@intrinsic  # type: ignore[misc]
-def pointer(typing_context: Any, address: Any) -> Any:
-    """An address as a pointer."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(address), generate
-
-
-@inlined
-def replicas(core: Core) -> Array:
-    """See `State.replicas`."""
-    return carray(pointer(core.p_replicas), (core.d0_replicas,), REPLICA)  # type: ignore[no-any-return]
-
-
-@inlined
-def lanes(core: Core) -> Array:
-    """See `State.lanes`."""
-    return carray(pointer(core.p_lanes), (core.d0_lanes,), LANE)  # type: ignore[no-any-return]
-
-
-@inlined
-def classes(core: Core) -> Array:
-    """See `State.classes`."""
-    return carray(pointer(core.p_classes), (core.d0_classes,), CLASS)  # type: ignore[no-any-return]
-
-
-@inlined
-def hosted(core: Core) -> Array:
-    """See `State.hosted`."""
-    return carray(pointer(core.p_hosted), (core.d0_hosted,), HOSTED)  # type: ignore[no-any-return]
-
-
-@inlined
-def arrival(core: Core) -> Array:
-    """See `State.arrival`."""
-    return carray(pointer(core.p_arrival), (core.d0_arrival,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def class_index(core: Core) -> Array:
-    """See `State.class_index`."""
-    return carray(pointer(core.p_class_index), (core.d0_class_index,), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def input_tokens(core: Core) -> Array:
-    """See `State.input_tokens`."""
-    return carray(pointer(core.p_input_tokens), (core.d0_input_tokens,), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def output_tokens(core: Core) -> Array:
-    """See `State.output_tokens`."""
-    return carray(pointer(core.p_output_tokens), (core.d0_output_tokens,), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def served(core: Core) -> Array:
-    """See `State.served`."""
-    return carray(pointer(core.p_served), (core.d0_served,), np.int8)  # type: ignore[no-any-return]
-
-
-@inlined
-def lane(core: Core) -> Array:
-    """See `State.lane`."""
-    return carray(pointer(core.p_lane), (core.d0_lane,), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def ttft(core: Core) -> Array:
-    """See `State.ttft`."""
-    return carray(pointer(core.p_ttft), (core.d0_ttft,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def itl(core: Core) -> Array:
-    """See `State.itl`."""
-    return carray(pointer(core.p_itl), (core.d0_itl,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def end(core: Core) -> Array:
-    """See `State.end`."""
-    return carray(pointer(core.p_end), (core.d0_end,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def usd(core: Core) -> Array:
-    """See `State.usd`."""
-    return carray(pointer(core.p_usd), (core.d0_usd,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def held_s(core: Core) -> Array:
-    """See `State.held_s`."""
-    return carray(pointer(core.p_held_s), (core.d0_held_s,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def link(core: Core) -> Array:
-    """See `State.link`."""
-    return carray(pointer(core.p_link), (core.d0_link,), np.int32)  # type: ignore[no-any-return]
-
-
-@inlined
-def queue(core: Core) -> Array:
-    """See `State.queue`."""
-    return carray(pointer(core.p_queue), (core.d0_queue, core.d1_queue, core.d2_queue), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def finish(core: Core) -> Array:
-    """See `State.finish`."""
-    return carray(pointer(core.p_finish), (core.d0_finish, core.d1_finish), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def prompts(core: Core) -> Array:
-    """See `State.prompts`."""
-    return carray(pointer(core.p_prompts), (core.d0_prompts, core.d1_prompts), np.int32)  # type: ignore[no-any-return]
-
-
-@inlined
-def ready(core: Core) -> Array:
-    """See `State.ready`."""
-    return carray(pointer(core.p_ready), (core.d0_ready,), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def events(core: Core) -> Array:
-    """See `State.events`."""
-    return carray(pointer(core.p_events), (core.d0_events,), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def position(core: Core) -> Array:
-    """See `State.position`."""
-    return carray(pointer(core.p_position), (core.d0_position,), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def holding(core: Core) -> Array:
-    """See `State.holding`."""
-    return carray(pointer(core.p_holding), (core.d0_holding, core.d1_holding, core.d2_holding), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def hold_at(core: Core) -> Array:
-    """See `State.hold_at`."""
-    return carray(pointer(core.p_hold_at), (core.d0_hold_at,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def hold_request(core: Core) -> Array:
-    """See `State.hold_request`."""
-    return carray(pointer(core.p_hold_request), (core.d0_hold_request,), np.int32)  # type: ignore[no-any-return]
-
-
-@inlined
-def retry_at(core: Core) -> Array:
-    """See `State.retry_at`."""
-    return carray(pointer(core.p_retry_at), (core.d0_retry_at,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def retry_request(core: Core) -> Array:
-    """See `State.retry_request`."""
-    return carray(pointer(core.p_retry_request), (core.d0_retry_request,), np.int32)  # type: ignore[no-any-return]
-
-
-@inlined
-def own(core: Core) -> Array:
-    """See `State.own`."""
-    return carray(pointer(core.p_own), (core.d0_own, core.d1_own), np.bool_)  # type: ignore[no-any-return]
-
-
-@inlined
-def split(core: Core) -> Array:
-    """See `State.split`."""
-    return carray(pointer(core.p_split), (core.d0_split, core.d1_split), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def order(core: Core) -> Array:
-    """See `State.order`."""
-    return carray(pointer(core.p_order), (core.d0_order, core.d1_order), np.int64)  # type: ignore[no-any-return]
-
-
-@inlined
-def outages(core: Core) -> Array:
-    """See `State.outages`."""
-    return carray(pointer(core.p_outages), (core.d0_outages, core.d1_outages, core.d2_outages), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def minute_requests(core: Core) -> Array:
-    """See `State.minute_requests`."""
-    return carray(pointer(core.p_minute_requests), (core.d0_minute_requests, core.d1_minute_requests), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def minute_tokens(core: Core) -> Array:
-    """See `State.minute_tokens`."""
-    return carray(pointer(core.p_minute_tokens), (core.d0_minute_tokens, core.d1_minute_tokens), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def busy_until(core: Core) -> Array:
-    """See `State.busy_until`."""
-    return carray(pointer(core.p_busy_until), (core.d0_busy_until, core.d1_busy_until), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def hosted_ended(core: Core) -> Array:
-    """See `State.hosted_ended`."""
-    return carray(
-        pointer(core.p_hosted_ended), (core.d0_hosted_ended, core.d1_hosted_ended, core.d2_hosted_ended), np.float64
-    )  # type: ignore[no-any-return]
-
-
-@inlined
-def routed(core: Core) -> Array:
-    """See `State.routed`."""
-    return carray(pointer(core.p_routed), (core.d0_routed, core.d1_routed), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def ttft_counts(core: Core) -> Array:
-    """See `State.ttft_counts`."""
-    return carray(pointer(core.p_ttft_counts), (core.d0_ttft_counts, core.d1_ttft_counts), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def itl_counts(core: Core) -> Array:
-    """See `State.itl_counts`."""
-    return carray(pointer(core.p_itl_counts), (core.d0_itl_counts, core.d1_itl_counts), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def tpot_counts(core: Core) -> Array:
-    """See `State.tpot_counts`."""
-    return carray(pointer(core.p_tpot_counts), (core.d0_tpot_counts, core.d1_tpot_counts), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def ttft_bounds(core: Core) -> Array:
-    """See `State.ttft_bounds`."""
-    return carray(pointer(core.p_ttft_bounds), (core.d0_ttft_bounds,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def itl_bounds(core: Core) -> Array:
-    """See `State.itl_bounds`."""
-    return carray(pointer(core.p_itl_bounds), (core.d0_itl_bounds,), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def table_batch(core: Core) -> Array:
-    """See `State.table_batch`."""
-    return carray(pointer(core.p_table_batch), (core.d0_table_batch, core.d1_table_batch), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def table_context(core: Core) -> Array:
-    """See `State.table_context`."""
-    return carray(pointer(core.p_table_context), (core.d0_table_context, core.d1_table_context), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def table_decode(core: Core) -> Array:
-    """See `State.table_decode`."""
-    return carray(
-        pointer(core.p_table_decode), (core.d0_table_decode, core.d1_table_decode, core.d2_table_decode), np.float64
-    )  # type: ignore[no-any-return]
-
-
-@inlined
-def table_prompt(core: Core) -> Array:
-    """See `State.table_prompt`."""
-    return carray(pointer(core.p_table_prompt), (core.d0_table_prompt, core.d1_table_prompt), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def table_prefill(core: Core) -> Array:
-    """See `State.table_prefill`."""
-    return carray(pointer(core.p_table_prefill), (core.d0_table_prefill, core.d1_table_prefill), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def noise(core: Core) -> Array:
-    """See `State.noise`."""
-    return carray(pointer(core.p_noise), (core.d0_noise, core.d1_noise), np.float64)  # type: ignore[no-any-return]
-
-
-@inlined
-def replica_ended(core: Core) -> Array:
-    """See `State.replica_ended`."""
-    return carray(pointer(core.p_replica_ended), (core.d0_replica_ended,), np.float64)  # type: ignore[no-any-return]
+_codegen: Any = cgutils
+_arrays: Any = arrayobj
+
+View = Callable[[Core], Array]
+
+
+def _view(name: str, dimensions: int, dtype: Any) -> View:
+    """What builds the C-contiguous array whose address and shape the core has under `name`."""
+    item = from_dtype(np.dtype(dtype))
+
+    def view(typing_context: Any, core: Any) -> Any:
+        kind = types.Array(item, dimensions, "C")
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            def field(label: str) -> Any:
+                word = context.get_value_type(types.intp)
+                return builder.load(_codegen.get_record_member(builder, arguments[0], core.offset(label), word))
+
+            item_type = context.get_data_type(item)
+            size = context.get_constant(types.intp, context.get_abi_sizeof(item_type))
+            shape = [field(f"d{axis}_{name}") for axis in range(dimensions)]
+            strides = [size]
+            for length in reversed(shape[1:]):
+                strides.insert(0, builder.mul(strides[0], length))
+            array = _arrays.make_array(kind)(context, builder)
+            data = builder.inttoptr(field(f"p_{name}"), item_type.as_pointer())
+            _arrays.populate_array(array, data, shape, strides, size, meminfo=None)
+            return array._getvalue()
+
+        return kind(core), generate
+
+    return cast(View, intrinsic(view))
+
+
+replicas = _view("replicas", 1, REPLICA)
+lanes = _view("lanes", 1, LANE)
+classes = _view("classes", 1, CLASS)
+hosted = _view("hosted", 1, HOSTED)
+arrival = _view("arrival", 1, np.float64)
+class_index = _view("class_index", 1, np.int64)
+input_tokens = _view("input_tokens", 1, np.int64)
+output_tokens = _view("output_tokens", 1, np.int64)
+served = _view("served", 1, np.int8)
+lane = _view("lane", 1, np.int64)
+ttft = _view("ttft", 1, np.float64)
+itl = _view("itl", 1, np.float64)
+end = _view("end", 1, np.float64)
+usd = _view("usd", 1, np.float64)
+held_s = _view("held_s", 1, np.float64)
+link = _view("link", 1, np.int32)
+queue = _view("queue", 3, np.int64)
+finish = _view("finish", 2, np.int64)
+prompts = _view("prompts", 2, np.int32)
+ready = _view("ready", 1, np.int64)
+events = _view("events", 1, np.int64)
+position = _view("position", 1, np.int64)
+hosted_ended = _view("hosted_ended", 3, np.float64)
+holding = _view("holding", 3, np.int64)
+hold_at = _view("hold_at", 1, np.float64)
+hold_request = _view("hold_request", 1, np.int32)
+retry_at = _view("retry_at", 1, np.float64)
+retry_request = _view("retry_request", 1, np.int32)
+own = _view("own", 2, np.bool_)
+split = _view("split", 2, np.float64)
+order = _view("order", 2, np.int64)
+outages = _view("outages", 3, np.float64)
+minute_requests = _view("minute_requests", 2, np.float64)
+minute_tokens = _view("minute_tokens", 2, np.float64)
+busy_until = _view("busy_until", 2, np.float64)
+routed = _view("routed", 2, np.float64)
+ttft_counts = _view("ttft_counts", 2, np.float64)
+itl_counts = _view("itl_counts", 2, np.float64)
+table_decode = _view("table_decode", 3, np.float64)
+tpot_counts = _view("tpot_counts", 2, np.float64)
+ttft_bounds = _view("ttft_bounds", 1, np.float64)
+itl_bounds = _view("itl_bounds", 1, np.float64)
+table_batch = _view("table_batch", 2, np.float64)
+table_context = _view("table_context", 2, np.float64)
+table_prompt = _view("table_prompt", 2, np.float64)
+table_prefill = _view("table_prefill", 2, np.float64)
+noise = _view("noise", 2, np.float64)
+replica_ended = _view("replica_ended", 1, np.float64)
