@@ -55,5 +55,6 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], fixed: 
     for position, heading in enumerate(headings):
         made.add_column(heading, no_wrap=position < fixed, overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        # What stands in brackets is text, no markup.
+        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return made

@@ -37,11 +37,11 @@ class CodecError(ValueError):
 
     def __init__(self, problem: str, path: str = "") -> None:
         self.problem, self.path = problem, path
-        super().__init__(f"{path}: {problem}" if path else problem)
+        super().__init__(f"{path.lstrip('.')}: {problem}" if path else problem)
 
     def under(self, step: str) -> CodecError:
         """The same, seen from one level up: ``step`` is ".field" or "[index]"."""
-        return CodecError(self.problem, (step + self.path).lstrip("."))
+        return CodecError(self.problem, step + self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _simple(kind: type) -> Codec:
         return Codec(_encode_scalar, lambda document: _decode_scalar(document, kind))
     if issubclass(kind, np.generic):
         return Codec(_encode_scalar, lambda document: _decode_scalar(document, float))
-    raise CodecError(f"values of type {kind.__name__} can't be recorded")
+    raise CodecError(f"values annotated {kind.__name__} can't be recorded; annotate what they are")
 
 
 # Numbers and texts.

@@ -26,7 +26,7 @@ def table(result: Mapping[str, Any], *, colour: bool = False, width: int = WIDTH
     console.print(_heading(comparison), soft_wrap=False)
     console.print(_table(comparison))
     for line in _below(comparison):
-        console.print(line)
+        console.print(Text(line))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
