@@ -16,8 +16,7 @@ from spillway.simulate.scenario import (
     seed_file,
 )
 from spillway.simulate.traces import TraceError, read_trace
-
-from .files import BINS, Files
+from support.scenario_files import BINS, Files
 
 REQUESTS = "arrival_s,class,input_tokens,output_tokens\n"
 

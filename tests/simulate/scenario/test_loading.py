@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from spillway.simulate.scenario import ScenarioError, load_scenario
-
-from .files import BINS, Files
+from support.scenario_files import BINS, Files
 
 Change = Callable[[Files], object]
 
