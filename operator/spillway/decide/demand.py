@@ -8,39 +8,40 @@ from dataclasses import dataclass
 import numpy as np
 
 from spillway.decide.decision import Reason
-from spillway.decide.forecast import SAMPLES, Floats, Forecast, Forecaster
+from spillway.decide.forecast import SAMPLES, Floats, Forecast, ForecastState, paths, updated
 from spillway.decide.memory import Memory
 from spillway.decide.reasons import Code, because
 from spillway.decide.service import Mix
 from spillway.decide.snapshot import ClassSnapshot, Confidence, Demand, PlanSnapshot, Reading
 
-RATE_WINDOW_SCRAPES = 4
-"""Rates are taken over this many scrapes, so they describe the middle of that window."""
-
 
 class ClassDemand:
     """One class's demand at one tick; forecasts are made once for each horizon."""
 
-    def __init__(self, item: ClassSnapshot, now: Reading | None, mix: Mix | None, forecaster: Forecaster | None):
+    def __init__(
+        self, item: ClassSnapshot, now: Reading | None, mix: Mix | None, state: ForecastState | None, at: float
+    ):
         self.key = item.key
         self.item = item
         self.now = now
         """Requests a second, fresh; None where not known."""
         self.mix = mix
-        self._forecaster = forecaster
+        self.state = state
+        """What the forecast remembers; None where nothing was ever measured."""
+        self.moment = at
+        """Unix time of the tick."""
         self._made: dict[float, Forecast] = {}
 
     @property
-    def known(self) -> bool:
-        """Whether the class can be sized: rate or history, and the mix unless nothing comes."""
-        return self._forecaster is not None and self.mix is not None
+    def current(self) -> float | None:
+        """Requests a second now."""
+        return None if self.now is None else self.now.value
 
     def at(self, horizon_seconds: float) -> Forecast:
         """Forecast at this horizon; raises ``ValueError`` where the class is not known."""
-        if self._forecaster is None:
-            raise ValueError(f"class {self.key}: no demand to forecast from")
         if horizon_seconds not in self._made:
-            self._made[horizon_seconds] = self._forecaster.at(horizon_seconds)
+            samples = joint_paths([self], (horizon_seconds,), self.moment)[self.key][:, 0]
+            self._made[horizon_seconds] = Forecast(horizon_seconds, samples, None, "joint paths")
         return self._made[horizon_seconds]
 
     @property
@@ -58,7 +59,7 @@ class ClassDemand:
             return because(
                 Code.DEMAND_UNKNOWN, f"No metric tells the demand of class {self.key}; check spec.match of the class."
             )
-        if self._forecaster is None:
+        if self.state is None or self.now is None:
             return because(Code.DEMAND_STALE, f"The demand of class {self.key} was last measured too long ago.")
         if self.mix is None:
             return because(Code.MIX_UNKNOWN, f"The tokens per request of class {self.key} are not known yet.")
@@ -94,21 +95,15 @@ def class_demands(snapshot: PlanSnapshot, memory: Memory) -> dict[str, ClassDema
 
 
 def _class_demand(snapshot: PlanSnapshot, memory: Memory, item: ClassSnapshot) -> ClassDemand:
-    demand = item.demand
+    demand, before = item.demand, memory.forecasts.get(item.key)
     if demand is None:
-        return ClassDemand(item, None, memory.mixes.get(item.key), None)
+        return ClassDemand(item, None, memory.mixes.get(item.key), before, snapshot.at)
     value = fresh(demand.requests_per_second, snapshot)
     now = None if value is None else demand.requests_per_second
-    forecaster = None
+    state = before
     if value is not None:
-        forecaster = Forecaster(
-            demand.history,
-            snapshot.plan.spec.forecast.seasonality_seconds,
-            snapshot.at,
-            value,
-            lag_seconds=RATE_WINDOW_SCRAPES * snapshot.scrape_seconds / 2,
-        )
-    return ClassDemand(item, now, _mix(demand) or memory.mixes.get(item.key), forecaster)
+        state = updated(before, demand.history, snapshot.plan.spec.forecast.seasonality_seconds, snapshot.at)
+    return ClassDemand(item, now, _mix(demand) or memory.mixes.get(item.key), state, snapshot.at)
 
 
 def _mix(demand: Demand) -> Mix | None:
@@ -119,20 +114,22 @@ def _mix(demand: Demand) -> Mix | None:
     return Mix(max(tokens_in.value, 0.0), tokens_out.value, min(1.0, max(0.0, cached)))
 
 
-def outcomes(demands: Sequence[ClassDemand], horizons: Sequence[float]) -> Outcomes:
-    """Joint outcomes over the window that the horizons span: the mean over them, outcome by outcome.
+def joint_paths(demands: Sequence[ClassDemand], offsets_seconds: Sequence[float], now: float) -> Mapping[str, Floats]:
+    """Joint paths of several classes, (samples, offsets) requests a second by class key.
 
-    Outcomes of classes whose errors come from the same past moments keep their real dependence; others are added as
-    if they rose and fell together, which is the careful side.
+    Raises ``ValueError`` where nothing is known of a class.
     """
-    made = {d.key: [d.at(h) for h in horizons] for d in demands}
-    aligned = all(
-        len({forecasts[i].origins for forecasts in made.values()}) == 1
-        and all(forecasts[i].origins is not None for forecasts in made.values())
-        for i in range(len(horizons))
-    )
-    rates = {}
-    for key, forecasts in made.items():
-        columns = [f.samples if aligned else np.sort(f.samples) for f in forecasts]
-        rates[key] = np.asarray(np.mean(columns, axis=0), dtype=np.float64)
-    return Outcomes(rates)
+    states = {d.key: d.state for d in demands if d.state is not None}
+    missing = next((d.key for d in demands if d.state is None), None)
+    if missing is not None:
+        raise ValueError(f"class {missing}: no demand to forecast from")
+    current = {d.key: d.now.value for d in demands if d.now is not None}
+    return paths(states, now, offsets_seconds, current)
+
+
+def outcomes(demands: Sequence[ClassDemand], horizons: Sequence[float]) -> Outcomes:
+    """Joint outcomes of several classes over the window that the horizons span: the mean over them, path by path."""
+    if not demands:
+        return Outcomes({})
+    made = joint_paths(demands, tuple(horizons), demands[0].moment)
+    return Outcomes({key: np.asarray(value.mean(axis=1), dtype=np.float64) for key, value in made.items()})

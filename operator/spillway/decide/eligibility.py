@@ -124,7 +124,9 @@ def _placement(snapshot: PlanSnapshot, item: ClassSnapshot) -> Placement:
     route = None if bound is None else next((r for r in snapshot.routes if r.class_name == binding_name(item)), None)
     # A managed route that is still to be generated has weights of 0 already.
     movable = route is not None and route.problem is None and (route.exists or bool(route.weights))
-    allowed = spec.overflow.mode is OverflowMode.SPLIT and item.resource.spec.data_policy is DataPolicy.ANY and movable
+    policy = spec.overflow.mode is OverflowMode.SPLIT and item.resource.spec.data_policy is DataPolicy.ANY
+    # A gateway that caps spills by itself, whatever moves its weights.
+    allowed = policy and (movable or snapshot.actuators.in_flight_cap)
     return Placement(
         own=tuple(lane.name for lane in serving if lane.resource.spec.type is LaneType.SELF_HOSTED),
         hosted=tuple(lane for lane in serving if allowed and _usable(snapshot, lane, item)),

@@ -10,12 +10,16 @@ from spillway.decide import costs, explain
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Reason, RouteDecision
 from spillway.decide.demand import ClassDemand, class_demands, fresh, outcomes
 from spillway.decide.eligibility import Placement, fallback_findings, lane_findings, placements, usd_per_request
+from spillway.decide.gateway import hold_seconds, owed, spilled_by_gateway, with_valve
 from spillway.decide.guards import contested
 from spillway.decide.lanes import LaneView, lane_views, loads_of, view_findings
+from spillway.decide.learning import Learned, kept, learn
 from spillway.decide.memory import Memory
 from spillway.decide.overflow import Load, absorb, host
+from spillway.decide.plan import Planned
+from spillway.decide.planning import planning_due, size_lanes
 from spillway.decide.reasons import Code, because
-from spillway.decide.scaling import Scaled, ceiling_usd_per_hour, scale_all, size_all
+from spillway.decide.scaling import Scaled, Sizings, ceiling_usd_per_hour, scale_all, size_all
 from spillway.decide.snapshot import Finding, LaneSnapshot, PlanSnapshot, Severity
 from spillway.decide.traffic import ClassTraffic, is_calm, move_traffic, with_calm
 
@@ -34,35 +38,66 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
     places = placements(snapshot)
     demands = class_demands(snapshot, memory)
     # 3. What one replica of each own lane serves, and what the classes are worth.
-    views = lane_views(snapshot, places, demands)
+    due = planning_due(snapshot, memory.planned)
+    known = learn(snapshot, places, demands, memory) if due else kept(memory)
+    views = lane_views(snapshot, places, demands, known.curves)
     loads = loads_of(snapshot, places, demands)
-    # 4. The cheapest replicas at the start-up lead, taken through the guards.
-    sizings = size_all(snapshot, views, loads, demands)
+    # 4. The replicas that cost least over the time that they need to start, taken through the guards.
+    planned = None
+    if snapshot.actuators.in_flight_cap:
+        planned = memory.planned
+        if due and not blind:
+            planned = size_lanes(snapshot, views, known.curves, loads, demands, memory.planned)
+        sizings = Sizings({} if planned is None else planned.sizings, {})
+    else:
+        sizings = size_all(snapshot, views, loads, demands)
     scaled = scale_all(snapshot, views, sizings, places, memory.lanes, blind)
     scaled = {
         name: replace(lane, memory=with_calm(lane.memory, is_calm(snapshot, lane.view, demands), snapshot.at))
         for name, lane in scaled.items()
     }
     # 5. The traffic shares for the replicas that are warm and are to stay.
-    traffic = move_traffic(snapshot, memory, places, demands, loads, scaled, blind)
+    if snapshot.actuators.in_flight_cap:
+        traffic = spilled_by_gateway(snapshot, places, demands, scaled)
+    else:
+        traffic = move_traffic(snapshot, memory, places, demands, loads, scaled, blind)
     # 6. In words and dollars.
-    lanes = tuple(_lane(snapshot, lane, scaled, demands, held) for lane in snapshot.lanes)
+    lanes = tuple(
+        with_valve(
+            snapshot,
+            _lane(snapshot, lane, scaled, demands, held, planned),
+            known.curves,
+            memory.lanes.get(lane.name),
+        )
+        for lane in snapshot.lanes
+    )
     routes = tuple(_route(snapshot, t.route, held) for t in traffic.values() if t.route is not None)
     decision = Decision(
         plan_key=snapshot.key,
         at=snapshot.at,
         valid_until=snapshot.at + VALID_TICKS * snapshot.tick_seconds,
         lanes=lanes,
-        classes=tuple(_class(snapshot, key, demands, traffic, scaled) for key in demands),
+        classes=tuple(
+            replace(
+                _class(snapshot, key, demands, traffic, scaled, planned),
+                hold_seconds=hold_seconds(snapshot, key, known.curves, scaled),
+            )
+            for key in demands
+        ),
         routes=routes,
-        costs=costs.plan_costs(snapshot, lanes, _expected_hosted(snapshot, demands, loads, scaled)),
+        costs=costs.plan_costs(snapshot, lanes, _expected_hosted(snapshot, demands, loads, scaled, planned)),
         reason=explain.plan_reason(snapshot, held, lanes, traffic),
         findings=(*snapshot.findings, *_findings(snapshot, places, scaled)),
         held=held,
         overflow_active=any((t.share or 0.0) > 0 for t in traffic.values()),
     )
     # 7. What to remember.
-    return decision, _remembered(memory, demands, traffic, scaled)
+    scaled = {
+        lane.name: replace(scaled[lane.name], memory=owed(lane, known.curves, scaled[lane.name].memory))
+        for lane in lanes
+        if lane.name in scaled
+    }
+    return decision, _remembered(memory, demands, traffic, scaled, known, planned)
 
 
 def _lane(
@@ -71,9 +106,10 @@ def _lane(
     scaled: Mapping[str, Scaled],
     demands: Mapping[str, ClassDemand],
     held: Reason | None,
+    planned: Planned | None,
 ) -> LaneDecision:
     if lane.name in scaled:
-        return _own_lane(snapshot, scaled[lane.name], demands, held)
+        return _own_lane(snapshot, scaled[lane.name], demands, held, planned)
     usd = costs.hosted_usd_per_hour(lane, snapshot) if lane.resource.spec.type is LaneType.HOSTED_REALTIME else None
     share = _observed_share(snapshot, lane)
     reason = explain.hosted_reason(lane, share)
@@ -95,7 +131,11 @@ def _lane(
 
 
 def _own_lane(
-    snapshot: PlanSnapshot, scaled: Scaled, demands: Mapping[str, ClassDemand], held: Reason | None
+    snapshot: PlanSnapshot,
+    scaled: Scaled,
+    demands: Mapping[str, ClassDemand],
+    held: Reason | None,
+    planned: Planned | None,
 ) -> LaneDecision:
     view = scaled.view
     billed = costs.replicas_billed(view.lane)
@@ -108,7 +148,7 @@ def _own_lane(
         ready=view.ready,
         desired=scaled.desired,
         recommended=None if observe else scaled.recommended,
-        reason=_stopped(held) or explain.lane_reason(scaled, demands, snapshot.tick_seconds),
+        reason=_stopped(held) or explain.lane_reason(scaled, demands, snapshot.tick_seconds, planned),
         guards=scaled.bites,
         writable=writable and scaled.blocked is None and _worth_writing(scaled),
         bounds_only=scaled.desired is None,
@@ -177,6 +217,7 @@ def _class(
     demands: Mapping[str, ClassDemand],
     traffic: Mapping[str, ClassTraffic],
     scaled: Mapping[str, Scaled],
+    planned: Planned | None,
 ) -> ClassDecision:
     demand, moved = demands[key], traffic[key]
     rate = None if demand.now is None else demand.now.value
@@ -185,8 +226,10 @@ def _class(
         tokens = rate * (demand.mix.input_tokens + demand.mix.output_tokens)
     attainment = demand.item.attainment
     leads = [lane.view.startup_seconds for lane in scaled.values() if key in lane.view.classes]
-    forecast = {}
-    if leads and demand.problem() is None:
+    forecast: Mapping[str, float] = {}
+    if planned is not None:
+        forecast = planned.quantiles.get(key, {})
+    elif leads and demand.problem() is None:
         made = demand.at(min(leads) + snapshot.tick_seconds)
         forecast = {"0.1": made.quantile(0.1), "0.5": made.quantile(0.5), "0.9": made.quantile(0.9)}
     return ClassDecision(
@@ -231,8 +274,11 @@ def _expected_hosted(
     demands: Mapping[str, ClassDemand],
     loads: Mapping[str, Load],
     scaled: Mapping[str, Scaled],
+    planned: Planned | None,
 ) -> float | None:
     """Expected hosted dollars an hour at the start-up lead with the recommended replicas; None where not known."""
+    if planned is not None:
+        return sum(sizing.hosted_usd_per_hour for sizing in planned.sizings.values())
     if any(d.problem() is not None and not d.counted_elsewhere for d in demands.values()) or not loads:
         return None
     own = [(lane.view.own(), lane) for lane in scaled.values()]
@@ -267,10 +313,18 @@ def _remembered(
     demands: Mapping[str, ClassDemand],
     traffic: Mapping[str, ClassTraffic],
     scaled: Mapping[str, Scaled],
+    known: Learned,
+    planned: Planned | None,
 ) -> Memory:
     mixes = {key: mix for key, demand in demands.items() if (mix := demand.mix) is not None}
     return Memory(
         lanes={name: lane.memory for name, lane in scaled.items()},
         hosted_shares={key: t.share for key, t in traffic.items() if t.share is not None},
         mixes=mixes,
+        forecasts={key: demand.state for key, demand in demands.items() if demand.state is not None},
+        bursts=known.bursts,
+        budgets=known.budgets,
+        services=known.services,
+        curves=known.curves,
+        planned=planned,
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from spillway.api import Mode
 from spillway.decide.decision import LaneDecision, Reason
 from spillway.decide.demand import ClassDemand
+from spillway.decide.plan import Planned
 from spillway.decide.reasons import Code, because, count, figure, usd
 from spillway.decide.scaling import Scaled
 from spillway.decide.snapshot import LaneSnapshot, PlanSnapshot
@@ -33,7 +34,9 @@ def blind(snapshot: PlanSnapshot) -> Reason | None:
     return because(Code.HOLD_BLIND, message)
 
 
-def lane_reason(scaled: Scaled, demands: Mapping[str, ClassDemand], tick: float) -> Reason:
+def lane_reason(
+    scaled: Scaled, demands: Mapping[str, ClassDemand], tick: float, planned: Planned | None = None
+) -> Reason:
     """Why the lane is to have this many replicas."""
     if scaled.blocked is not None:
         return scaled.blocked
@@ -42,7 +45,7 @@ def lane_reason(scaled: Scaled, demands: Mapping[str, ClassDemand], tick: float)
         return scaled.bites[0]
     if scaled.desired is None:
         return scaled.bites[-1]
-    sentence = " ".join([_demand_sentence(scaled, demands, tick), _price_sentence(scaled)]).strip()
+    sentence = " ".join([_demand_sentence(scaled, demands, tick, planned), _price_sentence(scaled)]).strip()
     if scaled.bites and wanted != scaled.desired:
         sentence = f"{sentence} {scaled.bites[-1].message}".strip()
     return because(_lane_code(scaled, current, wanted), sentence or f"Lane {view.name} stays at {count(wanted)}.")
@@ -62,8 +65,12 @@ def _lane_code(scaled: Scaled, current: int, wanted: int) -> Code:
     return Code.STEADY
 
 
-def _demand_sentence(scaled: Scaled, demands: Mapping[str, ClassDemand], tick: float) -> str:
+def _demand_sentence(scaled: Scaled, demands: Mapping[str, ClassDemand], tick: float, planned: Planned | None) -> str:
     lead = scaled.view.startup_seconds + tick
+    if planned is not None:
+        known = [planned.quantiles[key] for key in scaled.view.classes if key in planned.quantiles]
+        middle, upper = sum(q["0.5"] for q in known), sum(q["0.9"] for q in known)
+        return f"Demand is forecast at {figure(middle)} req/s (90%: {figure(upper)}) in {lead:.0f} s." if known else ""
     made = [demands[key].at(lead) for key in scaled.view.classes]
     if not made:
         return ""

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from spillway.api import LatencyClass
 from spillway.api.lane import SelfHostedSpec
 from spillway.decide.allocate import OwnLane
+from spillway.decide.curves import Curve
 from spillway.decide.decision import Reason
 from spillway.decide.demand import ClassDemand, fresh
 from spillway.decide.eligibility import Placement, is_invalid, outlets, self_hosted
 from spillway.decide.guards import pool_room
 from spillway.decide.overflow import Load
 from spillway.decide.reasons import Code, because, count
-from spillway.decide.service import Mix, Requirement, Service, service_of
+from spillway.decide.service import Mix, Requirement, Service, ServiceSource, service_of
 from spillway.decide.snapshot import ClassSnapshot, Finding, LaneSnapshot, PlanSnapshot, PodState, Severity
 
 DEFAULT_STARTUP_SECONDS = 300.0
@@ -46,6 +49,8 @@ class LaneView:
     """Replicas that the GPU pool has room for beside the plan's other lanes; None when unbounded."""
     problem: Reason | None
     """Why it can't be sized, if it can't."""
+    rates: Mapping[str, float]
+    """Requests a second now of the classes that may be served here, over all lanes."""
     unknown_class: Reason | None
     """A class whose demand is not known: nothing is removed on a guess."""
 
@@ -82,14 +87,17 @@ class LaneView:
 
 
 def lane_views(
-    snapshot: PlanSnapshot, places: Mapping[str, Placement], demands: Mapping[str, ClassDemand]
+    snapshot: PlanSnapshot,
+    places: Mapping[str, Placement],
+    demands: Mapping[str, ClassDemand],
+    curves: Mapping[str, Curve],
 ) -> dict[str, LaneView]:
     """The plan's own lanes, by name."""
     found = {}
     for lane in self_hosted(snapshot):
         spec = lane.resource.spec.self_hosted
         if spec is not None:
-            found[lane.name] = _view(snapshot, lane, spec, places, demands)
+            found[lane.name] = _view(snapshot, lane, spec, places, demands, curves.get(lane.name))
     return found
 
 
@@ -99,13 +107,16 @@ def _view(
     spec: SelfHostedSpec,
     places: Mapping[str, Placement],
     demands: Mapping[str, ClassDemand],
+    curve: Curve | None,
 ) -> LaneView:
     keys = tuple(key for key, place in places.items() if lane.name in place.own)
     problems = {key: reason for key in keys if (reason := demands[key].problem()) is not None}
     known = [key for key in keys if key not in problems]
     samples = () if lane.engine is None else lane.engine.samples
     service = None
-    if known:
+    if known and snapshot.actuators.in_flight_cap:
+        service = None if curve is None else _capped(curve)
+    elif known:
         silent = [key for key in keys if demands[key].counted_elsewhere]
         needs = {key: _requirement(demands[key]) for key in known}
         needs |= {key: _requirement(demands[key], demands[known[0]].mix) for key in silent}
@@ -137,8 +148,15 @@ def _view(
         attainment=max(attainments, default=0.99),
         pool_replicas=pool_room(lane, _taken_gpus(snapshot, lane)),
         problem=problem,
+        rates={key: now.value for key in known if (now := demands[key].now) is not None},
         unknown_class=next((why for key, why in problems.items() if not demands[key].counted_elsewhere), None),
     )
+
+
+def _capped(curve: Curve) -> Service:
+    """A replica whose gateway caps what is in flight."""
+    itl_ms = float(curve.request.itl_ms(np.array(curve.valve.cap)))
+    return Service(ServiceSource.LEARNED, curve.valve.cap, itl_ms, curve.request_seconds, curve.reachable)
 
 
 def _taken_gpus(snapshot: PlanSnapshot, lane: LaneSnapshot) -> int:

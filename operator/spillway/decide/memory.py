@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from spillway.decide.service import Mix
+from spillway.decide.budget import ErrorBudget
+from spillway.decide.bursts import Burst
+from spillway.decide.curves import Curve
+from spillway.decide.forecast import ForecastState
+from spillway.decide.plan import Planned
+from spillway.decide.service import Mix, ServiceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class LaneMemory:
     """When that was first seen: the apiserver keeps no time for writes of the scale subresource."""
     override_over: bool = False
     """Whether it is over because the plan came to the same value."""
+    cap_owed: float = 0.0
+    """What rounding the in-flight cap has left over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +45,15 @@ class Memory:
     hosted_shares: Mapping[str, float] = field(default_factory=dict)
     mixes: Mapping[str, Mix] = field(default_factory=dict)
     """Last known token mix by class key: none is measured while nothing comes."""
+    forecasts: Mapping[str, ForecastState] = field(default_factory=dict)
+    """By class key."""
+    bursts: Mapping[str, Burst] = field(default_factory=dict)
+    """By class key."""
+    budgets: Mapping[str, ErrorBudget] = field(default_factory=dict)
+    """By class key."""
+    services: Mapping[str, ServiceState] = field(default_factory=dict)
+    """By lane name."""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    """By lane name."""
+    planned: Planned | None = None
+    """The last allocation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,7 +28,7 @@ from spillway.decide.guards import (
 from spillway.decide.lanes import LaneView, invalid, sized_loads
 from spillway.decide.memory import LaneMemory
 from spillway.decide.overflow import Load
-from spillway.decide.reasons import Code, because
+from spillway.decide.reasons import Code, because, count, figure
 from spillway.decide.shares import DEMAND_QUANTILE
 from spillway.decide.snapshot import PlanSnapshot, PodState, RouteState
 
@@ -165,7 +166,7 @@ def scale(
     planned = stepped(step, current, memory, guards)
     final = planned
     if desired is not None or planned.replicas == 0:
-        final = _traffic_first(snapshot, planned, current, view, memory, desired is not None)
+        final = _traffic_first(snapshot, planned, current, view, memory, desired is not None, places)
     blocked = conflict(view.lane) or invalid(snapshot, view)
     if blocked is None and view.lane.target is not None:
         blocked, memory = override(view.lane.target, final.replicas, memory, guards, now)
@@ -240,7 +241,13 @@ def _zero_weight_since(
 
 
 def _traffic_first(
-    snapshot: PlanSnapshot, step: Step, current: int, view: LaneView, memory: LaneMemory, sizable: bool
+    snapshot: PlanSnapshot,
+    step: Step,
+    current: int,
+    view: LaneView,
+    memory: LaneMemory,
+    sizable: bool,
+    places: Mapping[str, Placement],
 ) -> Step:
     """Replicas go only once the traffic that they serve has gone; recommended as is where we don't move traffic.
 
@@ -251,6 +258,8 @@ def _traffic_first(
     if step.replicas > 0:
         if view.ready == 0:
             return step
+        if snapshot.actuators.in_flight_cap:
+            return _fits_after(step, current, view, places)
         batch = None if view.service is None else view.service.batch
         held = unsaturated(step, current, view.running, batch, view.kv_usage, view.warm)
         most = max(step.replicas, view.spec.replicas.max)
@@ -260,6 +269,20 @@ def _traffic_first(
     if ordered or not moves_traffic(snapshot) or _drained(snapshot, view, memory):
         return step
     return step.to(min(current, keep), Code.DRAINING, "The last replica goes once its traffic has moved and ended.")
+
+
+def _fits_after(step: Step, current: int, view: LaneView, places: Mapping[str, Placement]) -> Step:
+    """Behind a cap nothing saturates: what is over spills, and that was priced. Work that can't spill must fit."""
+    if view.service is None:
+        return step
+    work = sum(
+        rate * view.service.request_seconds[key]
+        for key, rate in view.rates.items()
+        if key in view.service.request_seconds and not places[key].hosted
+    )
+    fits = min(current, math.ceil(work))
+    message = f"Work for {figure(work)} replicas can't spill, which needs {count(fits)}."
+    return step if step.replicas >= fits else step.to(fits, Code.WOULD_SATURATE, message)
 
 
 def _drained(snapshot: PlanSnapshot, view: LaneView, memory: LaneMemory) -> bool:

@@ -1,0 +1,64 @@
+"""The error budget of a class: how many misses its objective still allows, and what that means for the in-flight cap.
+
+Attainment is a long-run fraction, so a busy hour may miss more than a calm one. The allowance is the share of misses
+that a replica at its full cap may have. It moves against the decayed average of all misses (hosted requests included):
+d(log allowance)/dt = (target - missed/total)/target per `CORRECTION_SECONDS`. What the latency model gets wrong is
+corrected by the same loop.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+MEMORY_SECONDS = 6 * 3600.0
+"""Time constant of the averages."""
+CORRECTION_SECONDS = 2 * 3600.0
+TARGET_SHARE = 0.8
+"""Share of the error budget that is meant to be used: the rest covers hosted errors and what isn't seen."""
+LOWEST, HIGHEST = 0.1, 5.0
+"""Bounds of the allowance, in error budgets."""
+MOST_MISSES = 0.04
+"""Never more than this at the cap: an hour must stay within 5 points of its objective."""
+WORST_SHARE = 4.0
+"""Misses beyond so many error budgets at a time are not the cap's doing: a cold start, an outage."""
+START_REQUESTS = 2000.0
+"""Weight of the assumption that all is on target, in requests; few misses early say little."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """What was served and missed lately, by decayed counts."""
+
+    at: float
+    total: float = 0.0
+    missed: float = 0.0
+    log_allowance: float = 0.0
+    """Logarithm of the allowance in error budgets."""
+
+    def allowance(self, attainment: float) -> float:
+        """Share of misses that a replica at its cap may have; ``attainment`` is the objective, 0 to 1."""
+        return min(math.exp(self.log_allowance) * (1.0 - attainment), MOST_MISSES)
+
+    def missed_share(self, attainment: float) -> float:
+        """Decayed share of misses, on target where little was served."""
+        expected = TARGET_SHARE * (1.0 - attainment)
+        return (self.missed + START_REQUESTS * expected) / (self.total + START_REQUESTS)
+
+
+def spent(
+    budget: ErrorBudget | None, now: float, attainment: float, requests_per_second: float, missed_per_second: float
+) -> ErrorBudget:
+    """The budget after the time since it was last looked at, at these rates; the first look only takes the time."""
+    if budget is None:
+        return ErrorBudget(now)
+    elapsed = max(0.0, now - budget.at)
+    decay = math.exp(-elapsed / MEMORY_SECONDS)
+    missed_per_second = min(missed_per_second, WORST_SHARE * (1.0 - attainment) * requests_per_second)
+    total = budget.total * decay + requests_per_second * elapsed
+    missed = budget.missed * decay + missed_per_second * elapsed
+    moved = ErrorBudget(now, total, missed, budget.log_allowance)
+    target = TARGET_SHARE * (1.0 - attainment)
+    error = max(-1.0, (target - moved.missed_share(attainment)) / target)
+    log_allowance = budget.log_allowance + error * min(elapsed, 600.0) / CORRECTION_SECONDS
+    return ErrorBudget(now, total, missed, min(max(log_allowance, math.log(LOWEST)), math.log(HIGHEST)))

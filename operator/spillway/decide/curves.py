@@ -1,0 +1,106 @@
+"""What an own lane does at any load: its valve, a request's work on it, and how much spills by replicas.
+
+Made from learned service, the mix and the objectives, and made anew only when one of these has moved: a table costs
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillway.decide import response
+from spillway.decide.allocation.problem import Response
+from spillway.decide.response import RequestModel, Valve
+from spillway.decide.service import Coefficients
+from spillway.decide.valves import Objective, opening, streams
+
+MOVED = 0.04
+"""Relative change of an input that makes a curve stale."""
+LOADS = 64
+FEWEST_COUNTS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """One lane at one mix."""
+
+    inputs: tuple[float, ...]
+    """What it was made from."""
+    most: int
+    """Replicas that the table reaches."""
+    valve: Valve
+    hold_seconds: Mapping[str, float]
+    request_seconds: Mapping[str, float]
+    """Replica-seconds of a request at a full cap, by class."""
+    request: RequestModel
+    reachable: bool
+    response: Response
+
+
+def curve(
+    before: Curve | None,
+    model: Coefficients,
+    objectives: Mapping[str, Objective],
+    dispersion: float,
+    most: int,
+    tight: bool = True,
+) -> Curve:
+    """The lane's curve; ``before`` again while nothing has moved. ``most``: replicas that it should reach.
+
+    ``tight``: the gateway caps and holds. Without, what comes to a replica is admitted, and only weights spill.
+    """
+    inputs = _inputs(model, objectives, dispersion)
+    if before is not None and before.most >= most and _alike(before.inputs, inputs):
+        return before
+    made = opening(model, objectives)
+    traffic = streams(objectives)
+    request = response.request_model(model, traffic)
+    valve = made.valve
+    reach = max(FEWEST_COUNTS, math.ceil(1.25 * most))
+    counts = np.arange(reach + 1, dtype=np.float64)
+    # Finer where small fleets live: a load of one replica matters as much as the tenth.
+    load = np.concatenate([[0.0], np.geomspace(0.05, 1.3 * reach, LOADS - 1)])
+    left = response.left(request, valve, counts, load, dispersion)
+    seconds = {
+        key: response.request_seconds(model, item.mix, item.lengths, valve.cap) for key, item in objectives.items()
+    }
+    return Curve(
+        inputs, reach, valve, made.hold_seconds, seconds, request, made.reachable, Response(counts, load, left)
+    )
+
+
+def _inputs(model: Coefficients, objectives: Mapping[str, Objective], dispersion: float) -> tuple[float, ...]:
+    """Everything that the curve rests on, as positive numbers; shares of traffic, not its amount."""
+    total = sum(item.requests_per_second for item in objectives.values())
+    found = [
+        model.alpha_ms,
+        model.beta_ms,
+        model.gamma_ms_per_ktoken,
+        model.prefill_ms_per_ktoken,
+        model.max_sequences,
+        model.kv_cache_tokens or 0.0,
+        dispersion**0.5,
+    ]
+    for item in objectives.values():
+        share = item.requests_per_second / total if total > 0 else 1.0
+        found += [
+            0.1 + share if len(objectives) > 1 else 1.0,
+            item.mix.input_tokens + 1.0,
+            item.mix.output_tokens + 1.0,
+            item.lengths.input_sigma + 0.1,
+            item.lengths.output_sigma + 0.1,
+            item.ttft_ms or 0.0,
+            item.itl_ms or 0.0,
+            item.allowance,
+        ]
+    return tuple(found)
+
+
+def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    if len(one) != len(other):
+        return False
+    return all(abs(a - b) <= MOVED * max(abs(a), abs(b)) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,132 @@
+"""What is known of lanes and classes beyond this tick: service, error budgets, burstiness, and the curves from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillway.api import LatencyClass
+from spillway.decide.budget import ErrorBudget, spent
+from spillway.decide.bursts import Burst, seen
+from spillway.decide.curves import Curve, curve
+from spillway.decide.demand import ClassDemand, fresh
+from spillway.decide.eligibility import Placement, self_hosted
+from spillway.decide.memory import Memory
+from spillway.decide.service import ServiceState, learned
+from spillway.decide.service.lengths import Lengths
+from spillway.decide.snapshot import ClassSnapshot, LaneSnapshot, PlanSnapshot
+from spillway.decide.valves import Objective
+
+LOOSE_ALLOWANCE = 0.5
+"""A class without an objective may miss half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """By lane name, and by class key."""
+
+    services: Mapping[str, ServiceState]
+    curves: Mapping[str, Curve]
+    budgets: Mapping[str, ErrorBudget]
+    bursts: Mapping[str, Burst]
+
+
+def learn(
+    snapshot: PlanSnapshot,
+    places: Mapping[str, Placement],
+    demands: Mapping[str, ClassDemand],
+    memory: Memory,
+) -> Learned:
+    """Take in what this tick shows."""
+    budgets = {item.key: _budget(snapshot, item, places[item.key], memory) for item in snapshot.classes}
+    bursts = dict(memory.bursts)
+    for key, demand in demands.items():
+        if demand.now is not None:
+            bursts[key] = seen(memory.bursts.get(key), demand.now.at, demand.now.value)
+    services, curves = {}, {}
+    for lane in self_hosted(snapshot):
+        spec = lane.resource.spec.self_hosted
+        if spec is None:
+            continue
+        samples = () if lane.engine is None else lane.engine.samples
+        state = learned(memory.services.get(lane.name), spec.profile, samples, snapshot.at)
+        services[lane.name] = state
+        made = _curve(snapshot, lane, state, places, demands, budgets, bursts, memory)
+        if made is not None:
+            curves[lane.name] = made
+    return Learned(services, curves, budgets, bursts)
+
+
+def kept(memory: Memory) -> Learned:
+    """What was known at the last look."""
+    return Learned(memory.services, memory.curves, memory.budgets, memory.bursts)
+
+
+def _budget(snapshot: PlanSnapshot, item: ClassSnapshot, place: Placement, memory: Memory) -> ErrorBudget:
+    before, target = memory.budgets.get(item.key), _target(item)
+    attained = None if item.attainment is None else fresh(item.attainment, snapshot)
+    if item.demand is None or attained is None:
+        return (
+            ErrorBudget(snapshot.at)
+            if before is None
+            else ErrorBudget(snapshot.at, before.total, before.missed, before.log_allowance)
+        )
+    by_lane = item.demand.requests_per_second_by_lane
+    rate = item.demand.requests_per_second.value
+    own = sum(by_lane[name].value for name in place.own if name in by_lane) if by_lane else rate
+    return spent(before, snapshot.at, target, rate, min(own, rate) * (1.0 - attained))
+
+
+def _target(item: ClassSnapshot) -> float:
+    slo = item.resource.spec.slo
+    return 1.0 - LOOSE_ALLOWANCE if slo is None else float(slo.attainment_percent) / 100
+
+
+def _curve(
+    snapshot: PlanSnapshot,
+    lane: LaneSnapshot,
+    state: ServiceState,
+    places: Mapping[str, Placement],
+    demands: Mapping[str, ClassDemand],
+    budgets: Mapping[str, ErrorBudget],
+    bursts: Mapping[str, Burst],
+    memory: Memory,
+) -> Curve | None:
+    keys = [key for key, place in places.items() if lane.name in place.own and demands[key].problem() is None]
+    if not keys or state.coefficients is None:
+        return None
+    objectives = {key: _objective(demands[key], places[key], budgets[key]) for key in keys}
+    rates = np.array([max(objectives[key].requests_per_second, 1e-9) for key in keys])
+    dispersion = float(rates @ [bursts[key].dispersion if key in bursts else 1.0 for key in keys] / rates.sum())
+    before = memory.curves.get(lane.name)
+    have = 0 if lane.target is None else lane.target.replicas
+    load = 0.0
+    if before is not None:
+        load = sum(item.requests_per_second * before.request_seconds.get(key, 0.0) for key, item in objectives.items())
+    return curve(before, state.coefficients, objectives, dispersion, max(have + 3, math.ceil(1.5 * load) + 3))
+
+
+def _objective(demand: ClassDemand, place: Placement, budget: ErrorBudget) -> Objective:
+    item = demand.item
+    slo = item.resource.spec.slo
+    latencies = [
+        float(spec.latency.time_to_first_token_ms)
+        for lane in place.hosted
+        if (spec := lane.resource.spec.hosted) is not None and spec.latency is not None
+    ]
+    deferrable = item.resource.spec.latency is LatencyClass.DEFERRABLE
+    mix = demand.mix
+    if mix is None:
+        raise ValueError(f"class {demand.key}: its token mix is not known")
+    return Objective(
+        mix=mix,
+        lengths=Lengths(),
+        requests_per_second=0.0 if demand.now is None else demand.now.value,
+        ttft_ms=None if slo is None or deferrable else float(slo.time_to_first_token_ms),
+        itl_ms=None if slo is None or deferrable else float(slo.inter_token_latency_ms),
+        allowance=budget.allowance(_target(item)),
+        hosted_ttft_ms=min(latencies, default=None),
+    )

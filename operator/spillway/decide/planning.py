@@ -1,0 +1,190 @@
+"""What own lanes should have: the plan's allocation problem, solved every few ticks and looked up in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from spillway.api import LatencyClass
+from spillway.decide.allocate import Sizing
+from spillway.decide.allocation import Settings, allocate
+from spillway.decide.allocation.problem import ClassProblem, HostedOption, LaneProblem, Problem
+from spillway.decide.curves import Curve
+from spillway.decide.demand import ClassDemand, joint_paths
+from spillway.decide.forecast import Floats
+from spillway.decide.lanes import LaneView
+from spillway.decide.overflow import Load
+from spillway.decide.plan import Planned
+from spillway.decide.snapshot import PlanSnapshot
+
+SOLVE_TICKS = 4
+SHORTEST_TICKS = 4
+LONGEST_SECONDS = 600.0
+FEWEST_PERIODS, MOST_PERIODS = 6, 12
+LEADS = 3.0
+"""The horizon is at least so many start-up times."""
+SLO_MISS_FACTOR = 10.0
+"""A request that nobody serves is worth so many times its hosted price, where no tier says what it is worth."""
+UNPRICED_MISS_USD = 1.0
+"""The same for classes that no hosted lane may take: own GPUs are worth nearly any price there."""
+
+
+def planning_due(snapshot: PlanSnapshot, before: Planned | None) -> bool:
+    """Whether this tick learns and solves; the ticks between look up what was found."""
+    return before is None or snapshot.at - before.at >= (SOLVE_TICKS - 0.5) * snapshot.tick_seconds
+
+
+def size_lanes(
+    snapshot: PlanSnapshot,
+    views: Mapping[str, LaneView],
+    curves: Mapping[str, Curve],
+    loads: Mapping[str, Load],
+    demands: Mapping[str, ClassDemand],
+    before: Planned | None,
+) -> Planned:
+    """The replicas that each lane should be asked for now."""
+    sized = [view for view in views.values() if view.name in curves and _users(view, loads)]
+    keys = sorted({key for view in sized for key in _users(view, loads)})
+    if not sized:
+        return Planned(snapshot.at, {}, {}, None)
+    return _solved(snapshot, sized, keys, curves, loads, demands, before)
+
+
+def _users(view: LaneView, loads: Mapping[str, Load]) -> list[str]:
+    """The classes that justify own GPUs on this lane: all but deferrable ones."""
+    return [key for key in view.classes if loads[key].latency is not LatencyClass.DEFERRABLE]
+
+
+def _solved(
+    snapshot: PlanSnapshot,
+    sized: Sequence[LaneView],
+    keys: Sequence[str],
+    curves: Mapping[str, Curve],
+    loads: Mapping[str, Load],
+    demands: Mapping[str, ClassDemand],
+    before: Planned | None,
+) -> Planned:
+    lengths = periods(snapshot, [view.startup_seconds for view in sized])
+    lead = min(view.startup_seconds for view in sized) + snapshot.tick_seconds
+    middles = np.cumsum(lengths) - lengths / 2
+    paths = joint_paths([demands[key] for key in keys], (*middles, lead), snapshot.at)
+    problem = Problem(
+        period_seconds=lengths,
+        lanes=tuple(_lane_problem(snapshot, view, curves[view.name], loads) for view in sized),
+        classes=tuple(_class_problem(loads[key], demands[key], paths[key][:, :-1]) for key in keys),
+        ceiling_usd_per_hour=_ceiling(snapshot),
+        tier_usd_per_hour={load.tier: load.tier_usd_per_hour for load in loads.values() if load.tier is not None},
+        pools=_pools(snapshot, sized),
+        hosted_tokens_per_minute=_token_limits(snapshot),
+    )
+    found, state = allocate(problem, None if before is None else before.state, snapshot.at, Settings(solve_seconds=0.0))
+    at_lead = {key: paths[key][:, -1] for key in keys}
+    return Planned(
+        at=snapshot.at,
+        sizings={
+            view.name: _sizing(view, curves[view.name], found.lanes[view.name].replicas, loads, at_lead)
+            for view in sized
+        },
+        quantiles={key: {str(q): float(np.quantile(at_lead[key], q)) for q in (0.1, 0.5, 0.9)} for key in keys},
+        state=state,
+    )
+
+
+def periods(snapshot: PlanSnapshot, leads: Sequence[float]) -> Floats:
+    """Lengths of the periods in seconds: the longest start-up or an even part of it, no shorter than a few ticks."""
+    longest = max(leads)
+    parts = math.ceil(longest / LONGEST_SECONDS)
+    length = max(longest / parts, SHORTEST_TICKS * snapshot.tick_seconds)
+    number = min(MOST_PERIODS, max(FEWEST_PERIODS, math.ceil(LEADS * longest / length)))
+    return np.full(number, length)
+
+
+def _lane_problem(snapshot: PlanSnapshot, view: LaneView, curve: Curve, loads: Mapping[str, Load]) -> LaneProblem:
+    target = view.lane.target
+    starting = () if target is None else tuple(pod for pod in target.pods if not pod.ready and not pod.deleting)
+    pending = [max(0.0, pod.created_at + view.startup_seconds - snapshot.at) for pod in starting]
+    ready, asked = view.ready or 0, view.current or 0
+    # Pods that the apiserver doesn't show yet were just asked for.
+    pending += [view.startup_seconds] * max(0, asked - ready - len(pending))
+    most = view.spec.replicas.max if view.pool_replicas is None else min(view.spec.replicas.max, view.pool_replicas)
+    return LaneProblem(
+        name=view.name,
+        usd_per_replica_hour=view.usd_per_replica_hour,
+        min_replicas=view.spec.replicas.min,
+        max_replicas=max(most, view.spec.replicas.min),
+        ready=min(ready, asked),
+        startup_seconds=view.startup_seconds,
+        work_seconds={key: curve.request_seconds[key] for key in _users(view, loads)},
+        response=curve.response,
+        pending_seconds=tuple(sorted(pending))[: max(0, asked - ready)],
+        pool=view.spec.gpu.pool,
+        gpus_per_replica=view.spec.gpu.per_replica,
+    )
+
+
+def _class_problem(load: Load, demand: ClassDemand, paths: Floats) -> ClassProblem:
+    tokens = 0.0 if demand.mix is None else demand.mix.input_tokens + demand.mix.output_tokens
+    hosted = tuple(
+        HostedOption(outlet.lane, outlet.usd_per_request, outlet.max_requests_per_second, tokens)
+        for outlet in load.outlets
+    )
+    dearest = max((outlet.usd_per_request for outlet in load.outlets), default=UNPRICED_MISS_USD / SLO_MISS_FACTOR)
+    return ClassProblem(
+        key=load.key,
+        latency=load.latency,
+        hosted=hosted,
+        miss_usd=max(load.miss_usd, SLO_MISS_FACTOR * dearest),
+        demand=paths,
+        tier=load.tier,
+    )
+
+
+def _ceiling(snapshot: PlanSnapshot) -> float:
+    ceiling = snapshot.plan.spec.overflow.ceiling_usd.per_hour
+    return math.inf if ceiling is None else float(ceiling)
+
+
+def _pools(snapshot: PlanSnapshot, sized: Sequence[LaneView]) -> dict[str, float]:
+    """GPUs of each pool that this plan's lanes may hold, those held included."""
+    found = {}
+    for view in sized:
+        pool, lane = view.spec.gpu.pool, snapshot.lane(view.name)
+        if pool is not None and lane is not None and lane.pool_gpus is not None:
+            found[pool] = float(max(0, lane.pool_gpus - lane.pool_gpus_others))
+    return found
+
+
+def _token_limits(snapshot: PlanSnapshot) -> dict[str, float]:
+    found = {}
+    for lane in snapshot.lanes:
+        hosted = lane.resource.spec.hosted
+        if hosted is not None and hosted.limits is not None and hosted.limits.tokens_per_minute is not None:
+            found[lane.name] = float(hosted.limits.tokens_per_minute)
+    return found
+
+
+def _sizing(
+    view: LaneView, curve: Curve, replicas: int, loads: Mapping[str, Load], rates: Mapping[str, Floats]
+) -> Sizing:
+    """The lane's own figures at the lead, as if it had its classes to itself."""
+    users = _users(view, loads)
+    work = sum((rates[key] * curve.request_seconds[key] for key in users), np.zeros(1))
+    usd = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users), np.zeros(1))
+    per_work = np.divide(usd, work, out=np.zeros_like(usd), where=work > 0)
+    costs = (curve.response.table(work, replicas + 1) * per_work[:, None]).mean(axis=0)
+    return Sizing(
+        replicas=replicas,
+        required=0,
+        capped=False,
+        left={},
+        usd_per_replica_hour=view.usd_per_replica_hour,
+        next_saves_usd_per_hour=float(costs[replicas] - costs[replicas + 1]),
+        last_saves_usd_per_hour=float(costs[replicas - 1] - costs[replicas]) if replicas > 0 else 0.0,
+        hosted_usd_per_hour=float(costs[replicas]),
+    )
+
+
+def _usd_per_request(load: Load) -> float:
+    return load.outlets[0].usd_per_request if load.outlets else UNPRICED_MISS_USD

@@ -1,0 +1,131 @@
+"""What an own lane does with the work that is offered to it, under an in-flight cap and a hold: how much spills.
+
+The number of requests at a lane of N replicas, in flight and held, is a diffusion between 0 and N*cap + the hold's
+room. With n in flight each replica finishes X(n) = n/(O*alpha + n*W) requests a millisecond, where W is a request's own
+service (see `spillway.decide.service.latency`) and its O iterations share the fixed alpha. Arrivals vary with an index
+of dispersion; what arrives at the upper boundary spills. The stationary density is p(x) ~ exp(integral of
+2*(lambda - mu)/sigma^2)/sigma^2 with sigma^2 = lambda*dispersion + mu, and the loss is sigma^2/2*p at the boundary
+(Browne and Whitt, piecewise-linear diffusion processes, 1995).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillway.decide.forecast import Floats
+from spillway.decide.service import Coefficients, Mix
+from spillway.decide.service.latency import iteration_work_ms
+from spillway.decide.service.lengths import Lengths, Stream
+
+LEVELS = 96
+"""Points of the density over the in-flight range."""
+JITTER_NODES = (-1.7320508, 0.0, 1.7320508)
+JITTER_WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
+"""Gauss-Hermite quadrature of order 3 for a normal variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestModel:
+    """The mean request of a lane's mix as one replica sees it."""
+
+    iterations: float
+    """O: the one that finishes the prompt, and O - 1 that decode."""
+    alpha_ms: float
+    service_ms: float
+    """W."""
+
+    def rate(self, in_flight: Floats) -> Floats:
+        """Requests a second that one replica finishes with so many in flight."""
+        n = np.asarray(in_flight, dtype=np.float64)
+        return np.asarray(1000.0 * n / (self.iterations * self.alpha_ms + n * self.service_ms))
+
+    def itl_ms(self, in_flight: Floats) -> Floats:
+        """Mean inter-token latency."""
+        return np.asarray(self.alpha_ms + np.asarray(in_flight) * self.service_ms / self.iterations)
+
+
+@dataclass(frozen=True, slots=True)
+class Valve:
+    """How a lane's gateway lets work in."""
+
+    cap: float
+    """In-flight requests per Ready replica."""
+    hold_seconds: float
+
+
+def request_model(model: Coefficients, traffic: Sequence[Stream]) -> RequestModel:
+    """The mean request of a lane's traffic; its shares are by requests."""
+    shares = np.array([stream.share for stream in traffic])
+    shares = shares / shares.sum()
+    outputs = np.array([max(stream.mix.output_tokens, 1.0) for stream in traffic])
+    service = np.array([iteration_work_ms(model, stream.mix, stream.lengths) for stream in traffic])
+    return RequestModel(float(shares @ outputs), model.alpha_ms, float(shares @ service))
+
+
+def request_seconds(model: Coefficients, mix: Mix, lengths: Lengths, cap: float) -> float:
+    """Replica-seconds that one request takes at a full cap."""
+    shared = model.alpha_ms * max(mix.output_tokens, 1.0) / cap
+    return (iteration_work_ms(model, mix, lengths) + shared) / 1000.0
+
+
+def left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dispersion: float = 1.0) -> Floats:
+    """Mean work that spills, in replicas, (counts, load); ``load`` is the offered work in replicas at the full cap."""
+    counts = np.asarray(counts, dtype=np.float64)
+    load = np.asarray(load, dtype=np.float64)
+    found = np.broadcast_to(load, (counts.size, load.size)).copy()
+    some = counts > 0
+    if some.any():
+        found[some] = _left(request, valve, counts[some], load, dispersion)
+    return found
+
+
+def _left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dispersion: float) -> Floats:
+    full = float(request.rate(np.array(valve.cap)))
+    seconds = 1.0 / full
+    offered = np.maximum(load, 1e-9) / seconds
+    n = counts[:, None, None]
+    level = (np.arange(LEVELS) + 0.5) / LEVELS
+    departs = n * request.rate(level * valve.cap)
+    arrives = offered[None, :, None]
+    variance = arrives * dispersion + departs
+    slope = 2.0 * (arrives - departs) / variance
+    width = n * valve.cap / LEVELS
+    steps = slope * width
+    exponent = np.cumsum(steps, axis=2) - steps / 2
+    edge = exponent[:, :, -1] + steps[:, :, -1] / 2
+    at_full = counts[:, None] * full
+    edge_variance = offered[None, :] * dispersion + at_full
+    rise = 2.0 * (offered[None, :] - at_full) / edge_variance
+    room = at_full * valve.hold_seconds
+    top = np.maximum(np.maximum(exponent.max(axis=2), edge), edge + rise * room)
+    mass = (np.exp(exponent - top[:, :, None]) / variance).sum(axis=2) * width[:, :, 0]
+    held = np.exp(edge - top) / edge_variance * _ramp(rise, room)
+    loss = 0.5 * np.exp(edge + rise * room - top) / (mass + held)
+    # What can't be served spills in any case; nothing more than what comes can.
+    return np.asarray(np.clip(loss * seconds, np.maximum(load - counts[:, None], 0.0), load))
+
+
+def _ramp(rise: Floats, room: Floats) -> Floats:
+    """Integral of exp(rise*z) over [0, room]."""
+    product = rise * room
+    safe = np.where(np.abs(product) < 1e-6, 1.0, product)
+    with np.errstate(over="ignore"):
+        return np.where(np.abs(product) < 1e-6, room * (1 + product / 2), room * np.expm1(np.minimum(safe, 700)) / safe)
+
+
+def jittered(table: Floats, load: Floats, sigma: float) -> Floats:
+    """The table where the load itself varies by a lognormal factor of mean 1 within a period."""
+    if sigma <= 0:
+        return table
+    found = np.zeros_like(table)
+    for node, weight in zip(JITTER_NODES, JITTER_WEIGHTS, strict=True):
+        factor = float(np.exp(sigma * node - sigma * sigma / 2))
+        moved = load * factor
+        for row in range(table.shape[0]):
+            inside = np.interp(moved, load, table[row])
+            beyond = np.maximum(moved - load[-1], 0.0)
+            found[row] += weight * (inside + beyond)
+    return found

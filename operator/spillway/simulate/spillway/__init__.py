@@ -1,0 +1,5 @@
+"""Spillway itself as a policy of the simulator: the very `decide` of the controller, on snapshots of the fleet."""
+
+from spillway.simulate.spillway.policy import SpillwayPolicy, create
+
+__all__ = ["SpillwayPolicy", "create"]

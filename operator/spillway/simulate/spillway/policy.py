@@ -1,0 +1,182 @@
+"""`decide` as a policy: snapshots from the simulator's samples in, replicas, caps and holds out.
+
+The gateway of the backtest can cap and hold, so the snapshot says so, and the plan's mode is taken as Apply.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from spillway.api import CapacityLane, CapacityPlan, Mode
+from spillway.decide import decide
+from spillway.decide.decision import Decision
+from spillway.decide.memory import Memory
+from spillway.decide.snapshot import (
+    Actuators,
+    HostedState,
+    LaneSnapshot,
+    MetricsHealth,
+    MetricsReason,
+    PlanSnapshot,
+    ServiceSample,
+    TargetState,
+    TokenPrice,
+)
+from spillway.simulate.policy import SCRAPE_SECONDS, Action, Known, LaneOverflow, Observation, Sample
+from spillway.simulate.service_samples import samples_of
+from spillway.simulate.spillway import readings
+from spillway.simulate.spillway.readings import EPOCH, FINE_POINTS
+
+SERVICE_SAMPLES = 64
+STALE_SCRAPES = 5
+
+
+class SpillwayPolicy:
+    """`decide`, driven by the simulator."""
+
+    name = "spillway"
+
+    def __init__(self, tick_seconds: float = 15.0, actuators: Actuators | None = None):
+        self.tick_seconds = tick_seconds
+        self.decide_seconds: list[float] = []
+        """CPU seconds of each `decide`."""
+        self.decision: Decision | None = None
+        self.memory = Memory()
+        self.snapshot: PlanSnapshot | None = None
+        self._actuators = actuators or Actuators(weights=True, in_flight_cap=True, hold=True)
+        self._last: Sample | None = None
+
+    def start(self, known: Known) -> Action:
+        """Begin with the fewest replicas that the lanes allow."""
+        self._known = known
+        self._plan = _applied(known.plan)
+        self._fine: list[deque[float | None]] = [deque(maxlen=FINE_POINTS) for _ in known.classes]
+        self._service: list[deque[ServiceSample]] = [deque(maxlen=SERVICE_SAMPLES) for _ in known.own]
+        self._prices = [_token_price(lane) for lane in known.hosted]
+        self._lanes = [lane.resource.metadata.name for lane in known.own]
+        self._lanes += [lane.metadata.name for lane in known.hosted]
+        return Action(tuple(_least(lane.resource) for lane in known.own))
+
+    def act(self, seen: Observation) -> Action:
+        """One tick of the operator."""
+        self._take_in(seen)
+        self.snapshot = self._snapshot(seen)
+        began = time.thread_time()
+        self.decision, self.memory = decide(self.snapshot, self.memory)
+        self.decide_seconds.append(time.thread_time() - began)
+        return self._action(self.decision, seen)
+
+    def _take_in(self, seen: Observation) -> None:
+        """The samples that have come since the last tick, oldest first."""
+        samples = seen.samples
+        new = 0
+        while new < len(samples) and (self._last is None or samples[-1 - new].at > self._last.at):
+            new += 1
+        for back in range(new - 1, -1, -1):
+            upto = samples if back == 0 else samples[:-back]
+            self._take_in_one(upto)
+
+    def _take_in_one(self, samples: Sequence[Sample]) -> None:
+        sample = samples[-1]
+        missed = 0 if self._last is None else round((sample.at - self._last.at) / SCRAPE_SECONDS) - 1
+        for index, fine in enumerate(self._fine):
+            fine.extend([None] * min(missed, FINE_POINTS))
+            fine.append(readings.rate(samples, index))
+        if self._last is not None and missed == 0:
+            for index, kept in enumerate(self._service):
+                kept.extend(replace(s, at=s.at + EPOCH) for s in samples_of(self._last, sample, index))
+        self._last = sample
+
+    def _snapshot(self, seen: Observation) -> PlanSnapshot:
+        samples = seen.samples
+        stale = not samples or seen.now - samples[-1].at > STALE_SCRAPES * SCRAPE_SECONDS
+        health = MetricsHealth(MetricsReason.STALE, "no samples") if stale else MetricsHealth(MetricsReason.FOUND, "")
+        own, hosted = range(len(self._known.own)), range(len(self._known.hosted))
+        return PlanSnapshot(
+            at=seen.now + EPOCH,
+            plan=self._plan,
+            classes=tuple(
+                readings.class_snapshot(resource, index, samples, self._fine[index], self._lanes)
+                for index, resource in enumerate(self._known.classes)
+            ),
+            lanes=(*(self._own(i, seen) for i in own), *(self._hosted(i, seen) for i in hosted)),
+            routes=(),
+            metrics=health,
+            tick_seconds=self.tick_seconds,
+            scrape_seconds=SCRAPE_SECONDS,
+            actuators=self._actuators,
+        )
+
+    def _own(self, index: int, seen: Observation) -> LaneSnapshot:
+        lane, counts = self._known.own[index], seen.counts[index]
+        spec = lane.resource.spec.self_hosted
+        if spec is None:
+            raise ValueError(f"lane {lane.resource.metadata.name} is not SelfHosted")
+        target = TargetState(
+            kind=spec.target_ref.kind,
+            name=spec.target_ref.name,
+            namespace=lane.resource.metadata.namespace,
+            uid=spec.target_ref.name,
+            resource_version="1",
+            replicas=counts.desired,
+            ready_replicas=counts.ready,
+            pods=readings.pods(index, seen.samples, counts),
+            owned_by_spillway=True,
+            baseline_replicas=1,
+        )
+        return LaneSnapshot(
+            resource=lane.resource,
+            target=target,
+            engine=readings.engine(index, seen.samples, self._service[index]),
+            startup_seconds_observed=lane.startup_mean_s,
+            pool_gpus=None if spec.gpu.pool is None else self._known.gpu_pools.get(spec.gpu.pool),
+        )
+
+    def _hosted(self, index: int, seen: Observation) -> LaneSnapshot:
+        rate = readings.hosted_rate(len(self._known.own) + index, seen.samples)
+        hosted = None if rate is None else HostedState(rate, None, None)
+        return LaneSnapshot(self._known.hosted[index], hosted=hosted, token_price=self._prices[index])
+
+    def _action(self, decision: Decision, seen: Observation) -> Action:
+        lanes = [decision.lane(name) for name in self._lanes[: len(self._known.own)]]
+        replicas = tuple(
+            lane.recommended if lane is not None and lane.writable and lane.recommended is not None else counts.desired
+            for lane, counts in zip(lanes, seen.counts, strict=True)
+        )
+        classes = {item.key: item for item in decision.classes}
+        decided = [classes[resource.metadata.key] for resource in self._known.classes]
+        return Action(
+            replicas=replicas,
+            overflow=tuple(LaneOverflow(cap=None if lane is None else lane.in_flight_cap) for lane in lanes),
+            hold_s=tuple(item.hold_seconds or 0.0 for item in decided),
+            hosted_share=tuple(item.hosted_share or 0.0 for item in decided),
+        )
+
+
+def create(known: Known, tick_seconds: float = 15.0) -> SpillwayPolicy:
+    """The policy for one run; ``known`` is given again at its start."""
+    del known
+    return SpillwayPolicy(tick_seconds)
+
+
+def _applied(plan: CapacityPlan) -> CapacityPlan:
+    spec = plan.spec.model_copy(update={"mode": Mode.APPLY, "paused": False})
+    return plan.model_copy(update={"spec": spec})
+
+
+def _least(lane: CapacityLane) -> int:
+    return 1 if lane.spec.self_hosted is None else max(1, lane.spec.self_hosted.replicas.min)
+
+
+def _token_price(lane: CapacityLane) -> TokenPrice | None:
+    hosted = lane.spec.hosted
+    if hosted is None or hosted.price is None:
+        return None
+    price = hosted.price
+    cached = price.input_usd_per_m_tok if price.cached_input_usd_per_m_tok is None else price.cached_input_usd_per_m_tok
+    output = Decimal(price.output_usd_per_m_tok)
+    return TokenPrice(Decimal(price.input_usd_per_m_tok), Decimal(cached), output, "contract")
