@@ -67,3 +67,16 @@ def test_a_missing_file_and_an_empty_environment_say_what_to_do(tmp_path: Path) 
         load_config(tmp_path / "none.yaml", {})
     with pytest.raises(ConfigError, match=r"\(environment\): prometheus: is required; give a file with --config"):
         load_config(None, {})
+
+
+def test_recording_is_off_unless_a_folder_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(URL)
+    assert load_config(path, {}).recording is None
+    path.write_text(URL + "recording: {directory: /from/file, maxMegabytes: 8}\n")
+    recording = load_config(path, {"SPILLWAY_RECORDING_DIRECTORY": "/from/environment"}).recording
+    assert recording is not None
+    assert (str(recording.directory), recording.max_megabytes) == ("/from/environment", 8)
+    path.write_text(URL + "recording: {maxMegabytes: 8}\n")
+    with pytest.raises(ConfigError, match=r"recording\.directory: is required"):
+        load_config(path, {})

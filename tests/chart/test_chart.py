@@ -215,3 +215,25 @@ def test_values_file_names_only_known_values(chart: Path) -> None:
     values = yaml.safe_load((chart / "values.yaml").read_text())
     schema = json.loads((chart / "values.schema.json").read_text())
     assert set(values) <= set(schema["properties"])
+
+
+def test_recording_is_a_volume_of_its_own_and_off_by_default(template: Render) -> None:
+    assert "recording" not in str(template())
+
+    def pod_and_config(*settings: str) -> tuple[Document, Document]:
+        documents = template("recording.enabled=true", *settings)
+        (deployment,) = of_kind(documents, "Deployment")
+        config = next(d["data"]["config.yaml"] for d in of_kind(documents, "ConfigMap") if "config.yaml" in d["data"])
+        return deployment["spec"]["template"]["spec"], yaml.safe_load(config)
+
+    pod, config = pod_and_config("recording.maxMegabytes=100")
+    recording = OperatorConfig.model_validate(config).recording
+    assert recording is not None
+    assert recording.max_megabytes == 100
+    (mount,) = (m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "recording")
+    assert mount["mountPath"] == str(recording.directory)
+    (volume,) = (v for v in pod["volumes"] if v["name"] == "recording")
+    assert int(volume["emptyDir"]["sizeLimit"].removesuffix("Mi")) > 100
+    pod, _ = pod_and_config("recording.existingClaim=kept")
+    (volume,) = (v for v in pod["volumes"] if v["name"] == "recording")
+    assert volume["persistentVolumeClaim"] == {"claimName": "kept"}

@@ -13,7 +13,7 @@ from typing import Any
 from spillway.config import OperatorConfig
 
 SCHEMA_FILE = Path(__file__).parents[2] / "charts" / "spillway" / "values.schema.json"
-CHART_DECIDES = ("namespaces", "operatorNamespace", "httpPort", "httpHost")
+CHART_DECIDES = ("namespaces", "operatorNamespace", "httpPort", "httpHost", "recording")
 """Keys of the configuration that the chart writes itself."""
 
 Schema = dict[str, Any]
@@ -52,6 +52,11 @@ def values_schema() -> Schema:
         "imagePullSecrets": ITEMS,
         "namespaces": {"type": "array", "items": TEXT, "uniqueItems": True},
         "config": config,
+        "recording": closed(
+            enabled=FLAG,
+            maxMegabytes=definitions.pop("RecordingConfig")["properties"]["maxMegabytes"],
+            existingClaim=TEXT,
+        ),
         "rbac": closed(
             create=FLAG,
             mode={"enum": ["recommend", "apply"]},

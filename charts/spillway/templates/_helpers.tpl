@@ -48,10 +48,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- dig "emergencyStop" "namespace" "" .Values.config | default .Release.Namespace -}}
 {{- end -}}
 
+{{- define "spillway.recordingDirectory" -}}/var/lib/spillway/recording{{- end -}}
+
 {{/* The configuration file: the values under `config`, and what the chart itself decides. */}}
 {{- define "spillway.config" -}}
 {{- $_ := required "config.prometheus.url is required: the address of the Prometheus that scrapes engines and gateways" .Values.config.prometheus.url -}}
 {{- $own := dict "namespaces" .Values.namespaces "operatorNamespace" .Release.Namespace "httpPort" 8080 -}}
+{{- if .Values.recording.enabled -}}
+{{- $_ := set $own "recording" (dict "directory" (include "spillway.recordingDirectory" .) "maxMegabytes" (int .Values.recording.maxMegabytes)) -}}
+{{- end -}}
 {{- mergeOverwrite (deepCopy .Values.config) $own | toYaml -}}
 {{- end -}}
 
