@@ -13,6 +13,7 @@ COMMANDS = {
     "tools": "spillway_dev.commands:tools",
     "up": "spillway_dev.commands:up",
     "demo": "spillway_dev.demo.command:demo",
+    "tune": "spillway_dev.tune:tune",
 }
 
 

@@ -75,7 +75,7 @@ def run_backtest(path: Path, request: Request) -> int:
             return EXIT_INTERRUPTED
 
 
-def _run(scenario: Scenario, names: Sequence[PolicyName], request: Request, listener: _Progress) -> int:
+def _run(scenario: Scenario, names: Sequence[PolicyName], request: Request, listener: RunProgress) -> int:
     listener.folder = request.cache
     seeds = _seeds(scenario, request.seeds)
     with Session(scenario, seeds, request.jobs or cores(), Store(request.cache), listener) as session:
@@ -133,7 +133,7 @@ def _write(result: dict[str, Any], request: Request) -> None:
         request.to.write_text(text, encoding="utf-8")
 
 
-class _Progress(Listener):
+class RunProgress(Listener):
     """A bar on a terminal's standard error, else a line for each finished run."""
 
     def __init__(self) -> None:
@@ -190,8 +190,8 @@ class _Progress(Listener):
 
 
 @contextmanager
-def _listening() -> Iterator[_Progress]:
-    listener = _Progress()
+def _listening() -> Iterator[RunProgress]:
+    listener = RunProgress()
     try:
         yield listener
     finally:

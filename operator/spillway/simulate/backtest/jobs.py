@@ -15,6 +15,7 @@ from spillway.simulate.score import ClassScore, DayScore, SeedScore, score
 from spillway.simulate.world import Workload, World
 
 BOUND = "bound"
+SEARCHES = (REPLAY, STATIC_BEST, CRON_BEST)
 Document = dict[str, Any]
 
 
@@ -51,7 +52,7 @@ def do(job: Job, world: World, known: Known, workload: Workload) -> Document:
     try:
         if job.scaler == BOUND:
             return {"bound": asdict(bound.cost_bound(world, workload))}
-        if job.scaler in (REPLAY, STATIC_BEST, CRON_BEST):
+        if job.scaler in SEARCHES:
             search = {REPLAY: bound.clairvoyant_replay, STATIC_BEST: bound.static_best, CRON_BEST: bound.cron_best}
             outcome = search[job.scaler](world, workload, known, job.seed)
         else:

@@ -78,7 +78,7 @@ def parse_names(texts: Sequence[str], spills: Sequence[Spill], known: Sequence[s
     """The policies that a user asks for, in that order, each once.
 
     `spills` are the rules for baselines without a suffix, `known` the baselines that exist. ``all`` is every name of
-    `NAMES`; ``all@tuned`` and ``all@oracle`` are every baseline, tuned. Raises NameUnknownError.
+    `NAMES` and the replay; ``all@tuned`` and ``all@oracle`` are every baseline, tuned. Raises NameUnknownError.
     """
     found: dict[PolicyName, None] = {}
     for text in (part.strip() for joined in texts for part in joined.split(",")):
@@ -105,7 +105,7 @@ def _parse(text: str, spills: Sequence[Spill], known: Sequence[str]) -> list[Pol
                 "and +queue, +cap or +hold"
             )
     if base == ALL:
-        whole = SCALERS if tuning else NAMES
+        whole = SCALERS if tuning else (*NAMES, REPLAY)
         return [name for each in whole for name in _combine(each, tuning, spill, spills, known)]
     if base not in NAMES and base not in known and base != REPLAY:
         raise NameUnknownError(f"policy {base!r} is unknown; known: {', '.join((*NAMES, REPLAY))}, or {ALL}")

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from spillway.simulate.backtest import shared_requests
-from spillway.simulate.backtest.jobs import Document, Job
+from spillway.simulate.backtest.jobs import SEARCHES, Document, Job
 from spillway.simulate.backtest.pool import Setting, run_jobs
 from spillway.simulate.backtest.store import Store, run_key
 from spillway.simulate.scenario import Scenario, ScenarioError, dump_requests, read_requests, seed_file
@@ -103,6 +103,8 @@ class Session:
                 self._documents[job] = kept
             else:
                 left.append(job)
+        # Searches take longest: begun first, they don't keep one core busy at the end.
+        left.sort(key=lambda job: job.scaler not in SEARCHES)
         self._listener.planned(len(new), len(new) - len(left))
         for seed in sorted({job.seed for job in left}):
             self._realise(seed)
