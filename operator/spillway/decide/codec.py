@@ -7,14 +7,12 @@ left out. Nothing is registered by hand: a new field or class is covered as soon
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 import types
 from collections import abc
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -22,34 +20,27 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import numpy as np
 
 from spillway.api.common import Model, ObjectMeta
+from spillway.decide.codec_leaves import (
+    Codec,
+    CodecError,
+    Json,
+    decode_array,
+    decode_decimal,
+    decode_plain,
+    decode_scalar,
+    encode_array,
+    encode_plain,
+    encode_scalar,
+    enumeration,
+    literal,
+    shown,
+)
 
-Json = Any
-"""What ``json.loads`` gives."""
+__all__ = ["Codec", "CodecError", "Json", "canonical", "codec_of"]
 
 OMITTED = frozenset({(ObjectMeta, "annotations")})
 """Never written: nothing is decided on them, and kubectl keeps whole manifests there."""
-NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 NATURAL: tuple[type, ...] = (str, bool, int, float)
-
-
-class CodecError(ValueError):
-    """A value that can't be written or read; ``path`` says where."""
-
-    def __init__(self, problem: str, path: str = "") -> None:
-        self.problem, self.path = problem, path
-        super().__init__(f"{path.lstrip('.')}: {problem}" if path else problem)
-
-    def under(self, step: str) -> CodecError:
-        """The same, seen from one level up: ``step`` is ".field" or "[index]"."""
-        return CodecError(self.problem, step + self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """Both ways for one type. Both raise ``CodecError``."""
-
-    encode: Callable[[Any], Json]
-    decode: Callable[[Json], Any]
 
 
 def canonical(document: Json) -> bytes:
@@ -59,7 +50,10 @@ def canonical(document: Json) -> bytes:
 
 @cache
 def codec_of(annotation: Any) -> Codec:
-    """The codec of an annotation. Raises ``CodecError`` for one that says too little (``Any``, a Protocol)."""
+    """The codec of an annotation; ``object`` means numbers, texts, None and tuples of such.
+
+    Raises ``CodecError`` for one that says too little (``Any``, a Protocol).
+    """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return codec_of(arguments[0])
@@ -68,9 +62,9 @@ def codec_of(annotation: Any) -> Codec:
     if origin in (Union, types.UnionType):
         return _union(arguments)
     if origin is Literal:
-        return _literal(arguments)
+        return literal(arguments)
     if origin is np.ndarray or annotation is np.ndarray:
-        return Codec(_encode_array, _decode_array)
+        return Codec(encode_array, decode_array)
     if isinstance(origin, type):
         return _container(origin, arguments, annotation)
     if isinstance(annotation, type):
@@ -82,104 +76,16 @@ def _simple(kind: type) -> Codec:
     if is_dataclass(kind) or issubclass(kind, Model):
         return _Structure(kind).codec()
     if issubclass(kind, Enum):
-        return _enumeration(kind)
+        return enumeration(kind)
+    if kind is object:
+        return Codec(encode_plain, decode_plain)
     if kind is Decimal:
-        return Codec(str, _decode_decimal)
+        return Codec(str, decode_decimal)
     if kind is type(None) or kind in NATURAL:
-        return Codec(_encode_scalar, lambda document: _decode_scalar(document, kind))
+        return Codec(encode_scalar, lambda document: decode_scalar(document, kind))
     if issubclass(kind, np.generic):
-        return Codec(_encode_scalar, lambda document: _decode_scalar(document, float))
+        return Codec(encode_scalar, lambda document: decode_scalar(document, float))
     raise CodecError(f"values annotated {kind.__name__} can't be recorded; annotate what they are")
-
-
-# Numbers and texts.
-
-
-def _encode_scalar(value: Any) -> Json:
-    if isinstance(value, np.generic):
-        return {"dtype": value.dtype.str, "value": _encode_scalar(value.item())}
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    raise CodecError(f"{type(value).__name__} where a number or a text was annotated")
-
-
-def _decode_scalar(document: Json, kind: type) -> Any:
-    if isinstance(document, dict) and document.keys() == {"dtype", "value"}:
-        dtype = _dtype(document["dtype"])
-        return dtype.type(_decode_scalar(document["value"], float if dtype.kind == "f" else kind))
-    if kind in (float, int) and document in NONFINITE and isinstance(document, str):
-        return NONFINITE[document]
-    if kind in (float, int, bool) and isinstance(document, bool | int | float):
-        return document
-    if isinstance(document, kind):
-        return document
-    raise CodecError(f"{_shown(document)} where {'null' if kind is type(None) else kind.__name__} was expected")
-
-
-def _decode_decimal(document: Json) -> Decimal:
-    try:
-        return Decimal(document)
-    except (InvalidOperation, TypeError, ValueError) as error:
-        raise CodecError(f"{_shown(document)} is no decimal number") from error
-
-
-def _enumeration(kind: type[Enum]) -> Codec:
-    values = {member.value: member for member in kind}
-    if all(isinstance(value, str) for value in values):
-        return Codec(lambda member: kind(member).value, _chooser(kind.__name__, values))
-    return Codec(lambda member: kind(member).name, _chooser(kind.__name__, dict(kind.__members__)))
-
-
-def _literal(values: tuple[Any, ...]) -> Codec:
-    return Codec(_encode_scalar, _chooser("Literal", {value: value for value in values}))
-
-
-def _chooser(name: str, members: Mapping[Any, Any]) -> Callable[[Json], Any]:
-    def choose(document: Json) -> Any:
-        if isinstance(document, str | int) and document in members:
-            return members[document]
-        raise CodecError(f"{_shown(document)} is no value of {name}")
-
-    return choose
-
-
-# Arrays.
-
-
-def _dtype(text: Json) -> np.dtype[Any]:
-    try:
-        dtype = np.dtype(str(text))
-    except TypeError as error:
-        raise CodecError(f"{_shown(text)} is no dtype") from error
-    if dtype.kind not in "biufc":
-        raise CodecError(f"arrays of dtype {dtype} can't be recorded")
-    return dtype
-
-
-def _encode_array(array: Any) -> Json:
-    if not isinstance(array, np.ndarray):
-        raise CodecError(f"{type(array).__name__} where an array was annotated")
-    _dtype(array.dtype.str)
-    # Sums depend on the order in memory.
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    return {
-        "dtype": array.dtype.str,
-        "shape": list(array.shape),
-        **({"order": order} if order == "F" else {}),
-        "base64": base64.b64encode(array.tobytes(order=order)).decode("ascii"),  # type: ignore[arg-type]
-    }
-
-
-def _decode_array(document: Json) -> Any:
-    if not isinstance(document, dict):
-        raise CodecError(f"{_shown(document)} where an array was expected")
-    try:
-        flat = np.frombuffer(base64.b64decode(document["base64"], validate=True), dtype=_dtype(document["dtype"]))
-        return flat.copy().reshape(tuple(document["shape"]), order=document.get("order", "C"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CodecError(f"not an array: {error}") from error
 
 
 # Containers.
@@ -235,7 +141,7 @@ def _mapping(key: Any, value: Any) -> Codec:
 
     def decode(document: Json) -> Any:
         if not isinstance(document, dict):
-            raise CodecError(f"{_shown(document)} where an object was expected")
+            raise CodecError(f"{shown(document)} where an object was expected")
         return {name: _within(f"[{name}]", values.decode, item) for name, item in document.items()}
 
     return Codec(lambda found: {str(k): _within(f"[{k}]", values.encode, item) for k, item in found.items()}, decode)
@@ -263,11 +169,11 @@ def _scalars(kinds: tuple[type, ...]) -> Codec:
         for kind in kinds:
             if isinstance(document, kind):
                 return document
-        return _decode_scalar(document, kinds[-1])
+        return decode_scalar(document, kinds[-1])
 
     if str in kinds and float in kinds:
         raise CodecError("a text or a float can't be told apart; annotate one of them")
-    return Codec(_encode_scalar, decode)
+    return Codec(encode_scalar, decode)
 
 
 def _tagged(members: Mapping[str, Any]) -> Codec:
@@ -281,7 +187,7 @@ def _tagged(members: Mapping[str, Any]) -> Codec:
 
     def decode(document: Json) -> Any:
         if not isinstance(document, dict) or document.get("type") not in codecs:
-            raise CodecError(f"{_shown(document)} is none of {', '.join(codecs)}")
+            raise CodecError(f"{shown(document)} is none of {', '.join(codecs)}")
         return codecs[document["type"]].decode(document.get("value"))
 
     return Codec(encode, decode)
@@ -330,7 +236,7 @@ class _Structure:
 
     def decode(self, document: Json) -> Any:
         if not isinstance(document, dict):
-            raise CodecError(f"{_shown(document)} where {self._kind.__name__} was expected")
+            raise CodecError(f"{shown(document)} where {self._kind.__name__} was expected")
         members = self._members()
         if unknown := document.keys() - {member.name for member in members}:
             raise CodecError(f"{self._kind.__name__} of this release has no field {min(unknown)}")
@@ -368,10 +274,5 @@ def _within(step: str, work: Callable[[Any], Any], value: Any) -> Any:
 
 def _listed(document: Json) -> list[Any]:
     if not isinstance(document, list):
-        raise CodecError(f"{_shown(document)} where a list was expected")
+        raise CodecError(f"{shown(document)} where a list was expected")
     return document
-
-
-def _shown(document: Json) -> str:
-    text = json.dumps(document)
-    return text if len(text) <= 40 else f"{text[:37]}..."
