@@ -17,16 +17,13 @@ from spillway.simulate.baselines.catalogue import VARIANTS, BaselineError
 from spillway.simulate.baselines.tuned import FILE, write_tuned
 from spillway.simulate.scenario import ScenarioError, load_scenario
 
-
 RULES = [str(rule) for rule in Spill]
 
 
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--policy", "policies", multiple=True, default=("all@tuned",), help="Baselines; default: all.")
-@click.option(
-    "--spill", multiple=True, type=click.Choice(list(Spill)), default=tuple(Spill), help="Default: all three."
-)
+@click.option("--spill", multiple=True, type=click.Choice(RULES), default=RULES, help="Default: all three.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Of each scenario's seeds.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Runs side by side. Default: one for each core.")
 @click.option("--cache", type=click.Path(path_type=Path), default=".spillway-backtest", show_default=True)

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from spillway.simulate.backtest import shared_requests
 from spillway.simulate.backtest.jobs import SEARCHES, Document, Job
+from spillway.simulate.backtest.names import SPILLWAY
 from spillway.simulate.backtest.pool import Setting, run_jobs
 from spillway.simulate.backtest.store import Store, run_key
 from spillway.simulate.scenario import Scenario, ScenarioError, dump_requests, read_requests, seed_file
@@ -99,7 +100,7 @@ class Session:
         new = [job for job in dict.fromkeys(jobs) if job not in self._documents and job not in self.errors]
         left = []
         for job in new:
-            if (kept := self._store.get(self._key(*job.identity))) is not None:
+            if (kept := self._store.get(self._job_key(job))) is not None:
                 self._documents[job] = kept
             else:
                 left.append(job)
@@ -114,12 +115,16 @@ class Session:
                 self.errors[done.job] = done.error or "no result"
             else:
                 self._documents[done.job] = done.document
-                self._store.put(self._key(*done.job.identity), done.document)
+                self._store.put(self._job_key(done.job), done.document)
             self._listener.finished(done.job.label, done.error)
         return {job: self._documents[job] for job in jobs if job in self._documents}
 
-    def _key(self, *identity: object) -> str:
-        return run_key(self.scenario.content_hash, sorted(self._sources.items()), *identity)
+    def _job_key(self, job: Job) -> str:
+        return self._key(*job.identity, spillway_code=job.scaler == SPILLWAY)
+
+    def _key(self, *identity: object, spillway_code: bool = False) -> str:
+        sources = sorted(self._sources.items())
+        return run_key(self.scenario.content_hash, sources, *identity, spillway_code=spillway_code)
 
     def _realise(self, seed: int) -> None:
         if seed in self._realised:

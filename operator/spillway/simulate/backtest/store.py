@@ -18,8 +18,9 @@ import numpy as np
 
 import spillway
 
-CODE_FOLDERS = ("api", "decide", "simulate")
-"""What a run's result depends on."""
+FOLDERS = ("api", "decide", "simulate")
+SPILLWAY_FOLDERS = ("decide", "simulate/spillway")
+"""What only Spillway's own runs depend on; the rest of `simulate` and `api` is under every run."""
 
 
 class Store:
@@ -49,20 +50,24 @@ class Store:
         return self.folder / f"{key}.json"
 
 
-def run_key(*parts: object) -> str:
-    """The name of a run: a hash of its parts (anything that JSON can say) and of the code."""
-    text = json.dumps([code_version(), *parts], sort_keys=True, default=str)
+def run_key(*parts: object, spillway_code: bool = False) -> str:
+    """The name of a run: a hash of its parts (anything that JSON can say) and of the code under it."""
+    text = json.dumps([code_version(spillway_code), *parts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @cache
-def code_version() -> str:
-    """A hash over the program's own source and numpy's version."""
+def code_version(spillway_code: bool) -> str:
+    """A hash over the source of the simulator, with or without Spillway's own decisions, and numpy's version."""
     root = Path(spillway.__file__).parent
     digest = hashlib.sha256(f"{spillway.__version__} {np.__version__}".encode())
-    for folder in CODE_FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".py", ".json", ".yaml", ".csv") and path.is_file():
-                digest.update(str(path.relative_to(root)).encode())
-                digest.update(path.read_bytes())
+    for path in sorted(path for folder in FOLDERS for path in _files(root / folder)):
+        name = path.relative_to(root).as_posix()
+        if spillway_code or not name.startswith(SPILLWAY_FOLDERS):
+            digest.update(name.encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix in (".py", ".json", ".yaml", ".csv") and path.is_file()]
