@@ -68,11 +68,11 @@ def by_highs(model: Model) -> float:
     return float(highs.getInfo().objective_function_value)
 
 
-@pytest.mark.parametrize(("seed", "scale"), [(0, 0.3), (1, 0.6), (2, 1.0), (3, 0.3)])
+@pytest.mark.parametrize(("seed", "scale"), [(0, 0.3), (1, 0.6)])
 def test_branching_finds_what_highs_finds(seed: int, scale: float) -> None:
     problem = busy(seed, scale=scale)
     groups = make_groups(problem, merge=True)
-    model = build(problem, make_cells(problem, [2] * 6, branches=2), groups, integers=2)
+    model = build(problem, make_cells(problem, [2] * 6), groups, integers=2)
     found = run(model, 60.0, 1e-6, 5000)
     assert found is not None
     assert found.optimal

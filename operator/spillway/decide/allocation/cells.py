@@ -48,6 +48,8 @@ def make_cells(problem: Problem, outcomes: Sequence[int], branches: int = 1) -> 
     stay together, so that no branch tells the future. A path's work counts at the mean of the own lanes, or in
     requests for a class without one.
     """
+    if not problem.classes:
+        return []
     demand = np.stack([item.demand for item in problem.classes])
     weight = np.array([reference_work(problem, item) or 1.0 for item in problem.classes])
     total = np.tensordot(weight, demand, axes=1)

@@ -23,14 +23,15 @@ class Effort:
     """How much work a solve may be. Columns and nodes bound it the same on every machine; the time is a safety net."""
 
     seconds: float = 1.0
-    nodes: int = 40
+    nodes: int = 15
     gap: float = 0.005
     columns: int = 600
     outcomes: int = 7
     """Most outcomes of demand a period and branch."""
-    branches: int = 2
-    """Ways that demand may take after the first period, each with its own replicas."""
-    integers: int = 2
+    branches: int = 3
+    """Most ways that demand may take after the first period, each with its own replicas; as many as leave three
+    outcomes a period to each (measured: outcomes are worth more than branches)."""
+    integers: int = 1
     """Periods whose replicas are whole in the program; later ones are rounded."""
     accepted_gap: float = 0.03
     """What was found at the limit is taken if it is within this of the bound."""
@@ -41,8 +42,9 @@ def solve_coupled(problem: Problem, effort: Effort) -> Schedule | None:
     groups = make_groups(problem, merge=True)
     width = sum(1 + len(item.hosted) for item in problem.classes) + sum(len(g.lanes) for g in groups)
     width += len({number for g in groups if len(g.lanes) > 1 for number in g.lanes})
-    cells, branches = effort.columns // max(width, 1), effort.branches
-    outcomes = outcomes_within(len(problem.period_seconds), cells // branches, effort.outcomes)
+    cells, periods = effort.columns // max(width, 1), len(problem.period_seconds)
+    branches = max(1, min(effort.branches, cells // (3 * periods)))
+    outcomes = outcomes_within(periods, cells // branches, effort.outcomes)
     model = build(problem, make_cells(problem, outcomes, branches), groups, integers=effort.integers)
     found = run(model, effort.seconds, effort.gap, effort.nodes)
     if found is None or (not found.optimal and found.gap > effort.accepted_gap):

@@ -43,16 +43,21 @@ def _thin(values: Floats, limit: int) -> list[int]:
 
 
 def tangents(response: Response, points: Floats, most: int) -> Floats:
-    """Rows (constant, slope in load, slope in N): planes that touch ``taken`` at points (P, 2) of (load, N)."""
-    rows = []
-    loads = np.unique(np.concatenate([points[:, 0], points[:, 0] * (1 + _STEP), points[:, 0] * (1 - _STEP)]))
-    table = loads[:, None] - response.table(loads, most + 1)
-    for load, count in points:
-        n = int(min(max(round(count), 1), most))
-        at, up, down = (int(np.searchsorted(loads, load * f)) for f in (1.0, 1 + _STEP, 1 - _STEP))
-        in_load = (table[up, n] - table[down, n]) / (loads[up] - loads[down]) if load > 0 else 1.0
-        in_count = (table[at, n + 1] - table[at, n - 1]) / 2
-        in_load, in_count = min(max(in_load, 0.0), 1.0), max(in_count, 0.0)
-        # Nothing is taken of no load by no replicas, and no plane may ask for less, whatever the slopes' rounding.
-        rows.append((max(table[at, n] - in_load * load - in_count * n, 0.0), in_load, in_count))
-    return np.array(rows)
+    """Rows (constant, slope in load, slope in N): planes near ``taken`` at points (P, 2) of (load, N), above it.
+
+    Larger fleets share their headroom, so taken work is not quite concave along load and replicas together; each plane
+    is lifted until it is nowhere below.
+    """
+    whole = np.clip(np.round(points[:, 1]), 1, most).astype(np.int64)
+    loads = points[:, 0]
+    grid = np.linspace(0.0, 1.6 * most, 33)
+    every = np.concatenate([loads, loads * (1 + _STEP), loads * (1 - _STEP), grid])
+    table = every[:, None] - response.table(every, most + 1)
+    at, up, down = np.split(table[: 3 * len(loads)], 3)
+    rows = np.arange(len(loads))
+    in_load = np.clip((up[rows, whole] - down[rows, whole]) / np.maximum(2 * _STEP * loads, 1e-9), 0.0, 1.0)
+    in_count = np.maximum((at[rows, whole + 1] - at[rows, whole - 1]) / 2, 0.0)
+    counts = np.arange(most + 1)
+    sloped = in_load[:, None, None] * grid[:, None] + in_count[:, None, None] * counts
+    constant = (table[3 * len(loads) :, : most + 1] - sloped).max(axis=(1, 2))
+    return np.stack([constant, in_load, in_count], axis=1)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from spillway.decide.allocation.coupled import Effort
-from spillway.decide.allocation.parts import split
+from spillway.decide.allocation.parts import fitted, split
 from spillway.decide.allocation.problem import Problem
 from spillway.decide.allocation.solve import Settings, expected_usd
 
 TOKENS_PER_MINUTE = 1_000.0
-THOROUGH = Effort(seconds=10.0, nodes=10_000, gap=1e-6, columns=900, integers=2)
+THOROUGH = Effort(seconds=10.0, nodes=10_000, gap=1e-6, columns=2000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Marginals:
 
 def marginal_values(problem: Problem, settings: Settings | None = None) -> Marginals:
     """Re-solve with each bound moved. Costs one solve a bound: for reports, not for every tick."""
-    settings = settings or Settings(effort=THOROUGH)
+    settings, problem = settings or Settings(effort=THOROUGH), fitted(problem)
     parts = [(tuple(x.name for x in part.lanes), tuple(c.key for c in part.classes)) for part in split(problem)]
     base, hours = expected_usd(problem, settings, parts), float(problem.hours.sum())
 

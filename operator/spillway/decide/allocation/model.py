@@ -88,8 +88,10 @@ def build(
 
 
 def _branch_weights(cells: Sequence[Cell]) -> Floats:
-    last = max((cell.period for cell in cells), default=0)
-    weights = np.zeros(max((cell.branch for cell in cells), default=0) + 1)
+    if not cells:
+        return np.ones(1)
+    last = max(cell.period for cell in cells)
+    weights = np.zeros(max(cell.branch for cell in cells) + 1)
     for cell in cells:
         if cell.period == last:
             weights[cell.branch] += cell.weight

@@ -8,6 +8,23 @@ from spillway.decide.allocation.problem import Problem
 from spillway.decide.allocation.recourse import hosted_limits_bind
 
 
+def fitted(problem: Problem) -> Problem:
+    """With minimums that fit their pools together: the dearest lanes per GPU give way first."""
+    lanes = {lane.name: lane for lane in problem.lanes}
+    for pool, gpus in problem.pools.items():
+        mine = [lane for lane in problem.lanes if lane.pool == pool]
+        mine.sort(key=lambda lane: (lane.usd_per_replica_hour / max(lane.gpus_per_replica, 1), lane.name))
+        room = gpus
+        for lane in mine:
+            least = min(problem.least(lane), int(room // max(lane.gpus_per_replica, 1)))
+            room -= least * lane.gpus_per_replica
+            if least != lane.min_replicas:
+                lanes[lane.name] = replace(lane, min_replicas=least)
+    if all(lanes[lane.name] is lane for lane in problem.lanes):
+        return problem
+    return replace(problem, lanes=tuple(lanes.values()))
+
+
 def split(problem: Problem) -> list[Problem]:
     """Independent parts: they share no class, and no pool, limit or ceiling that could bind."""
     names = [f"lane/{lane.name}" for lane in problem.lanes] + [f"class/{item.key}" for item in problem.classes]

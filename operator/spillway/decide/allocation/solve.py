@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from spillway.decide.allocation.coupled import Effort, greedy, routed, solve_coupled
-from spillway.decide.allocation.parts import split
+from spillway.decide.allocation.parts import fitted, split
 from spillway.decide.allocation.plan import AllocationState, LanePlan, Plan, Schedule, Status
 from spillway.decide.allocation.problem import LaneProblem, Problem
 from spillway.decide.allocation.program import Policy, advance, solve_lane
@@ -34,7 +34,7 @@ def allocate(
     problem: Problem, state: AllocationState | None, at: float, settings: Settings | None = None
 ) -> tuple[Plan, AllocationState]:
     """What to ask for at time ``at`` (seconds), and what to remember."""
-    settings = settings or Settings()
+    settings, problem = settings or Settings(), fitted(problem)
     parts = split(problem)
     signature = _signature(problem, parts)
     due = state is None or state.signature != signature or not 0 <= at - state.solved_at < settings.solve_seconds
