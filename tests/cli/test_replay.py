@@ -17,7 +17,7 @@ from spillway.cli.main import main
 from spillway.decide import decide
 from spillway.decide.codec import canonical
 from spillway.decide.memory import Memory
-from spillway.decide.recording import begin
+from spillway.decide.recording import Shared, begin, line_of
 
 ISO = "2027-01-15T08:00:10Z"
 """``NOW`` + 10 s."""
@@ -25,7 +25,8 @@ ISO = "2027-01-15T08:00:10Z"
 
 def line(at: float = NOW, made_for: CapacityPlan | None = None) -> bytes:
     snapshot = replace(World(), at=at, plan=made_for or plan()).snapshot()
-    return begin(snapshot, Memory()).line(__version__, decide(snapshot, Memory())[0])
+    document = begin(snapshot, Memory()).document(__version__, decide(snapshot, Memory())[0])
+    return line_of(document, Shared())
 
 
 def other_plan() -> CapacityPlan:

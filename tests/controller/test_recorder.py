@@ -18,7 +18,7 @@ from spillway.config import OperatorConfig
 from spillway.controller.recorder import CURRENT, Recorder
 from spillway.decide import decide
 from spillway.decide.memory import Memory
-from spillway.decide.recording import parse, replay
+from spillway.decide.recording import Shared, parse, replay
 
 SMALL = 400_000
 
@@ -49,7 +49,9 @@ def test_ticks_are_appended_and_replay(tmp_path: Path) -> None:
         tick(made, NOW + second)
     tick(recorder(folder), NOW + 3)  # after a restart
     assert [record["at"] for record in records(folder)] == [NOW, NOW + 1, NOW + 2, NOW + 3]
-    assert all(replay(parse(line)).identical for line in (folder / CURRENT).read_bytes().splitlines())
+    lines, shared = (folder / CURRENT).read_bytes().splitlines(), Shared()
+    assert all(replay(parse(line, shared)).identical for line in lines)
+    assert len(lines[1]) < len(lines[0])  # the history is the same
     assert stat.S_IMODE((folder / CURRENT).stat().st_mode) == 0o600
 
 

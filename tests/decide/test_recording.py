@@ -24,7 +24,7 @@ from spillway.decide import decide
 from spillway.decide.codec import OMITTED, CodecError, canonical, codec_of
 from spillway.decide.decision import Decision
 from spillway.decide.memory import LaneMemory, Memory
-from spillway.decide.recording import Record, RecordingError, begin, differences, parse, replay
+from spillway.decide.recording import Begun, Record, RecordingError, Shared, begin, differences, line_of, parse, replay
 from spillway.decide.snapshot import PlanSnapshot
 
 RECORDED = (PlanSnapshot, Memory, Decision)
@@ -220,9 +220,12 @@ def rich() -> World:
     return replace(World(), classes=(traffic(history=(shaped,)),), lanes=(lane, *World().lanes[1:]))
 
 
+def line(begun: Begun, decision: Decision | None, error: BaseException | None = None) -> bytes:
+    return line_of(begun.document("1.2.3", decision, error), Shared())
+
+
 def record_of(snapshot: PlanSnapshot, memory: Memory) -> bytes:
-    begun = begin(snapshot, memory)
-    return begun.line("1.2.3", decide(snapshot, memory)[0])
+    return line(begin(snapshot, memory), decide(snapshot, memory)[0])
 
 
 def test_a_record_holds_the_very_snapshot_and_memory() -> None:
@@ -238,9 +241,9 @@ def test_a_record_holds_the_very_snapshot_and_memory() -> None:
 def test_manifests_are_taken_as_they_were() -> None:
     plan = World().plan
     odd = plan.model_copy(update={"metadata": ObjectMeta(name="Not A Name", annotations={"last-applied": "secret"})})
-    line = record_of(replace(World(), plan=odd).snapshot(), Memory())
-    assert b"secret" not in line
-    found = parse(line).snapshot.plan
+    written = record_of(replace(World(), plan=odd).snapshot(), Memory())
+    assert b"secret" not in written
+    found = parse(written).snapshot.plan
     assert found.metadata.name == "Not A Name"
     assert found.spec == plan.spec
 
@@ -250,27 +253,38 @@ def test_decisions_of_a_day_replay_byte_by_byte() -> None:
         day(360.0, 5.0, 120.0), season=360.0, scrape=2.0, tick=3.0, startup=5.0, replicas=2, hosted=0, usd_out="2.0"
     )
     fleet.now = 20 * 360.0
-    lines = []
+    lines, written = [], Shared()
     while fleet.now < 21 * 360.0:
         begun = begin(fleet.snapshot().snapshot(), fleet.memory)
-        lines.append(begun.line("1.2.3", fleet.step().decision))
-    replayed = [replay(parse(line)) for line in lines]
+        lines.append(line_of(begun.document("1.2.3", fleet.step().decision), written))
+    read = Shared()
+    replayed = [replay(parse(each, read)) for each in lines]
     assert len(replayed) == 120
     assert {lane.recommended for each in replayed if each.decision for lane in each.decision.lanes} > {2, 5, 8}
     assert [each.differences() for each in replayed if not each.identical] == []
 
 
-def changed(line: bytes, **changes: Any) -> Record:
-    return parse(canonical(json.loads(line) | changes))
+def test_what_stood_there_before_is_referred_to_and_read_back() -> None:
+    document = begin(rich().snapshot(), Memory()).document("1.2.3", decide(rich().snapshot(), Memory())[0])
+    written, read = Shared(), Shared()
+    first, second = line_of(document, written), line_of(document, written)
+    assert len(second) < 0.8 * len(first)
+    assert parse(first, read) == parse(second, read)
+    with pytest.raises(RecordingError, match="refers to an earlier line that is missing"):
+        parse(second)
+
+
+def changed(recorded: bytes, **changes: Any) -> Record:
+    return parse(canonical(json.loads(recorded) | changes))
 
 
 def test_a_difference_is_found_and_named() -> None:
-    line = record_of(World().snapshot(), Memory())
-    decision = json.loads(line)["decision"]
+    recorded_line = record_of(World().snapshot(), Memory())
+    decision = json.loads(recorded_line)["decision"]
     decision["lanes"][0]["recommended"] += 1
     decision["costs"]["billed"] = math.nextafter(decision["costs"]["billed"], math.inf)
     decision["lanes"].reverse()
-    replayed = replay(changed(line, decision=decision))
+    replayed = replay(changed(recorded_line, decision=decision))
     assert not replayed.identical
     found = {each.path: (each.recorded, each.now) for each in replayed.differences()}
     assert found.keys() == {"lanes[gpu].recommended", "lanes (order)", "costs.billed"}
@@ -289,9 +303,9 @@ def test_deciding_that_failed_replays_as_the_same_failure() -> None:
     with pytest.raises(TypeError) as failure:
         decide(snapshot, Memory())
     begun = begin(World().snapshot(), Memory())
-    line = begun.line("1.2.3", None, failure.value)
-    assert not replay(parse(line)).identical  # this snapshot can be decided on
-    assert replay(parse(line)).differences()[0].path == "error"
+    replayed = replay(parse(line(begun, None, failure.value)))
+    assert not replayed.identical  # this snapshot can be decided on
+    assert replayed.differences()[0].path == "error"
 
 
 def test_a_decision_that_changes_its_input_is_found_out() -> None:
@@ -299,7 +313,7 @@ def test_a_decision_that_changes_its_input_is_found_out() -> None:
     snapshot = replace(World(), plan=World().plan).snapshot()
     begun = begin(snapshot, memory)
     memory.lanes["gpu"] = LaneMemory(NOW - 100)  # type: ignore[index]
-    record = parse(begun.line("1.2.3", decide(snapshot, memory)[0]))
+    record = parse(line(begun, decide(snapshot, memory)[0]))
     assert record.memory.lanes["gpu"].recommendations == ((NOW - 50, 9),)
 
 

@@ -17,7 +17,7 @@ import click
 from spillway import __version__
 from spillway.cli.output import Form, console, print_json, table
 from spillway.decide.decision import Decision
-from spillway.decide.recording import Record, RecordingError, Replayed, parse, replay
+from spillway.decide.recording import Record, RecordingError, Replayed, Shared, parse, replay
 
 GZIP_MAGIC = b"\x1f\x8b"
 SHOWN_RECORDS = 3
@@ -117,23 +117,23 @@ def _nothing(files: Sequence[Path], choice: Choice, seen: int) -> str:
 def _records(files: Sequence[Path]) -> Iterator[tuple[str, Record | RecordingError]]:
     """Every record with its place; what can't be read ends its own file or is its own line."""
     for path in files:
-        number = 0
+        number, shared = 0, Shared()
         try:
             with path.open("rb") as raw:
                 packed = raw.read(2) == GZIP_MAGIC
             with gzip.open(path) if packed else path.open("rb") as lines:
                 for number, line in enumerate(lines, start=1):
                     if line.strip():
-                        yield f"{path} line {number}", _parsed(line)
+                        yield f"{path} line {number}", _parsed(line, shared)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             yield f"{path} line {number + 1}", RecordingError(f"the gzip file is cut off or broken ({error})")
         except OSError as error:
             yield str(path), RecordingError(error.strerror or str(error))
 
 
-def _parsed(line: bytes) -> Record | RecordingError:
+def _parsed(line: bytes, shared: Shared) -> Record | RecordingError:
     try:
-        return parse(line)
+        return parse(line, shared)
     except RecordingError as error:
         return error
 

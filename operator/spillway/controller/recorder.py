@@ -18,10 +18,10 @@ from typing import BinaryIO
 
 from spillway import __version__
 from spillway.config import OperatorConfig
-from spillway.decide.codec import CodecError
+from spillway.decide.codec import CodecError, Json
 from spillway.decide.decision import Decision
 from spillway.decide.memory import Memory
-from spillway.decide.recording import Begun, begin
+from spillway.decide.recording import Begun, Shared, begin, line_of
 from spillway.decide.snapshot import PlanSnapshot
 
 CURRENT = "decisions.jsonl"
@@ -39,7 +39,8 @@ class Recorder:
     def __init__(self, directory: Path, max_bytes: int, clock: Callable[[], float]) -> None:
         self._directory, self._max_bytes, self._clock = directory, max_bytes, clock
         self._segment_bytes = min(MAX_SEGMENT_BYTES, max_bytes // 4)
-        self._lines: list[bytes] = []
+        self._records: list[Json] = []
+        self._shared = Shared()
         self._mended = self._failing = False
 
     @classmethod
@@ -62,48 +63,50 @@ class Recorder:
         if begun is None:
             return
         try:
-            line = begun.line(__version__, decision, error)
+            self._records.append(begun.document(__version__, decision, error))
         except CodecError as problem:
             self._warn(f"the decision on {begun.plan} can't be recorded: {problem}")
-            return
-        if len(line) > self._segment_bytes:
-            self._warn(
-                f"the decision on {begun.plan} takes {len(line) / 2**20:.1f} MB, too much to record; "
-                "raise recording.maxMegabytes"
-            )
-            return
-        self._lines.append(line)
 
     def flush(self) -> None:
         """Append what was collected. Blocks for the write, and now and then for a rotation."""
-        lines, self._lines = self._lines, []
-        if not lines:
+        records, self._records = self._records, []
+        if not records:
             return
         try:
-            self._append(lines)
+            whole = [self._append(record) for record in records]
         except OSError as error:
             self._mended = False  # half a line may stand there
             self._warn(f"decisions are not recorded: {error}; mind recording.directory")
         else:
-            self._failing = False
+            self._failing = self._failing and not all(whole)
 
     def _warn(self, message: str) -> None:
         if not self._failing:
             logger.warning(message)
         self._failing = True
 
-    def _append(self, lines: list[bytes]) -> None:
+    def _append(self, record: Json) -> bool:
+        """Whether it was short enough."""
         current = self._directory / CURRENT
         if not self._mended:
             self._directory.mkdir(parents=True, exist_ok=True)
             (self._directory / UNFINISHED).unlink(missing_ok=True)
             _cut_unfinished_line(current)
+            self._shared = Shared()
             self._mended = True
-        for line in lines:
-            if current.exists() and current.stat().st_size + len(line) > self._segment_bytes:
-                self._rotate(current)
-            with _private(current, os.O_APPEND) as file:
-                file.write(line)
+        line = line_of(record, self._shared)
+        if current.exists() and current.stat().st_size + len(line) > self._segment_bytes:
+            self._rotate(current)
+            self._shared = Shared()
+            line = line_of(record, self._shared)
+        if len(line) > self._segment_bytes:
+            self._shared = Shared()
+            size = f"{len(line) / 2**20:.1f} MB"
+            self._warn(f"a decision on {record['plan']} takes {size}, too much to record; raise recording.maxMegabytes")
+            return False
+        with _private(current, os.O_APPEND) as file:
+            file.write(line)
+        return True
 
     def _rotate(self, current: Path) -> None:
         rotated = self._free_name()

@@ -1,13 +1,15 @@
 """Recorded decisions: one JSON line each, and the same decision made once more from it.
 
 A line holds the snapshot, the memory before, and the decision (or what went wrong). `decide` is a pure function, so
-the decision made again has the same bytes; where it has not, one of the two was made by other code.
+the decision made again has the same bytes; where it has not, one of the two was made by other code. What is large and
+stood in an earlier line of the same file already is only referred to.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +38,8 @@ class Begun:
     snapshot: Json
     memory: Json
 
-    def line(self, product: str, decision: Decision | None, error: BaseException | None = None) -> bytes:
-        """The whole record with its line end. Raises ``CodecError``."""
+    def document(self, product: str, decision: Decision | None, error: BaseException | None = None) -> Json:
+        """The whole record. Raises ``CodecError``."""
         record: dict[str, Json] = {
             "version": FORMAT,
             "spillway": product,
@@ -49,7 +51,55 @@ class Begun:
         }
         if error is not None:
             record["error"] = _told(error)
-        return canonical(record) + b"\n"
+        return record
+
+
+class Shared:
+    """What has stood in the lines of one file so far: long lists and arrays change less often than they are written."""
+
+    LONG = 64
+    """Items of a list of numbers, or bytes of an array's text over four, from which on it is worth it."""
+    MARK = "$same"
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Json] = {}
+
+    def pack(self, document: Json) -> Json:
+        """The document with references to what has been packed before."""
+        if self._is_long(document):
+            name = hashlib.sha256(canonical(document)).hexdigest()[:24]
+            if name in self._seen:
+                return {self.MARK: name}
+            self._seen[name] = None
+            return document
+        return self._each(document, self.pack)
+
+    def unpack(self, document: Json) -> Json:
+        """The document whole again. Raises ``RecordingError`` for a reference to what has not been unpacked."""
+        if isinstance(document, dict) and document.keys() == {self.MARK}:
+            if document[self.MARK] not in self._seen:
+                raise RecordingError("it refers to an earlier line that is missing or broken; keep the file whole")
+            return self._seen[document[self.MARK]]
+        if self._is_long(document):
+            self._seen[hashlib.sha256(canonical(document)).hexdigest()[:24]] = document
+            return document
+        return self._each(document, self.unpack)
+
+    @staticmethod
+    def _each(document: Json, work: Callable[[Json], Json]) -> Json:
+        if isinstance(document, dict):
+            return {key: work(value) for key, value in document.items()}
+        return [work(item) for item in document] if isinstance(document, list) else document
+
+    def _is_long(self, document: Json) -> bool:
+        if isinstance(document, list):
+            return len(document) >= self.LONG and all(isinstance(item, float | int | None) for item in document)
+        return isinstance(document, dict) and len(str(document.get("base64", ""))) >= 4 * self.LONG
+
+
+def line_of(document: Json, shared: Shared) -> bytes:
+    """The record as a line of the file whose lines so far ``shared`` has seen."""
+    return canonical(shared.pack(document)) + b"\n"
 
 
 def begin(snapshot: PlanSnapshot, memory: Memory) -> Begun:
@@ -77,8 +127,8 @@ class Record:
         return canonical({"decision": self.decision, "error": self.error})
 
 
-def parse(line: bytes) -> Record:
-    """Read one line. Raises ``RecordingError``."""
+def parse(line: bytes, shared: Shared | None = None) -> Record:
+    """Read one line; ``shared`` has seen the lines before it in its file. Raises ``RecordingError``."""
     try:
         document = json.loads(line)
     except ValueError as error:  # neither JSON nor text
@@ -90,6 +140,7 @@ def parse(line: bytes) -> Record:
             f"recorded in format {document['version']!r} by spillway {document.get('spillway', '(unknown)')}; "
             f"this release reads format {FORMAT}: replay it with the release that recorded it"
         )
+    document = (shared or Shared()).unpack(document)
     try:
         snapshot = codec_of(PlanSnapshot).decode(document["snapshot"])
         memory = codec_of(Memory).decode(document.get("memory"))
