@@ -27,6 +27,8 @@ whichever binds); there it is true for policies that hold the objective. A lane'
 come on top of it.
 """
 
+from spillway.simulate.bound.hindsight import cron_best, static_best
 from spillway.simulate.bound.lower import Bound, cost_bound
+from spillway.simulate.bound.replay import clairvoyant_replay
 
-__all__ = ["Bound", "cost_bound"]
+__all__ = ["Bound", "clairvoyant_replay", "cost_bound", "cron_best", "static_best"]
