@@ -1,7 +1,13 @@
-"""How uneven a class's arrivals are from one minute to the next: the index of dispersion of counts.
+"""How uneven a class's arrivals are within minutes: short bursts, and a rate that itself jumps from minute to minute.
 
-With r the rate over a minute, dispersion = 60 s * E[(r_t - r_(t-1))^2/2] / E[r]: 1 for a Poisson stream, the squared
-coefficient of variation of inter-arrival times for a renewal stream, more where the rate itself jumps.
+Rates are means over a window of w seconds, read every step of s seconds. With c the index of dispersion of counts (1:
+Poisson; the squared coefficient of variation of inter-arrival times for a renewal stream) and j the relative standard
+deviation of the rate from minute to minute, at a mean rate r:
+
+    window dispersion = w * E[(r(t) - r(t - w))^2/2] / r          = c + w*r*j^2
+    step dispersion   = w^2/s * E[(r(t) - r(t - s))^2/2] / r      = c + s*r*j^2
+
+A hold absorbs bursts, but not a minute of more demand than there is capacity for.
 """
 
 from __future__ import annotations
@@ -9,41 +15,82 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-WINDOW_SECONDS = 60.0
+import numpy as np
+
+from spillway.decide.snapshot import Series
+
+WINDOW_STEPS = 4
+"""Steps that a rate is taken over."""
 MEMORY_SECONDS = 3 * 3600.0
-LOWEST, HIGHEST = 1.0, 40.0
-START_WINDOWS = 10.0
-"""Weight of the assumption of a Poisson stream, in windows."""
+LONGEST_STEP_SECONDS = 60.0
+"""Coarser series say nothing of bursts."""
+HIGHEST_DISPERSION = 40.0
+HIGHEST_JITTER = 1.0
+START_POINTS = 20.0
+"""Weight of the assumption of a Poisson stream, in points."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Decayed sums over windows."""
+    """Decayed sums over points of the series."""
 
     at: float
-    rate: float
-    """Requests a second in the last window looked at."""
-    windows: float = 0.0
+    """Unix time of the newest point looked at."""
+    step_seconds: float = 15.0
+    points: float = 0.0
     rates: float = 0.0
-    squares: float = 0.0
+    short_squares: float = 0.0
+    """Sum of half the squared changes over one step."""
+    long_squares: float = 0.0
+    """Sum of half the squared changes over one window."""
+
+    @property
+    def rate(self) -> float:
+        """Mean requests a second."""
+        return self.rates / self.points if self.points > 0 else 0.0
+
+    def _dispersions(self) -> tuple[float, float]:
+        window = WINDOW_STEPS * self.step_seconds
+        weight, rate = self.points + START_POINTS, max(self.rate, 1e-9)
+        short = (window**2 / self.step_seconds * self.short_squares / rate + START_POINTS) / weight
+        return short, max(short, (window * self.long_squares / rate + START_POINTS) / weight)
+
+    @property
+    def jitter(self) -> float:
+        """Relative standard deviation of the rate from minute to minute."""
+        if self.rate <= 0:
+            return 0.0
+        short, long = self._dispersions()
+        seconds = (WINDOW_STEPS - 1) * self.step_seconds
+        return min(HIGHEST_JITTER, math.sqrt((long - short) / (seconds * self.rate)))
 
     @property
     def dispersion(self) -> float:
-        """Index of dispersion of counts over a window, 1 for Poisson."""
-        mean = (self.rates + START_WINDOWS * self.rate) / (self.windows + START_WINDOWS)
-        if mean <= 0:
-            return LOWEST
-        square = (self.squares + START_WINDOWS * mean / WINDOW_SECONDS) / (self.windows + START_WINDOWS)
-        return min(HIGHEST, max(LOWEST, WINDOW_SECONDS * square / mean))
+        """Index of dispersion of short bursts, 1 for Poisson."""
+        short, _ = self._dispersions()
+        calm = short - self.step_seconds * self.rate * self.jitter**2
+        return min(HIGHEST_DISPERSION, max(1.0, calm))
 
 
-def seen(burst: Burst | None, at: float, rate: float) -> Burst:
-    """With the rate of the window that ends at ``at``, if a whole one has passed since the last."""
-    if burst is None or at - burst.at > 3 * WINDOW_SECONDS:
-        kept = Burst(at, rate) if burst is None else Burst(at, rate, burst.windows, burst.rates, burst.squares)
-        return kept
-    if at - burst.at < WINDOW_SECONDS:
+def seen(burst: Burst | None, series: Series) -> Burst | None:
+    """With the points that have come since the last look."""
+    if series.step_seconds > LONGEST_STEP_SECONDS or len(series.values) <= WINDOW_STEPS:
         return burst
-    decay = math.exp(-(at - burst.at) / MEMORY_SECONDS)
-    change = (rate - burst.rate) ** 2 / 2
-    return Burst(at, rate, decay * burst.windows + 1, decay * burst.rates + rate, decay * burst.squares + change)
+    values = np.array([math.nan if value is None else value for value in series.values])
+    if burst is None or burst.step_seconds != series.step_seconds:
+        burst = Burst(series.start, series.step_seconds)
+    new = min(len(values) - WINDOW_STEPS, round((series.end - burst.at) / series.step_seconds))
+    if new <= 0:
+        return burst
+    now, before, window = values[-new:], values[-new - 1 : -1], values[-new - WINDOW_STEPS : -WINDOW_STEPS]
+    known = np.isfinite(now) & np.isfinite(before) & np.isfinite(window)
+    now, before, window = now[known], before[known], window[known]
+    decay = math.exp(-max(0.0, series.end - burst.at) / MEMORY_SECONDS)
+    return Burst(
+        series.end,
+        series.step_seconds,
+        decay * burst.points + now.size,
+        decay * burst.rates + float(now.sum()),
+        decay * burst.short_squares + float(((now - before) ** 2).sum()) / 2,
+        decay * burst.long_squares + float(((now - window) ** 2).sum()) / 2,
+    )

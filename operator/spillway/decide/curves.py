@@ -24,6 +24,14 @@ LOADS = 64
 FEWEST_COUNTS = 6
 
 
+@dataclass(frozen=True, slots=True)
+class Unevenness:
+    """Of the arrivals of all classes of a lane; see `spillway.decide.bursts`."""
+
+    dispersion: float = 1.0
+    jitter: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """One lane at one mix."""
@@ -45,15 +53,11 @@ def curve(
     before: Curve | None,
     model: Coefficients,
     objectives: Mapping[str, Objective],
-    dispersion: float,
+    uneven: Unevenness,
     most: int,
-    tight: bool = True,
 ) -> Curve:
-    """The lane's curve; ``before`` again while nothing has moved. ``most``: replicas that it should reach.
-
-    ``tight``: the gateway caps and holds. Without, what comes to a replica is admitted, and only weights spill.
-    """
-    inputs = _inputs(model, objectives, dispersion)
+    """The lane's curve; ``before`` again while nothing has moved. ``most``: replicas that it should reach."""
+    inputs = _inputs(model, objectives, uneven)
     if before is not None and before.most >= most and _alike(before.inputs, inputs):
         return before
     made = opening(model, objectives)
@@ -64,7 +68,8 @@ def curve(
     counts = np.arange(reach + 1, dtype=np.float64)
     # Finer where small fleets live: a load of one replica matters as much as the tenth.
     load = np.concatenate([[0.0], np.geomspace(0.05, 1.3 * reach, LOADS - 1)])
-    left = response.left(request, valve, counts, load, dispersion)
+    left = response.left(request, valve, counts, load, uneven.dispersion)
+    left = response.jittered(left, load, uneven.jitter)
     seconds = {
         key: response.request_seconds(model, item.mix, item.lengths, valve.cap) for key, item in objectives.items()
     }
@@ -73,7 +78,7 @@ def curve(
     )
 
 
-def _inputs(model: Coefficients, objectives: Mapping[str, Objective], dispersion: float) -> tuple[float, ...]:
+def _inputs(model: Coefficients, objectives: Mapping[str, Objective], uneven: Unevenness) -> tuple[float, ...]:
     """Everything that the curve rests on, as positive numbers; shares of traffic, not its amount."""
     total = sum(item.requests_per_second for item in objectives.values())
     found = [
@@ -83,7 +88,8 @@ def _inputs(model: Coefficients, objectives: Mapping[str, Objective], dispersion
         model.prefill_ms_per_ktoken,
         model.max_sequences,
         model.kv_cache_tokens or 0.0,
-        dispersion**0.5,
+        uneven.dispersion**0.5,
+        0.5 + uneven.jitter,
     ]
     for item in objectives.values():
         share = item.requests_per_second / total if total > 0 else 1.0

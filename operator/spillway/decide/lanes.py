@@ -112,6 +112,8 @@ def _view(
     keys = tuple(key for key, place in places.items() if lane.name in place.own)
     problems = {key: reason for key in keys if (reason := demands[key].problem()) is not None}
     known = [key for key in keys if key not in problems]
+    if snapshot.actuators.in_flight_cap and curve is not None:
+        known = [key for key in known if key in curve.request_seconds]
     samples = () if lane.engine is None else lane.engine.samples
     service = None
     if known and snapshot.actuators.in_flight_cap:
@@ -124,7 +126,7 @@ def _view(
     problem = None
     if not keys:
         problem = because(Code.NO_CLASSES, f"No class of the plan may use lane {lane.name}; check spec.models.")
-    elif not known:
+    elif not known and problems:
         problem = next(iter(problems.values()))
     elif service is None:
         message = (
@@ -139,7 +141,7 @@ def _view(
         spec=spec,
         classes=tuple(known),
         service=service,
-        startup_seconds=_startup_seconds(lane, spec),
+        startup_seconds=startup_seconds(lane),
         warm=_warm(snapshot, lane),
         blind=_blind(snapshot, lane),
         running=None if engine is None else fresh(engine.running, snapshot),
@@ -187,8 +189,10 @@ def _attainment(item: ClassSnapshot) -> float:
     return 0.5 if slo is None else float(slo.attainment_percent) / 100
 
 
-def _startup_seconds(lane: LaneSnapshot, spec: SelfHostedSpec) -> float:
-    if spec.startup_seconds is not None:
+def startup_seconds(lane: LaneSnapshot) -> float:
+    """From creation to Ready: declared, else as observed."""
+    spec = lane.resource.spec.self_hosted
+    if spec is not None and spec.startup_seconds is not None:
         return float(spec.startup_seconds)
     return lane.startup_seconds_observed or DEFAULT_STARTUP_SECONDS
 

@@ -11,7 +11,7 @@ import numpy as np
 from spillway.api import LatencyClass
 from spillway.decide.budget import ErrorBudget, spent
 from spillway.decide.bursts import Burst, seen
-from spillway.decide.curves import Curve, curve
+from spillway.decide.curves import Curve, Unevenness, curve
 from spillway.decide.demand import ClassDemand, fresh
 from spillway.decide.eligibility import Placement, self_hosted
 from spillway.decide.memory import Memory
@@ -43,9 +43,12 @@ def learn(
     """Take in what this tick shows."""
     budgets = {item.key: _budget(snapshot, item, places[item.key], memory) for item in snapshot.classes}
     bursts = dict(memory.bursts)
-    for key, demand in demands.items():
-        if demand.now is not None:
-            bursts[key] = seen(memory.bursts.get(key), demand.now.at, demand.now.value)
+    for item in snapshot.classes:
+        burst = memory.bursts.get(item.key)
+        if item.demand is not None and item.demand.history:
+            burst = seen(burst, item.demand.history[0])
+        if burst is not None:
+            bursts[item.key] = burst
     services, curves = {}, {}
     for lane in self_hosted(snapshot):
         spec = lane.resource.spec.self_hosted
@@ -101,12 +104,15 @@ def _curve(
     objectives = {key: _objective(demands[key], places[key], budgets[key]) for key in keys}
     rates = np.array([max(objectives[key].requests_per_second, 1e-9) for key in keys])
     dispersion = float(rates @ [bursts[key].dispersion if key in bursts else 1.0 for key in keys] / rates.sum())
+    jitter = float(rates @ [bursts[key].jitter if key in bursts else 0.0 for key in keys] / rates.sum())
     before = memory.curves.get(lane.name)
     have = 0 if lane.target is None else lane.target.replicas
     load = 0.0
     if before is not None:
         load = sum(item.requests_per_second * before.request_seconds.get(key, 0.0) for key, item in objectives.items())
-    return curve(before, state.coefficients, objectives, dispersion, max(have + 3, math.ceil(1.5 * load) + 3))
+    return curve(
+        before, state.coefficients, objectives, Unevenness(dispersion, jitter), max(have + 3, math.ceil(1.5 * load) + 3)
+    )
 
 
 def _objective(demand: ClassDemand, place: Placement, budget: ErrorBudget) -> Objective:

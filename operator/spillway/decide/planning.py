@@ -13,13 +13,16 @@ from spillway.decide.allocation import Settings, allocate
 from spillway.decide.allocation.problem import ClassProblem, HostedOption, LaneProblem, Problem
 from spillway.decide.curves import Curve
 from spillway.decide.demand import ClassDemand, joint_paths
+from spillway.decide.eligibility import self_hosted
 from spillway.decide.forecast import Floats
-from spillway.decide.lanes import LaneView
+from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load
 from spillway.decide.plan import Planned
 from spillway.decide.snapshot import PlanSnapshot
 
-SOLVE_TICKS = 4
+SOLVE_TICKS = 2
+SOLVE_LEAD_SHARE = 0.25
+LONGEST_SOLVE_SECONDS = 60.0
 SHORTEST_TICKS = 4
 LONGEST_SECONDS = 600.0
 FEWEST_PERIODS, MOST_PERIODS = 6, 12
@@ -33,7 +36,12 @@ UNPRICED_MISS_USD = 1.0
 
 def planning_due(snapshot: PlanSnapshot, before: Planned | None) -> bool:
     """Whether this tick learns and solves; the ticks between look up what was found."""
-    return before is None or snapshot.at - before.at >= (SOLVE_TICKS - 0.5) * snapshot.tick_seconds
+    if before is None:
+        return True
+    leads = [startup_seconds(lane) for lane in self_hosted(snapshot)]
+    share = SOLVE_LEAD_SHARE * min(leads, default=0.0)
+    interval = max(SOLVE_TICKS * snapshot.tick_seconds, min(share, LONGEST_SOLVE_SECONDS))
+    return snapshot.at - before.at >= interval - 0.5 * snapshot.tick_seconds
 
 
 def size_lanes(

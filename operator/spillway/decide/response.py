@@ -22,9 +22,9 @@ from spillway.decide.service.lengths import Lengths, Stream
 
 LEVELS = 96
 """Points of the density over the in-flight range."""
-JITTER_NODES = (-1.7320508, 0.0, 1.7320508)
-JITTER_WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
-"""Gauss-Hermite quadrature of order 3 for a normal variable."""
+JITTER_NODES = (-3.7504, -2.3668, -1.1544, 0.0, 1.1544, 2.3668, 3.7504)
+JITTER_WEIGHTS = (0.000548, 0.030757, 0.240123, 0.457143, 0.240123, 0.030757, 0.000548)
+"""Gauss-Hermite quadrature of order 7 for a standard normal variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +116,16 @@ def _ramp(rise: Floats, room: Floats) -> Floats:
         return np.where(np.abs(product) < 1e-6, room * (1 + product / 2), room * np.expm1(np.minimum(safe, 700)) / safe)
 
 
-def jittered(table: Floats, load: Floats, sigma: float) -> Floats:
-    """The table where the load itself varies by a lognormal factor of mean 1 within a period."""
-    if sigma <= 0:
+def jittered(table: Floats, load: Floats, relative: float) -> Floats:
+    """The table (counts, load) where the load itself varies within a period, lognormal around its mean."""
+    if relative < 0.01:
         return table
+    sigma = float(np.sqrt(np.log1p(relative**2)))
     found = np.zeros_like(table)
     for node, weight in zip(JITTER_NODES, JITTER_WEIGHTS, strict=True):
-        factor = float(np.exp(sigma * node - sigma * sigma / 2))
-        moved = load * factor
-        for row in range(table.shape[0]):
-            inside = np.interp(moved, load, table[row])
-            beyond = np.maximum(moved - load[-1], 0.0)
-            found[row] += weight * (inside + beyond)
+        moved = load * float(np.exp(sigma * node - sigma * sigma / 2))
+        index = np.clip(np.searchsorted(load, moved, side="right") - 1, 0, len(load) - 2)
+        part = np.clip((moved - load[index]) / (load[index + 1] - load[index]), 0.0, 1.0)
+        inside = table[:, index] * (1 - part) + table[:, index + 1] * part
+        found += weight * (inside + np.maximum(moved - load[-1], 0.0))
     return found

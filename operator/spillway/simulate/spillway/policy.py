@@ -40,7 +40,7 @@ class SpillwayPolicy:
 
     name = "spillway"
 
-    def __init__(self, tick_seconds: float = 15.0, actuators: Actuators | None = None):
+    def __init__(self, tick_seconds: float = 30.0, actuators: Actuators | None = None):
         self.tick_seconds = tick_seconds
         self.decide_seconds: list[float] = []
         """CPU seconds of each `decide`."""
@@ -157,7 +157,7 @@ class SpillwayPolicy:
         )
 
 
-def create(known: Known, tick_seconds: float = 15.0) -> SpillwayPolicy:
+def create(known: Known, tick_seconds: float = 30.0) -> SpillwayPolicy:
     """The policy for one run; ``known`` is given again at its start."""
     del known
     return SpillwayPolicy(tick_seconds)
