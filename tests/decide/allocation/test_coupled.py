@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import highspy
@@ -11,6 +12,7 @@ import pytest
 from decide.allocation.exact import Evaluator
 from decide.allocation.problems import BACKGROUND, INTERACTIVE, Markov, busy, one_class, one_lane, walks
 from spillway.decide.allocation import (
+    AllocationState,
     ClassProblem,
     Effort,
     HostedOption,
@@ -24,6 +26,7 @@ from spillway.decide.allocation.cells import make_cells, make_groups
 from spillway.decide.allocation.coupled import greedy, outcomes_within, solve_coupled
 from spillway.decide.allocation.model import Model, build
 from spillway.decide.allocation.solver import run
+from spillway.decide.codec import canonical, codec_of
 
 SMALL = [
     Markov((1.0, 2.0, 3.5), (1,), ((0, 1), (0, 1, 1, 2), (1, 2)), 5, 1, 0.2, 0.6, 5, ready=2),
@@ -238,6 +241,18 @@ def test_between_solves_the_schedule_answers() -> None:
     assert {name: lane.path for name, lane in plan.lanes.items()} == {n: x.path for n, x in first.lanes.items()}
     assert allocate(problem, state, 61.0)[0].status is Status.OPTIMAL
     assert allocate(replace(problem, ceiling_usd_per_hour=1.0), state, 30.0)[0].status is Status.OPTIMAL
+
+
+def test_state_is_recorded_and_read_back() -> None:
+    """Through the codec of recordings; the plan that follows is the same."""
+    problem = busy(0)
+    _, state = allocate(problem, None, 0.0)
+    codec = codec_of(AllocationState)
+    text = canonical(codec.encode(state))
+    assert len(text) < 4000
+    again = codec.decode(json.loads(text))
+    assert canonical(codec.encode(again)) == text
+    assert allocate(problem, again, 30.0)[0].lanes == allocate(problem, state, 30.0)[0].lanes
 
 
 def test_same_problem_same_plan() -> None:

@@ -54,7 +54,7 @@ def solve_coupled(problem: Problem, effort: Effort) -> Schedule | None:
     return Schedule(
         tuple(lane.name for lane in problem.lanes),
         replicas,
-        np.asarray(problem.period_seconds, dtype=np.float64),
+        np.array(problem.period_seconds, dtype=np.float64),
         found.usd,
         found.gap,
         Status.OPTIMAL if found.optimal else Status.TIME_LIMIT,
@@ -108,7 +108,7 @@ def greedy(problem: Problem) -> Schedule:
         np.array([found[lane.name] for lane in problem.lanes], dtype=np.float64).reshape(len(problem.lanes), -1),
         seconds,
         usd,
-        math.inf,
+        1.0,
         Status.FAST,
     )
 

@@ -8,7 +8,6 @@ from enum import StrEnum
 
 import numpy as np
 
-from spillway.decide.allocation.program import Policy
 from spillway.decide.allocation.types import Floats
 
 
@@ -22,7 +21,7 @@ class Status(StrEnum):
     KEPT = "Kept"
     """The limit came too early: the last plan, shifted by the time since."""
     FAST = "Fast"
-    """Between solves, by lookup in the last solution; or without one, lane by lane."""
+    """Between solves, coupled lanes by lookup in the last solution; or without one, lane by lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,8 @@ class Plan:
     next_shares: Mapping[str, Mapping[str, float]]
     """The same for the second period."""
     expected_usd: float
-    """Over the horizon, as of the last solve: GPUs, hosted tokens times pacing, misses; less the worth at its end."""
+    """Over the horizon, coupled lanes as of the last solve: GPUs, hosted tokens times pacing, misses; less the worth
+    at its end."""
     status: Status
     gap: float = 0.0
     """Largest relative distance to the optimum that is not ruled out, as of the last solve."""
@@ -71,11 +71,13 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AllocationState:
-    """The last solve: kept in memory, rebuilt by solving where it is lost."""
+    """What is kept of the last solve of coupled lanes; a lane by itself is solved in 2-3 ms whenever it is asked for.
+
+    Small, and only annotations that can be recorded.
+    """
 
     solved_at: float
-    solved: Mapping[tuple[str, ...], Policy | Schedule]
-    """By the lanes that were solved together."""
-    signature: tuple[object, ...]
+    schedules: Mapping[str, Schedule]
+    """By the names of the lanes that were solved together, joined by commas."""
+    signature: str
     """What makes a solve out of date when it changes."""
-    usd: float

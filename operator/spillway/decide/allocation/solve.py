@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,13 +20,13 @@ class Settings:
     """How allocation works."""
 
     solve_seconds: float = 60.0
-    """Between solves; in between the last solution answers."""
+    """Between solves of coupled lanes; in between the last schedule answers."""
     levels: int = 8
     """Demand levels of the dynamic program."""
     effort: Effort = field(default_factory=Effort)
 
 
-Parts = Mapping[tuple[str, ...], Policy | Schedule]
+Solved = Policy | Schedule | None
 
 
 def allocate(
@@ -37,56 +36,67 @@ def allocate(
     settings, problem = settings or Settings(), fitted(problem)
     parts = split(problem)
     signature = _signature(problem, parts)
-    due = state is None or state.signature != signature or not 0 <= at - state.solved_at < settings.solve_seconds
-    if not due and state is not None:
-        return _plan(problem, parts, state, at, fast=True), state
-    solved, usd = dict[tuple[str, ...], Policy | Schedule](), 0.0
+    known = state is not None and state.signature == signature
+    due = not known or state is None or not 0 <= at - state.solved_at < settings.solve_seconds
+    solved: list[Solved] = []
+    schedules = dict[str, Schedule]()
     for part in parts:
-        names = tuple(lane.name for lane in part.lanes)
-        if not names:
-            usd += _hosted_only(part)
-            continue
-        if len(names) == 1 and part.lanes[0].minimum_up_seconds <= 0:
-            policy = solve_lane(part, part.lanes[0], settings.levels)
-            usd += float(policy.costs(part.lanes[0].ready, part.lanes[0].pending_seconds).min())
-            solved[names] = policy
-            continue
-        schedule = solve_coupled(part, settings.effort) or _kept(part, names, state, at) or greedy(part)
-        usd += schedule.usd
-        solved[names] = schedule
-    made = AllocationState(at, solved, signature, usd)
-    return _plan(problem, parts, made, at, fast=False), made
+        found = _solve_part(part, state, at, settings, due=due)
+        solved.append(found)
+        if isinstance(found, Schedule):
+            schedules[_name(part)] = found
+    made = AllocationState(at, schedules, signature) if due or state is None else state
+    return _plan(problem, parts, solved, at - made.solved_at, fast=bool(schedules) and not due), made
 
 
-def _signature(problem: Problem, parts: list[Problem]) -> tuple[object, ...]:
+def _solve_part(part: Problem, state: AllocationState | None, at: float, settings: Settings, *, due: bool) -> Solved:
+    if not part.lanes:
+        return None
+    if is_single(part):
+        return solve_lane(part, part.lanes[0], settings.levels)
+    if not due and state is not None:
+        return state.schedules[_name(part)]
+    return solve_coupled(part, settings.effort) or _kept(part, state, at) or greedy(part)
+
+
+def is_single(part: Problem) -> bool:
+    """Whether the exact program of one lane covers the part."""
+    return len(part.lanes) == 1 and part.lanes[0].minimum_up_seconds <= 0
+
+
+def _name(part: Problem) -> str:
+    return ",".join(lane.name for lane in part.lanes)
+
+
+def _signature(problem: Problem, parts: list[Problem]) -> str:
     """What a solution is for: lanes with bounds and prices, classes with options, limits; not demand or what runs."""
-    lanes = tuple(
+    lanes = [
         (lane.name, lane.usd_per_replica_hour, problem.least(lane), problem.most(lane), *sorted(lane.work_seconds))
         for lane in problem.lanes
-    )
-    classes = tuple((item.key, tuple(option.lane for option in item.hosted)) for item in problem.classes)
-    together = tuple(tuple(lane.name for lane in part.lanes) for part in parts)
+    ]
+    classes = [(item.key, *(option.lane for option in item.hosted)) for item in problem.classes]
+    together = [_name(part) for part in parts]
     limits = (problem.ceiling_usd_per_hour, *sorted(problem.pools.items()), *sorted(problem.tier_usd_per_hour.items()))
-    return (lanes, classes, together, limits, len(problem.period_seconds))
+    return repr((lanes, classes, together, limits, len(problem.period_seconds)))
 
 
-def _kept(part: Problem, names: tuple[str, ...], state: AllocationState | None, at: float) -> Schedule | None:
+def _kept(part: Problem, state: AllocationState | None, at: float) -> Schedule | None:
     """The last schedule of these lanes, shifted to now, within the bounds of now."""
-    last = None if state is None else state.solved.get(names)
-    if not isinstance(last, Schedule) or state is None:
+    last = None if state is None else state.schedules.get(_name(part))
+    if last is None or state is None:
         return None
     begins = np.cumsum(part.period_seconds) - np.asarray(part.period_seconds)
-    if at - state.solved_at >= float(last.seconds.sum()):
+    if not 0 <= at - state.solved_at < float(last.seconds.sum()):
         return None
     periods = [last.shifted(at - state.solved_at + float(begin)) for begin in begins]
-    replicas = np.array([last.replicas[:, k] for k in periods]).T
+    replicas = np.ascontiguousarray(last.replicas[:, periods])
     for number, lane in enumerate(part.lanes):
         replicas[number] = np.clip(replicas[number], part.least(lane), part.most(lane))
     for pool, gpus in part.pools.items():
         mine = np.array([lane.gpus_per_replica if lane.pool == pool else 0 for lane in part.lanes])
         if (mine @ replicas > gpus + 1e-9).any():
             return None
-    return Schedule(names, replicas, np.asarray(part.period_seconds), last.usd, last.gap, Status.KEPT)
+    return Schedule(last.lanes, replicas, np.array(part.period_seconds), last.usd, last.gap, Status.KEPT)
 
 
 def _hosted_only(part: Problem) -> float:
@@ -99,20 +109,20 @@ def _hosted_only(part: Problem) -> float:
     return float(usd @ np.asarray(part.period_seconds))
 
 
-def _plan(problem: Problem, parts: list[Problem], state: AllocationState, at: float, *, fast: bool) -> Plan:
-    elapsed, gap = at - state.solved_at, 0.0
+def _plan(problem: Problem, parts: list[Problem], solved: list[Solved], elapsed: float, *, fast: bool) -> Plan:
+    gap, usd = 0.0, 0.0
     lanes: dict[str, LanePlan] = {}
     now: dict[str, dict[str, float]] = {}
     later: dict[str, dict[str, float]] = {}
     statuses = {Status.OPTIMAL}
-    for part in parts:
-        solved = state.solved.get(tuple(lane.name for lane in part.lanes))
-        if isinstance(solved, Schedule):
-            statuses.add(solved.status)
-            gap = max(gap, solved.gap)
+    for part, found in zip(parts, solved, strict=True):
+        if isinstance(found, Schedule):
+            statuses.add(found.status)
+            gap = max(gap, found.gap)
+        usd += _usd(part, found)
         serving = np.zeros((len(part.lanes), min(2, len(problem.period_seconds))))
         for number, lane in enumerate(part.lanes):
-            orders = _orders(part, lane, solved, number, elapsed, fast=fast)
+            orders = _orders(part, lane, found, number, elapsed)
             lanes[lane.name] = LanePlan(orders[0], tuple(orders))
             serving[number] = _serving(problem, lane, orders)[: serving.shape[1]]
         if part.classes:
@@ -122,25 +132,27 @@ def _plan(problem: Problem, parts: list[Problem], state: AllocationState, at: fl
     order = (Status.KEPT, Status.FAST, Status.TIME_LIMIT, Status.OPTIMAL)
     status = Status.FAST if fast else next(s for s in order if s in statuses)
     keys = [item.key for item in problem.classes]
-    return Plan(lanes, {key: now[key] for key in keys}, {key: later[key] for key in keys}, state.usd, status, gap)
+    return Plan(lanes, {key: now[key] for key in keys}, {key: later[key] for key in keys}, usd, status, gap)
 
 
-def _orders(
-    part: Problem, lane: LaneProblem, solved: Policy | Schedule | None, number: int, elapsed: float, *, fast: bool
-) -> list[int]:
-    periods = len(part.period_seconds)
+def _usd(part: Problem, solved: Solved) -> float:
+    if solved is None:
+        return _hosted_only(part)
+    if isinstance(solved, Schedule):
+        return solved.usd
+    return float(solved.costs(part.lanes[0].ready, part.lanes[0].pending_seconds).min())
+
+
+def _orders(part: Problem, lane: LaneProblem, solved: Solved, number: int, elapsed: float) -> list[int]:
     begins = (np.cumsum(part.period_seconds) - np.asarray(part.period_seconds)).tolist()
     least, most = part.least(lane), part.most(lane)
     if isinstance(solved, Policy):
         path = solved.path(lane.ready, lane.pending_seconds)
-        orders = [path[solved.period_at(elapsed + begin)] for begin in begins]
-        if fast:
-            load = float(part.work(lane)[:, 0].mean())
-            orders[0] = solved.order(lane.ready, lane.pending_seconds, load, elapsed)
+        orders = [path[solved.period_at(begin)] for begin in begins]
     elif isinstance(solved, Schedule):
         orders = [int(solved.replicas[number, solved.shifted(elapsed + begin)]) for begin in begins]
     else:
-        orders = [least] * periods
+        orders = [least] * len(begins)
     return [min(max(order, least), most) for order in orders]
 
 
@@ -162,11 +174,10 @@ def expected_usd(problem: Problem, settings: Settings, parts: list[tuple[tuple[s
             lanes=tuple(lane for lane in problem.lanes if lane.name in names),
             classes=tuple(item for item in problem.classes if item.key in keys),
         )
-        if not names:
+        if is_single(part):
+            total += _usd(part, solve_lane(part, part.lanes[0], settings.levels))
+        elif not names:
             total += _hosted_only(part)
-        elif len(names) == 1 and part.lanes[0].minimum_up_seconds <= 0:
-            lane = part.lanes[0]
-            total += float(solve_lane(part, lane, settings.levels).costs(lane.ready, lane.pending_seconds).min())
         else:
             schedule = solve_coupled(part, settings.effort)
             total += math.nan if schedule is None else schedule.usd
