@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import shlex
@@ -47,6 +48,26 @@ class Request:
     requests: Path | None
     dump_requests: Path | None
     no_color: bool
+
+
+HISTORY_OPTIONS = ("plan", "days", "manifests", "config", "save", "connection")
+
+
+def command(path: Path | None, asked: dict[str, Any]) -> int:
+    """The command with its options by name; returns the exit status. Raises click.ClickException with one line."""
+    history = {name: asked.pop(name) for name in HISTORY_OPTIONS}
+    url = asked.pop("from_prometheus")
+    if (path is None) == (url is None):
+        raise click.UsageError("give a SCENARIO, or --from-prometheus URL")
+    if url is not None:
+        from spillway.cli.backtest_history import HistoryRequest, save_history  # noqa: PLC0415 - slow to import
+
+        try:
+            path = asyncio.run(save_history(HistoryRequest(url=url, **history)))
+        except ScenarioError as error:
+            raise click.ClickException(str(error)) from error
+    assert path is not None  # noqa: S101 - one of the two is there
+    return run_backtest(path, Request(**asked))
 
 
 def run_backtest(path: Path, request: Request) -> int:

@@ -156,7 +156,7 @@ def replay(form: Form, at: str | None, plan: str | None, show: bool, files: tupl
 
 
 @cli.command(short_help="Run policies side by side on a simulated fleet.")
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--policy",
     "policies",
@@ -204,15 +204,44 @@ def replay(form: Form, at: str | None, plan: str | None, show: bool, files: tupl
     help="Where finished runs are kept; an interrupted backtest goes on from there.",
 )
 @click.option("--no-color", is_flag=True, help="No colours; so does the variable NO_COLOR.")
-def backtest(scenario: Path, **asked: Any) -> int:
+@click.option(
+    "--from-prometheus",
+    metavar="URL",
+    help="Instead of SCENARIO: the history of a plan, read from here and kept as a scenario.",
+)
+@click.option("--plan", metavar="NAMESPACE/NAME", help="Whose history. Default: the only plan.")
+@click.option(
+    "--days", type=click.FloatRange(0.02, 60), default=7, show_default=True, help="How many days of history, to now."
+)
+@click.option(
+    "--manifests",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The plan's manifests. Default: those of the cluster.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The operator's configuration: gateways, label names, GPU pools.",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where the history is kept as a scenario. Default: backtest-PLAN.",
+)
+@cluster_options
+def backtest(scenario: Path | None, **asked: Any) -> int:
     """Run policies side by side on a simulated fleet, and what perfect foresight would have cost.
 
     SCENARIO is a file: demand, manifests and how the fleet really behaves. Dollars are compared among the policies that
     hold the SLO. Finished runs are kept: the same command goes on where it was interrupted.
     """
-    from spillway.cli.backtest import Request, run_backtest  # noqa: PLC0415 - keep --help quick
+    from spillway.cli.backtest import command  # noqa: PLC0415 - keep --help quick
 
-    return run_backtest(scenario, Request(**asked))
+    return command(scenario, asked)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
