@@ -159,6 +159,10 @@ class ServiceSample:
     """Prompt tokens that were really computed: no cached ones."""
     busy_share: float | None = None
     """Share of the readings of the stretch in which a request was running, 0 to 1."""
+    time_to_first_token_seconds: float | None = None
+    """Mean over the lane's first tokens of the stretch; None where requests waited in the engine."""
+    prompt_tokens_per_first_token: float | None = None
+    """Computed prompt tokens of those requests, mean."""
     window_seconds: float | None = None
     """Length of the stretch."""
 

@@ -27,6 +27,7 @@ def samples_of(before: Sample, after: Sample, lane_index: int) -> tuple[ServiceS
     generated = new.generation_tokens[now] - old.generation_tokens[was]
     running = (new.running[now] + old.running[was]) / 2
     there = (new.running[now] + new.waiting[now] > 0).astype(float) + (old.running[was] + old.waiting[was] > 0)
+    ttft, prompt = _first_tokens(before, after, lane_index)
     held = (new.tokens_held[now] + old.tokens_held[was]) / 2
     return tuple(
         ServiceSample(
@@ -40,7 +41,18 @@ def samples_of(before: Sample, after: Sample, lane_index: int) -> tuple[ServiceS
             decodes_per_second=float(decodes[i] / seconds),
             computed_prompt_tokens_per_second=float(prompts[i] / seconds),
             busy_share=float(there[i] / 2),
+            time_to_first_token_seconds=ttft,
+            prompt_tokens_per_first_token=prompt,
             window_seconds=float(seconds),
         )
         for i in range(len(now))
     )
+
+
+def _first_tokens(before: Sample, after: Sample, lane_index: int) -> tuple[float | None, float | None]:
+    """Mean time to the first token in seconds and prompt tokens of these requests; None where there was a queue."""
+    old, new = before.lanes[lane_index], after.lanes[lane_index]
+    count = new.ttft.count - old.ttft.count
+    if count < 1 or old.replicas.waiting.any() or new.replicas.waiting.any():
+        return None, None
+    return float((new.ttft.sum_s - old.ttft.sum_s) / count), float((new.prompt_tokens - old.prompt_tokens) / count)

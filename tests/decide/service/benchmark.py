@@ -50,6 +50,7 @@ class Case:
 
 CASES = (
     Case("code", "azure2024_code_7d.csv.gz", "code", 32.0, 0.5, 6),
+    Case("code-2", "azure2024_code_7d.csv.gz", "code", 32.0, 0.5, 2, 1.0),
     Case("office", "o365_A_7d.csv.gz", "a-prod", 32.0, 2.0, 10),
     Case("chat", "burstgpt_week1_7d.csv.gz", "chatgpt", 60.0, 250.0, 40),
 )

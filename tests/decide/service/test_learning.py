@@ -138,7 +138,18 @@ def test_an_engine_that_counts_no_iterations_is_learned_from_latency_alone() -> 
 
 
 def test_idle_samples_do_no_harm() -> None:
-    idle = ServiceSample(15.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 15.0)
+    idle = replace(
+        balanced(TRUTH, 1.0, MIX, 15.0),
+        inter_token_latency_seconds=0.0,
+        running_per_replica=0.0,
+        input_tokens_per_second_per_replica=0.0,
+        output_tokens_per_second_per_replica=0.0,
+        kv_tokens_per_replica=0.0,
+        iterations_per_second=0.0,
+        decodes_per_second=0.0,
+        computed_prompt_tokens_per_second=0.0,
+        busy_share=0.0,
+    )
     state = learned(None, profile(TRUTH, 1.0), [replace(idle, at=15.0 * (i + 1)) for i in range(500)], 8000.0)
     assert state.coefficients == start(profile(TRUTH, 1.0)).coefficients
 

@@ -1,8 +1,8 @@
 """alpha, beta, gamma and prefill of a lane's replicas, learned from what its engines count.
 
-The balances of time and of latency (see `equations`) feed one Bayesian linear regression, relative to the prior's
-coefficients. It forgets only along the directions that new samples speak of (Kulhavy), so that a night does not wipe
-out what the day's peak has shown; residuals beyond three sigma count linearly (Huber); a lasting surprise (another
+The balances of time, latency and first tokens (see `equations`) feed one Bayesian linear regression, relative to the
+prior's coefficients. It forgets only along the directions that new samples speak of (Kulhavy), so that a night does not
+wipe out what the day's peak has shown; residuals beyond three sigma count linearly (Huber); a lasting surprise (another
 model version, a slower GPU) widens the belief again.
 """
 
@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spillway.api import ServiceProfile
-from spillway.decide.service.equations import Equation, Stretch, Vector, latency_equation, time_equation
+from spillway.decide.service.equations import (
+    Equation,
+    Stretch,
+    Vector,
+    first_token_equation,
+    latency_equation,
+    time_equation,
+)
 from spillway.decide.service.latency import TYPICAL, iteration_work_ms
 from spillway.decide.service.lengths import Lengths
 from spillway.decide.service.model import Coefficients, Mix, coefficients_of
@@ -26,10 +33,12 @@ DECLARED_SPREAD = (0.5, 0.5)
 BUILT_IN_SPREAD = (2.0, 1.0)
 MEMORY_SECONDS = 3.0 * 3600
 """Time constant of forgetting, of time that speaks of the same direction."""
-IDLE_SECONDS = 3600.0
+IDLE_SECONDS = 3.0 * 3600
 IDLE_KNOWN = 0.01
 """Less idle time than this is nothing to be unsure of."""
 IDLE_SIGMA = 0.3
+ALIKE_SECONDS = 300.0
+"""Samples within this time err alike (the load and the mix are the same), so together they count as one."""
 HUBER = 3.0
 SURPRISE_SECONDS = 600.0
 SURPRISED = 1.5
@@ -171,13 +180,17 @@ class _Belief:
         self.idle_seen, self.idle_expected = state.idle_seen, state.idle_expected
 
     def take(self, sample: ServiceSample, prior: Coefficients, seconds: float) -> None:
-        """Both equations of one sample, which stands for ``seconds`` of new evidence."""
-        stretch = Stretch.of(sample, prior.prefill_ms_per_ktoken * max(self.mean[3], 0.0))
+        """The equations of one sample, which stands for ``seconds`` of new evidence."""
+        stretch = Stretch.of(sample, _times(prior, [max(value, 0.0) for value in self.mean]))
         if sample.busy_share is not None:
             share = 1.0 - math.exp(-seconds / IDLE_SECONDS)
             self.idle_seen += share * (1.0 - sample.busy_share - self.idle_seen)
             self.idle_expected += share * (stretch.idle - self.idle_expected)
-        found = [latency_equation(stretch, prior, self.mean), time_equation(stretch, prior, self._idle(stretch.idle))]
+        found = (
+            latency_equation(stretch, prior, self.mean),
+            first_token_equation(stretch, prior),
+            time_equation(stretch, prior, self._idle(stretch.idle)),
+        )
         for equation in found:
             if equation is not None:
                 self._update(equation, seconds)
@@ -199,7 +212,7 @@ class _Belief:
         score = residual / math.sqrt(sigma * sigma + unsure)
         self._watch(score, seconds)
         # One sample's noise, counted as often as samples of that stretch repeat each other.
-        noise = sigma * sigma * max(1.0, abs(score) / HUBER) * max(1.0, 15.0 / max(seconds, 1.0)) ** 0.5
+        noise = sigma * sigma * max(1.0, abs(score) / HUBER) * max(1.0, ALIKE_SECONDS / max(seconds, 1.0))
         kept = math.exp(-seconds / MEMORY_SECONDS)
         # Forgetting first: what is known along this row weakens by `kept`, nothing else.
         swollen = unsure / kept
