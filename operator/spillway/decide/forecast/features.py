@@ -6,6 +6,7 @@ momentum, growth from the same time of past seasons, how far today is off them, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,11 @@ class View:
     """Demand of the target's slot a season earlier, (n, horizons), requests a second; NaN: not known."""
 
 
+def lookback(season: float) -> int:
+    """Slots before an origin that ``look`` needs."""
+    return math.ceil(season * (SEASONS_BACK - 1 + math.ceil((int(STARTS[-1]) + 2) / season))) + 8
+
+
 def prepare(values: Floats, season: float, offset: float, slot_seconds: float) -> Seen:
     """History ready for ``look``."""
     logs = np.log(values + offset)
@@ -113,9 +119,7 @@ def look(seen: Seen, origins: Origins) -> View:
     day, hour, before, before3, before12 = logs[21:]
     level, mean = np.log(origins.level + seen.offset), np.log(origins.mean + seen.offset)
     growth, away = target - base, base - level
-    growth_mean, growth_spread = _moments(growth)
-    away_mean, _ = _moments(away)
-    hour_then, _ = _moments(base - hour_before)
+    (growth_mean, away_mean, hour_then), growth_spread = _moments(np.stack((growth, away, base - hour_before)))
     last = level - before
     change = (
         1.0,
@@ -149,15 +153,13 @@ def look(seen: Seen, origins: Origins) -> View:
 
 
 def _moments(values: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation over the first axis, gaps left out; NaN where all are."""
-    known = np.isfinite(values)
-    number = known.sum(axis=0)
+    """Means over the second axis, and the first group's standard deviation; gaps are left out, 0 where all are."""
+    known = values == values  # noqa: PLR0124 - NaN is a gap
+    number = np.maximum(known.sum(axis=1), 1)
     filled = np.where(known, values, 0.0)
-    least = np.maximum(number, 1)
-    mean = filled.sum(axis=0) / least
-    spread = np.sqrt(np.maximum((filled * filled).sum(axis=0) / least - mean * mean, 0.0))
-    gap = number == 0
-    return np.where(gap, np.nan, mean), np.where(gap, np.nan, spread)
+    mean = filled.sum(axis=1) / number
+    square = (filled[0] * filled[0]).sum(axis=0) / number[0]
+    return mean, np.sqrt(np.maximum(square - mean[0] * mean[0], 0.0))
 
 
 def _stacked(columns: tuple[float | Floats, ...], shape: tuple[int, int]) -> Floats:

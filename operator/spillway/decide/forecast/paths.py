@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spillway.decide.forecast.features import Origins, look, prepare
+from spillway.decide.forecast.features import Origins, look, lookback, prepare
 from spillway.decide.forecast.learning import NORMAL, expect, outcomes_of, unlearned
 from spillway.decide.forecast.state import HORIZONS, SAMPLES, STARTS, Floats, ForecastState
 
@@ -57,8 +57,9 @@ def _outcomes(state: ForecastState) -> Floats:
     learned = state.learned or unlearned(state.end)
     offset = learned.offset or 0.1 * state.level + 0.5 / state.slot_seconds
     level = np.full((1, HORIZONS), state.level)
-    position = np.full((1, HORIZONS), state.seen / state.slot_seconds - state.first)
-    seen = prepare(state.values, state.season_slots, offset, state.slot_seconds)
+    skipped = max(0, len(state.values) - lookback(state.season_slots))
+    position = np.full((1, HORIZONS), state.seen / state.slot_seconds - state.first - skipped)
+    seen = prepare(state.values[skipped:], state.season_slots, offset, state.slot_seconds)
     view = look(seen, Origins(position, level, np.full((1, HORIZONS), state.mean)))
     expected = expect(learned, view)
     regression = (view.level[0] + expected.change[0], expected.scale[0])
