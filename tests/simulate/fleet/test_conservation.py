@@ -68,7 +68,7 @@ def wild(seed: int) -> Scripted:
                            for _ in LANES),
             hold_s=tuple(float(h) for h in random.choice([0.0, 0.5, 5.0, 60.0], len(CLASSES))),
             hosted_share=tuple(float(s) for s in random.choice([0.0, 0.0, 0.3, 1.0], len(CLASSES))),
-            own_split=tuple(tuple(float(x) for x in random.random(2)) if random.random() < 0.5 else () for _ in CLASSES),
+            own_split=tuple((float(random.random()), 0.5) if random.random() < 0.5 else () for _ in CLASSES),
         )  # fmt: skip
 
     return Scripted(act(None), act, tick_seconds=float(random.choice([2.0, 5.0, 15.0, 60.0])))

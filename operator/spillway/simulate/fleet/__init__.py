@@ -16,7 +16,7 @@ Rules that the format of backtests leaves open, as they are here:
   costs that attempt's time to first token, then the same choice once more. 429 on all lanes fails at once.
 - Scaling: creation at the tick or at the end of a stock-out; draining replicas keep their GPUs of a pool, and what
   the pool has no room for is created at the first tick at which it has. Draws are by (seed, lane, ordinal).
-- Events of one moment: ends of iterations, then arrivals, then what those iterations are followed by. A tick and a
+- Events of one moment: ends of iterations, arrivals, ends of holds and retries, then iterations begin. A tick and a
   scrape see everything up to and including their moment; the scrape comes first.
 - After the end of the span replicas still get Ready and held requests still go out; what nothing can ever serve goes
   hosted (HOSTED_NO_REPLICA) or is rejected.

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from spillway.simulate.fleet import views
 from spillway.simulate.fleet.heaps import pop_key, push_key, schedule
 from spillway.simulate.fleet.hosted import send_hosted
@@ -344,6 +346,15 @@ def cut_for_patience(core: Core, slot: int, event: float) -> float:
     return event
 
 
+@inlined
+def begin_soon(core: Core, slot: int) -> None:
+    """Let the replica begin at its clock, once everything else of that moment has happened."""
+    replica = views.replicas(core)[slot]
+    replica.to_begin = 1
+    soon = np.nextafter(replica.clock, math.inf)
+    schedule(views.events(core), views.position(core), views.replicas(core), core, slot, soon)
+
+
 @compiled
 def submit(core: Core, slot: int, request: int, now: float) -> None:
     """Put a request into a replica's queue; a run under way is cut if the next iteration can take it."""
@@ -357,12 +368,7 @@ def submit(core: Core, slot: int, request: int, now: float) -> None:
         return
     if replica.event == math.inf:
         replica.clock = now
-        begin_iterations(core, slot)
-        return
-    if replica.leap == 0:
-        return
-    if replica.clock == now:
-        begin_iterations(core, slot)
+        begin_soon(core, slot)
         return
     if replica.leap < 2:
         return

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from spillway.simulate.fleet import views
-from spillway.simulate.fleet.engine import begin_iterations, end_iterations
+from spillway.simulate.fleet.engine import begin_iterations, begin_soon, end_iterations
 from spillway.simulate.fleet.gateway import arrive, end_hold, give_up, release, unhold
 from spillway.simulate.fleet.heaps import pop_timer, schedule
 from spillway.simulate.fleet.hosted import attempt
-from spillway.simulate.fleet.jit import compiled
+from spillway.simulate.fleet.jit import compiled, inlined
 from spillway.simulate.fleet.layout import DRAINING, FREE, HELD, NONE, READY, STARTING, Array, Core
 from spillway.simulate.outcome import Served
 
@@ -38,7 +40,7 @@ def run(cores: Array, until: float) -> None:
         if arrival <= replica_at and arrival <= other:
             if arrival > until or arrival == math.inf:
                 return
-            if arrival < replica_at or views.replicas(core)[slot].to_begin:
+            if arrival < replica_at:
                 request = core.next
                 core.next += 1
                 arrive(core, request, arrival)
@@ -46,7 +48,7 @@ def run(cores: Array, until: float) -> None:
         if replica_at <= other:
             if replica_at > until or replica_at == math.inf:
                 return
-            replica_event(core, slot, replica_at, arrival == replica_at)
+            replica_event(core, slot, replica_at, arrival)
         else:
             if other > until:
                 return
@@ -66,10 +68,10 @@ def timer_event(core: Core, now: float) -> None:
 
 
 @compiled
-def replica_event(core: Core, slot: int, now: float, arrivals_now: bool) -> None:
+def replica_event(core: Core, slot: int, now: float, arrival: float) -> None:
     """A replica gets Ready, or what is under way in it ends and more begins.
 
-    What begins does so after the arrivals of the same moment, which it takes in.
+    What begins does so after all other ends and the arrivals (the next one: at `arrival`) of the same moment.
     """
     replica = views.replicas(core)[slot]
     if replica.state == STARTING:
@@ -90,11 +92,23 @@ def replica_event(core: Core, slot: int, now: float, arrivals_now: bool) -> None
             return
         if core.held > 0 and replica.in_flight < before:
             release(core, lane, now)
-        if arrivals_now:
+        if arrival == now or not (quiet_from(core, 1, now) and quiet_from(core, 2, now)):
+            begin_soon(core, slot)
             return
+    begun = replica.clock
     begin_iterations(core, slot)
-    if core.held > 0 and core.limited > 0:
-        release(core, lane, now)
+    if core.held > 0 and core.limited > 0 and quiet_from(core, 0, begun):
+        # All that begin now have taken in what they can: their queues may have room.
+        for other in range(len(views.lanes(core))):
+            release(core, other, now)
+
+
+@inlined
+def quiet_from(core: Core, place: int, now: float) -> bool:
+    """Whether nothing from that place of the heap of events on happens at this moment any more."""
+    if place >= core.events:
+        return True
+    return bool(views.replicas(core)[views.events(core)[place]].event > np.nextafter(now, math.inf))
 
 
 @compiled
