@@ -82,7 +82,7 @@ def _tiles(comparison: Comparison) -> Iterable[_Tile]:
         attained = "" if own.attainment is None else f", {percent(own.attainment)} attained"
         yield _Tile("Spillway", dollars(own.usd), f"{state}{attained}", own=True)
     for label, rows in (
-        ("Cheapest other that held the SLO", comparison.rivals(hindsight=False)),
+        (f"Cheapest {'' if own is None else 'other '}that held the SLO", comparison.rivals(hindsight=False)),
         ("Cheapest chosen in hindsight", comparison.rivals(hindsight=True)),
     ):
         best = comparison.cheapest(rows)
@@ -152,7 +152,7 @@ def _timelines(comparison: Comparison, timelines: Mapping[str, Any]) -> str:
     order += [name for name in timelines if name not in order]
     held = [row.name for row in sorted(comparison.rows, key=lambda row: row.hindsight) if row.held]
     held = [name for name in held if name in timelines]
-    first = order[0]
+    first = order[0] if comparison.spillway is not None else next(iter(held), order[0])
     chosen = [first, *(name for name in [*held, *order] if name != first)][:BESIDE]
     data = {"lines": {name: downsample(timelines[name]) for name in order}, "chosen": chosen}
     picks = "".join(
@@ -187,6 +187,7 @@ class _Column:
 def _columns(comparison: Comparison) -> list[_Column]:
     own = comparison.spillway
     own_usd = None if own is None else own.usd
+    tunings = {row.tuning for row in comparison.rows}
     classes = sorted({key for row in comparison.rows for key in row.attainment_by_class})
     columns = [
         _Column("cost", lambda r: r.usd, lambda r: dollars(r.usd)),
@@ -198,7 +199,7 @@ def _columns(comparison: Comparison) -> list[_Column]:
         _Column("tokens attained", lambda r: r.token_attainment, lambda r: percent(r.token_attainment)),
         _Column("class-hours held", lambda r: r.hours_held, lambda r: percent(r.hours_held, 1)),
         _Column("spill rule", lambda r: r.spill, lambda r: escape(r.spill) or MISSING, word=True),
-        _Column("tuning", lambda r: r.tuning, lambda r: escape(r.tuning), word=True),
+        *([_Column("tuning", lambda r: r.tuning, lambda r: escape(r.tuning), word=True)] if len(tunings) > 1 else []),
         _Column("GPU hours", lambda r: r.gpu_hours, lambda r: count(r.gpu_hours)),
         _Column("GPU cost", lambda r: r.gpu_usd, lambda r: dollars(r.gpu_usd)),
         _Column("hosted cost", lambda r: r.hosted_usd, lambda r: dollars(r.hosted_usd)),

@@ -107,8 +107,11 @@ def misses(attainment: float) -> float:
 
 def _attainment_axis(rows: Sequence[Row], size: Size, target: float | None) -> Axis:
     found = [row.attainment for row in rows if row.attainment is not None]
-    found += [] if target is None else [target]
     low = max((tick for tick in TICKS if tick <= min(found)), default=0.0)
+    if target is not None:
+        # The line itself must stand clear of the axis.
+        found.append(target)
+        low = min(low, max((tick for tick in TICKS if tick < target), default=0.0))
     high = min((tick for tick in TICKS if tick >= max(found)), default=BEST)
     if low == high:
         low = max((tick for tick in TICKS if tick < high), default=0.0)
@@ -174,7 +177,10 @@ def _target(across: Axis, size: Size, target: float | None) -> Iterable[str]:
         f'height="{bottom - size.top:g}"/>'
     )
     yield f'<line class="target" x1="{x:.1f}" x2="{x:.1f}" y1="{size.top:g}" y2="{bottom:g}"/>'
-    yield (f'<text class="note" x="{x - 6:.1f}" y="{size.top + 12:g}" text-anchor="end">SLO {target * 100:g}%</text>')
+    label, anchor = (x - 6, "end") if x - size.left > 70 else (x + 6, "start")
+    yield (
+        f'<text class="note" x="{label:.1f}" y="{size.top + 12:g}" text-anchor="{anchor}">SLO {target * 100:g}%</text>'
+    )
 
 
 @dataclass(frozen=True, slots=True)

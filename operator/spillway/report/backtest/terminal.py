@@ -38,9 +38,18 @@ def _heading(comparison: Comparison) -> Text:
 def _table(comparison: Comparison) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     made.add_column("POLICY", no_wrap=False, overflow="fold", min_width=14)
-    for heading in ("COST", "x OWN", "SLO", "ATTAINED", "GPU H", "HOSTED", "SPILLED", "TURNS/H"):
-        made.add_column(heading, justify="right", no_wrap=True)
     own = comparison.spillway
+    for heading in (
+        "COST",
+        *(("x OWN",) if own is not None else ()),
+        "SLO",
+        "ATTAINED",
+        "GPU H",
+        "HOSTED",
+        "SPILLED",
+        "TURNS/H",
+    ):
+        made.add_column(heading, justify="right", no_wrap=True)
     for row in comparison.rows:
         made.add_row(*_cells(row, None if own is None else own.usd), style="" if row.held else "dim")
     return made
@@ -50,7 +59,7 @@ def _cells(row: Row, own_usd: float | None) -> list[str | Text]:
     return [
         Text(row.name, style="bold cyan" if row.own else ""),
         dollars(row.usd),
-        number(ratio(row.usd, own_usd), 3),
+        *(() if own_usd is None else (number(ratio(row.usd, own_usd), 3),)),
         Text("held", style="green") if row.held else Text("MISSED", style="red"),
         percent(row.attainment),
         count(row.gpu_hours),

@@ -31,7 +31,7 @@ def count(value: float | None) -> str:
     """A number of things, possibly a mean over seeds."""
     if value is None:
         return MISSING
-    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def number(value: float | None, digits: int = 1) -> str:
