@@ -6,8 +6,8 @@ import copy
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +15,7 @@ import yaml
 from spillway.cli.main import main
 from spillway.simulate.scenario import load_scenario
 from spillway.simulate.traces import BinTrace, read_trace
+from spillway_dev.cluster import Cluster
 from spillway_dev.prometheus import PrometheusServer
 from spillway_dev.toolchain import Tools
 from support.observed import Exposition, pod_name
@@ -34,11 +35,10 @@ def counted(elapsed: float) -> float:
     return 2.0 * elapsed + 7200.0 / (2 * math.pi) * (1 - math.cos(2 * math.pi * elapsed / 7200.0))
 
 
-@pytest.fixture(scope="module")
-def prometheus(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def filled(tools: Tools, folder: Path, namespace: str) -> PrometheusServer:
     """Six hours of one engine pod (1,000 tokens in, 50 out) and of a LiteLLM front with a second model."""
     past = Exposition(end=float(int(time.time()) // 300 * 300), seconds=HOURS * 3600, step=60)
-    who = {"namespace": "inference", "pod": pod_name("vllm", 0), "model_name": MODEL, "engine": "0"}
+    who = {"namespace": namespace, "pod": pod_name("vllm", 0), "model_name": MODEL, "engine": "0"}
     past.add("vllm:num_requests_running", 8.0, **who)
     past.add("vllm:num_requests_waiting", 0.0, **who)
     past.add("vllm:kv_cache_usage_perc", 0.4, **who)
@@ -47,8 +47,14 @@ def prometheus(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Any:
     past.add("vllm:generation_tokens_total", lambda t: 50 * counted(t), **who)
     past.litellm("gpt", 0.5, requested=TEAM_MODEL)
     server = PrometheusServer(tools)
-    server.backfill(past.write(tmp_path_factory.mktemp("history") / "history.om"))
-    yield server.start()
+    server.backfill(past.write(folder / "history.om"))
+    return server.start()
+
+
+@pytest.fixture(scope="module")
+def prometheus(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    server = filled(tools, tmp_path_factory.mktemp("history"), "inference")
+    yield server
     server.close()
 
 
@@ -115,6 +121,36 @@ def test_a_plans_history_becomes_a_scenario_and_runs(
     own = scenario.world.own[0]
     assert (own.alpha_ms, own.beta_ms_per_seq, own.prefill_ms_per_ktoken, own.startup_mean_s) == (25, 0.25, 80, 60)
     assert "latency unknown, taken as 700 ms" in printed.err
+
+
+def test_the_plan_comes_from_the_cluster(
+    tools: Tools,
+    cluster: Cluster,
+    crds: Cluster,
+    gateway_api: Cluster,
+    namespace: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    documents = [copy.deepcopy(each) for each in (PLAN, GPU, API, CLASS)]
+    for document in documents:
+        document["metadata"]["namespace"] = namespace
+    cluster.apply(yaml.safe_dump_all(documents))
+    server = filled(tools, tmp_path, namespace)
+    try:
+        arguments = ["backtest", "--from-prometheus", server.url, "--kubeconfig", str(cluster.kubeconfig)]
+        arguments += ["--days", "0.25", "--save", str(tmp_path / "s"), "--cache", str(tmp_path / "c"), "--seeds", "1"]
+        assert main([*arguments, "--plan", f"{namespace}/none"]) == 1
+        assert f"name one of the cluster's CapacityPlans: {namespace}/main" in capsys.readouterr().err
+        status = main([*arguments, "--plan", f"{namespace}/main", "--policy", "api-only", "-o", "json"])
+    finally:
+        server.close()
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    assert json.loads(printed.out)["policies"]["api-only"]["slo_attainment_by_class"] == {f"{namespace}/chat": 1.0}
+    written = list(yaml.safe_load_all((tmp_path / "s" / "manifests.yaml").read_text()))
+    assert [each["kind"] for each in written] == ["CapacityPlan", "CapacityLane", "CapacityLane", "WorkloadClass"]
+    assert all(set(each["metadata"]) == {"name", "namespace"} and "status" not in each for each in written)
 
 
 @pytest.mark.parametrize(
