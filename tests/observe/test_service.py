@@ -38,7 +38,29 @@ def at(index: int) -> float:
 def test_one_sample_for_each_rate_window_per_replica() -> None:
     found = samples()
     assert [sample.at for sample in found] == [at(n) for n in (4, 8, 12, 16, 20)]
-    assert found[0] == ServiceSample(at(4), pytest.approx(0.02), 10, 2000, 500, 500)
+    known = {"decodes_per_second": 500, "computed_prompt_tokens_per_second": 2000, "window_seconds": 60}
+    assert found[0] == ServiceSample(at(4), pytest.approx(0.02), 10, 2000, 500, 500, **known)
+
+
+def test_what_identifies_the_latency_model_comes_along_where_engines_count_it() -> None:
+    first, *_ = samples(
+        iterations=[80.0] * N,
+        cached_tokens=[1000.0] * N,
+        busy=[1.0, 2.0] * (N // 2),
+        waiting=[0.0] * N,
+        ttft_sum=[0.9] * N,
+        ttft_count=[3.0] * N,
+    )
+    assert first.iterations_per_second == 40
+    assert first.computed_prompt_tokens_per_second == 1500
+    assert first.busy_share == pytest.approx(0.75)
+    assert first.time_to_first_token_seconds == pytest.approx(0.3)
+    assert first.prompt_tokens_per_first_token == pytest.approx(1000)
+
+
+def test_first_tokens_behind_a_queue_say_nothing_of_the_model() -> None:
+    queued = samples(waiting=[1.0] * N, ttft_sum=[0.9] * N, ttft_count=[3.0] * N)
+    assert {sample.time_to_first_token_seconds for sample in queued} == {None}
 
 
 def test_a_starting_pod_spoils_its_moments() -> None:

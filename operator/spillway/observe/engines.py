@@ -103,6 +103,8 @@ VLLM = EngineTable(
         Metric("flops", ("vllm:estimated_flops_per_gpu",), combine="avg"),
         Metric("read_bytes", ("vllm:estimated_read_bytes_per_gpu",), combine="avg"),
         Metric("write_bytes", ("vllm:estimated_write_bytes_per_gpu",), combine="avg"),
+        # Counts the engine's steps.
+        Metric("iterations", ("vllm:iteration_tokens_total_count",)),
         *_mean("ttft", _VLLM_TTFT),
         *_mean("itl", _VLLM_ITL),
     ),

@@ -15,6 +15,18 @@ ATTAINMENT_SCRAPES = 20
 MIN_ATTAINMENT_SECONDS = 60.0
 WARM_SECONDS = 60.0
 COARSE_STEP_SECONDS = 300
+HISTORY_COUNTERS = (
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "iterations",
+    "itl_sum",
+    "itl_count",
+    "ttft_sum",
+    "ttft_count",
+)
+"""Of each workload's engines, as rates over time."""
 
 MODEL = "model_name"
 CACHE_LABELS = ("block_size", "num_gpu_blocks", "kv_cache_size_tokens")
@@ -170,9 +182,10 @@ def _engine_history(prometheus: PrometheusConfig) -> str:
     for table in TABLES:
         for key in ("running", "waiting", "kv_usage"):
             terms.append(_history_term(table, key, by, prometheus, f"avg_over_time(%s[{seconds}])"))
-        for key in ("requests", "input_tokens", "output_tokens", "cached_tokens", "itl_sum", "itl_count"):
+        for key in HISTORY_COUNTERS:
             terms.append(_history_term(table, key, by, prometheus, f"rate(%s[{seconds}])"))
         terms.append(_history_term(table, "running", by, prometheus, "%s", tag="pods", combine="count"))
+        terms.append(_history_term(table, "running", by, prometheus, "(%s > bool 0)", tag="busy", combine="sum"))
         young = f"(%s unless %s offset {window(warm_seconds(prometheus))})"
         terms.append(_history_term(table, "running", by, prometheus, young, tag="young", combine="count"))
     return union([term for term in terms if term])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillway.decide.snapshot import ServiceSample
 from spillway.observe.counters import EngineRow
@@ -35,32 +37,26 @@ def service_samples(
     """
     if grid is None:
         return ()
-    pods, young = _largest(rows, "pods"), _largest(rows, "young")
-    running, tokens_in, tokens_out = (total(rows, tag) for tag in ("running", "input_tokens", "output_tokens"))
-    latency_sum, latency_count = total(rows, "itl_sum"), total(rows, "itl_count")
-    kv = _largest(rows, "kv_usage")
-    needed = (pods, running, tokens_in, tokens_out, latency_sum, latency_count)
-    if any(values is None for values in needed):
+    pods = _largest(rows, "pods")
+    needed = [total(rows, tag) for tag in ("running", "input_tokens", "output_tokens", "itl_sum", "itl_count")]
+    if pods is None or any(values is None for values in needed):
         return ()
-    assert pods is not None and running is not None and tokens_in is not None  # noqa: S101, PT018 - checked above
-    assert tokens_out is not None and latency_sum is not None and latency_count is not None  # noqa: S101, PT018
-    steady = np.isfinite(running) & np.isfinite(tokens_in) & np.isfinite(tokens_out)
+    running, tokens_in, tokens_out, latency_sum, latency_count = (v for v in needed if v is not None)
     with np.errstate(invalid="ignore"):
-        steady &= (pods > 0) & (running > 0) & (latency_count > 0) & (latency_sum > 0)
+        steady = _unchanged(pods) & np.isfinite(tokens_in) & np.isfinite(tokens_out)
+        steady &= (running > 0) & (latency_count > 0) & (latency_sum > 0)
+        young = _largest(rows, "young")
         if young is not None:
             steady &= ~(young > 0)
-        for back in range(1, RATE_SCRAPES + 1):
-            before = np.roll(pods, back)
-            before[:back] = np.nan
-            steady &= before == pods
-    chosen = np.flatnonzero(steady)
+    more = _Optional.of(rows)
     samples = []
     last = -RATE_SCRAPES
-    for index in chosen.tolist():
+    for index in np.flatnonzero(steady).tolist():
         if index - last < RATE_SCRAPES:
             continue
         last = index
         replicas = float(pods[index])
+        computed = float(tokens_in[index]) - (_at(more.cached, index) or 0.0)
         samples.append(
             ServiceSample(
                 at=grid.start + index * grid.step_seconds,
@@ -68,13 +64,81 @@ def service_samples(
                 running_per_replica=float(running[index]) / replicas,
                 input_tokens_per_second_per_replica=float(tokens_in[index]) / replicas,
                 output_tokens_per_second_per_replica=float(tokens_out[index]) / replicas,
-                kv_tokens_per_replica=_held(kv, index, kv_size_tokens),
+                kv_tokens_per_replica=_held(more.kv, index, kv_size_tokens),
+                iterations_per_second=_per(_at(more.iterations, index), replicas),
+                decodes_per_second=float(latency_count[index]) / replicas,
+                computed_prompt_tokens_per_second=max(0.0, computed) / replicas,
+                busy_share=_busy(more.busy, index, replicas),
+                time_to_first_token_seconds=more.first_token(index),
+                prompt_tokens_per_first_token=_per(max(0.0, computed), _at(more.first_tokens, index)),
+                window_seconds=float(RATE_SCRAPES * grid.step_seconds),
             )
         )
     return tuple(samples)
 
 
-def _held(kv: Values | None, index: int, size_tokens: float | None) -> float | None:
-    if kv is None or size_tokens is None or not np.isfinite(kv[index]):
+@dataclass(frozen=True, slots=True)
+class _Optional:
+    """Measures that an engine may lack."""
+
+    kv: Values | None
+    cached: Values | None
+    iterations: Values | None
+    busy: Values | None
+    waiting: Values | None
+    first_token_seconds: Values | None
+    first_tokens: Values | None
+
+    @classmethod
+    def of(cls, rows: Sequence[EngineRow]) -> _Optional:
+        """Over the models of a lane."""
+        return cls(
+            _largest(rows, "kv_usage"),
+            total(rows, "cached_tokens"),
+            total(rows, "iterations"),
+            total(rows, "busy"),
+            total(rows, "waiting"),
+            total(rows, "ttft_sum"),
+            total(rows, "ttft_count"),
+        )
+
+    def first_token(self, index: int) -> float | None:
+        """Mean time to the first token in seconds, where no request waited in the engine."""
+        waiting, seconds = _at(self.waiting, index), _at(self.first_token_seconds, index)
+        if waiting is None or waiting > 0 or seconds is None:
+            return None
+        return _per(seconds, _at(self.first_tokens, index))
+
+
+def _unchanged(pods: Values) -> NDArray[np.bool_]:
+    """Points with replicas whose number was the same through the rate window."""
+    same = pods > 0
+    for back in range(1, RATE_SCRAPES + 1):
+        before = np.roll(pods, back)
+        before[:back] = np.nan
+        same &= before == pods
+    return same
+
+
+def _busy(busy: Values | None, index: int, replicas: float) -> float | None:
+    """Share of the readings of the rate window that saw something run."""
+    if busy is None:
         return None
-    return float(kv[index]) * size_tokens
+    seen = busy[max(0, index - RATE_SCRAPES + 1) : index + 1]
+    seen = seen[np.isfinite(seen)]
+    return float(np.clip(seen.mean() / replicas, 0.0, 1.0)) if seen.size else None
+
+
+def _at(values: Values | None, index: int) -> float | None:
+    if values is None or not np.isfinite(values[index]):
+        return None
+    return float(values[index])
+
+
+def _per(value: float | None, number: float | None) -> float | None:
+    return None if value is None or number is None or number <= 0 else value / number
+
+
+def _held(kv: Values | None, index: int, size_tokens: float | None) -> float | None:
+    share = _at(kv, index)
+    return None if share is None or size_tokens is None else share * size_tokens
