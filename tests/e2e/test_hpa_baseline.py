@@ -39,7 +39,7 @@ from support.metrics_api import MetricsApi
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 PACE_SECONDS = 1.3
-GPUS = 4
+GPUS = 3
 """Of each HPA's own node: that many pods run, the others stay Pending, which makes unready pods that don't change."""
 LOWEST, HIGHEST = 1, 16
 WAVES = (3.0, 40.0, 40.0, 12.0, 0.0, 9.0, 9.9, 60.0, 5.0, 5.0, 5.0, 2.0, 1.0, 30.0, 30.0, 0.5, 0.5, 0.5, 0.5, 11.0, 2.0,

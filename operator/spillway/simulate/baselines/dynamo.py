@@ -4,6 +4,7 @@ Predicts the next interval's requests, input and output tokens (predictors.py), 
 largest batch bs that meets TTFT and ITL, bs <= min(KV/(I+O/2), max_num_seqs); rps = bs/(O*t_iter);
 replicas = max(ceil(demand/rps), min). p = TTFT observed/expected and d = ITL observed/expected correct the profile:
 the batch must meet ITL/d and TTFT/min(1, p); as in the planner, p never asks for more (a queue is not a slow engine).
+Expected latencies are the profile's at the interval's mean batch.
 
 The demand of a lane is the classes' rate at the gateway (Dynamo's frontend counts every request, also those that are
 then spilled) times the lane's share of what the gateway routes to own lanes.
@@ -12,7 +13,7 @@ then spilled) times the lane's share of what the gateway routes to own lanes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spillway.simulate.baselines.facts import LaneFacts
 from spillway.simulate.baselines.lanewise import PerLane
@@ -62,7 +63,7 @@ class SlaLane:
         self._input.add(self._mix.input_tokens)
         self._output.add(self._mix.output_tokens)
         if self._corrections:
-            self._correct(old, sample, self._mix)
+            self._correct(seen.samples, old, self._mix)
         mix = Mix(max(self._input.predict(), 1.0), max(self._output.predict(), 1.0))
         return replicas_for(
             self._service,
@@ -72,16 +73,27 @@ class SlaLane:
             itl_s=self._lane.itl_s * self._share / self.itl_correction,
         )
 
-    def _correct(self, old: Sample, new: Sample, mix: Mix) -> None:
-        a, b = old.lanes[self._lane.index], new.lanes[self._lane.index]
+    def _correct(self, samples: Sequence[Sample], old: Sample, mix: Mix) -> None:
+        a, b = old.lanes[self._lane.index], samples[-1].lanes[self._lane.index]
         itl, ttft = mean(a.itl, b.itl), mean(a.ttft, b.ttft)
-        if itl is None or ttft is None or b.replicas.running.size == 0:
+        batch = self._mean_batch(samples, old.at)
+        if itl is None or ttft is None or batch is None:
             return
-        iteration_ms = self._service.iteration_ms(max(float(b.replicas.running.mean()), 1.0), mix)
+        iteration_ms = self._service.iteration_ms(max(batch, 1.0), mix)
         low, high = _CORRECTION
         self.itl_correction = min(max(1000.0 * itl / iteration_ms, low), high)
         expected_ms = iteration_ms + self._service.prompt_ms(mix)
         self.ttft_correction = min(max(1000.0 * ttft / expected_ms, low), 1.0)
+
+    def _mean_batch(self, samples: Sequence[Sample], since: float) -> float | None:
+        running = engines = 0.0
+        for sample in reversed(samples):
+            if sample.at <= since:
+                break
+            batch = sample.lanes[self._lane.index].replicas.running
+            running += float(batch.sum())
+            engines += batch.size
+        return running / engines if engines else None
 
 
 def dynamo_sla(name: str, parameters: Mapping[str, float]) -> PerLane:
