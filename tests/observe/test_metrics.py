@@ -82,6 +82,8 @@ def server(filled: Filled, past: float) -> PrometheusServer:
     e.add("vllm:cache_config_info", 1, namespace="plain", pod=POD, block_size="16", num_gpu_blocks="1000", engine="0")
     e.vllm("plain", pod_name("other", 0), requests=50)
     e.vllm("old", POD, old=True)
+    e.vllm("halfidle", POD, waiting=0.0)
+    e.vllm("halfidle", pod_name("vllm", 1), running=0.0, waiting=0.0)
     e.vllm("stale", POD, last=150)
     e.vllm("nan", POD, running=float("nan"), waiting=float("nan"), histograms=False)
     e.vllm("", "", k8s_namespace="relabelled", k8s_pod=POD)
@@ -214,6 +216,21 @@ async def test_service_is_sampled_with_what_the_cache_holds(settings: OperatorCo
     assert last.inter_token_latency_seconds == pytest.approx(0.02)
     assert last.output_tokens_per_second_per_replica == pytest.approx(400)
     assert last.kv_tokens_per_replica == pytest.approx(0.4 * 16_000)
+    assert last.iterations_per_second == pytest.approx(40)
+    assert last.decodes_per_second == pytest.approx(2 * 199)
+    assert last.computed_prompt_tokens_per_second == pytest.approx(2 * 750)
+    assert last.busy_share == pytest.approx(1.0)
+    assert last.time_to_first_token_seconds is None, "requests wait"
+
+
+async def test_idle_engines_are_seen_idle(settings: OperatorConfig, past: float) -> None:
+    found = snapshot(await read(settings, past), settings, "halfidle", POD, pod_name("vllm", 1))
+    engine = found.lanes[0].engine
+    assert engine is not None
+    last = engine.samples[-1]
+    assert last.busy_share == pytest.approx(0.5)
+    assert last.time_to_first_token_seconds == pytest.approx(0.02)
+    assert last.prompt_tokens_per_first_token == pytest.approx(750)
 
 
 async def test_vllms_older_names_are_read_too(settings: OperatorConfig, past: float) -> None:

@@ -89,6 +89,7 @@ class Exposition:
             self.histogram("vllm:time_to_first_token_seconds", requests, TTFT_BOUNDS, ttft, **span, **who)
             self.histogram(f"vllm:{latency}", requests, ITL_BOUNDS, itl, **span, **who)
             if not old:
+                self.histogram("vllm:iteration_tokens_total", 40.0, (128.0,), (0.5,), **span, **who)
                 each = "vllm:inter_token_latency_seconds"
                 self.histogram(each, requests * 199, (0.01, 0.03, 0.3), (0.1, 0.2, 0.3), **span, **who)
 
