@@ -59,7 +59,9 @@ def do(job: Job, world: World, known: Known, workload: Workload) -> Document:
             outcome = fleet.simulate(world, workload, known, make_policy(job, known, workload), job.seed)
     except BaselineError as error:
         raise JobError(str(error)) from error
-    return {"score": asdict(score(world, workload, outcome)), "timeline": timeline_of(world, workload, outcome)}
+    scored = asdict(score(world, workload, outcome))
+    # Lists, as JSON will have them: a run kept from before is equal to a fresh one.
+    return {"score": {**scored, "days": list(scored["days"])}, "timeline": timeline_of(world, workload, outcome)}
 
 
 def make_policy(job: Job, known: Known, workload: Workload) -> Policy:
