@@ -15,6 +15,10 @@ PARTS = (8, 4, 2, 1)
 """The level is the mean over a slot length divided by the last of these that still agrees with the first."""
 DISAGREES_SIGMAS = 3.5
 NEW_EPSILON = 1e-6
+WINDOW_POINTS = 4
+"""A fine series holds means over so many steps (the rate window), so neighbours overlap."""
+OVERLAP_STEP_SECONDS = 30.0
+"""Coarser points don't overlap."""
 
 
 def slot_seconds(season_seconds: float, step_seconds: float) -> float:
@@ -56,7 +60,8 @@ def new_points(history: Sequence[Series], after: float) -> Points:
 def level_of(times: Floats, values: Floats, step: float, slot: float) -> float:
     """Level at the last time: the longest mean back to a slot length whose parts agree within the counting noise.
 
-    The noise of one point is estimated from the differences of neighbours, and is at least Poisson's.
+    The noise of one point is estimated from the differences of neighbours that don't overlap, and is at least
+    Poisson's.
     """
     if values.size <= 2:
         return float(values[-1]) if step > slot / 2 else float(values.mean())
@@ -65,10 +70,11 @@ def level_of(times: Floats, values: Floats, step: float, slot: float) -> float:
     numbers = np.maximum(2, values.size - np.searchsorted(times, [end - slot / part + step / 2 for part in PARTS]))
     numbers = np.minimum(numbers, values.size)
     means = sums[numbers - 1] / numbers
-    neighbours = float(np.median(np.abs(values[1:] - values[:-1]))) / 0.954
+    apart = WINDOW_POINTS if step <= OVERLAP_STEP_SECONDS and values.size > 2 * WINDOW_POINTS else 1
+    neighbours = float(np.median(np.abs(values[apart:] - values[:-apart]))) / 0.954
     first, taken = int(numbers[0]), 0
     for index in range(1, len(PARTS)):
-        variance = max(neighbours**2, float(means[index]) / step)
+        variance = apart * max(neighbours**2, float(means[index]) / (apart * step))
         older = int(numbers[index]) - first
         if older <= 0:
             continue
