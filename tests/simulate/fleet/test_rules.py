@@ -241,3 +241,27 @@ def test_progress_rises_to_one() -> None:
     world = one_class_world(lane_truth(), duration_s=4 * 3600.0)
     simulate(world, steady(0.1, 3600.0), known_nothing(), Fixed(Action((1,))), 1, seen.append)
     assert seen == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_worlds_without_own_lanes_hosted_lanes_or_requests() -> None:
+    world = one_class_world(lane_truth(), duration_s=120.0)
+    no_own = replace(world, own=(), classes=(class_truth(own=()),))
+    served = simulate(no_own, steady(1.0, 60.0), known_nothing(), Fixed(Action(())), 1).requests.served
+    assert (served == Served.HOSTED_NO_REPLICA).all()
+    no_hosted = replace(world, hosted=(), classes=(class_truth(hosted=()),))
+    served = simulate(no_hosted, steady(1.0, 60.0), known_nothing(), Fixed(Action((1,))), 1).requests.served
+    assert (served == Served.OWN).all()
+    nothing = simulate(world, steady(1.0, 0.0), known_nothing(), Fixed(Action((2,))), 1)
+    assert nothing.requests.served.size == 0
+    np.testing.assert_array_equal(nothing.replicas.ended_s, [120.0, 120.0])
+
+
+def test_what_nothing_will_ever_serve_ends_all_the_same() -> None:
+    world = one_class_world(lane_truth(), duration_s=120.0, classes=(PATIENT,))
+    out = simulate(world, steady(1.0, 60.0), known_nothing(), Fixed(Action((0,))), 1)
+    assert (out.requests.served == Served.REJECTED).all()
+    late = one_class_world(lane_truth(startup_mean_s=500.0, startup_sigma=0.0), duration_s=120.0, classes=(PATIENT,))
+    served, _ = scripted(late, steady(1.0, 60.0), {0.0: 0, 60.0: 1})
+    assert (served.requests.served == Served.OWN).all()
+    assert served.replicas.ready_s[0] == 560.0
+    assert served.replicas.ended_s[0] == served.requests.end_s.max() > 560.0

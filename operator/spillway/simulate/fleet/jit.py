@@ -13,12 +13,19 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def compiled(function: Function) -> Function:
     """Compile to machine code on first use; the code is kept on disk next to the source."""
-    return cast(Function, njit(cache=True, error_model="numpy")(function))
+    return _compiled(function, {"error_model": "numpy"})
 
 
 def inlined(function: Function) -> Function:
     """As `compiled`, and inlined into whoever calls it: for what runs once an event."""
-    return cast(Function, njit(cache=True, error_model="numpy", forceinline=True)(function))
+    return _compiled(function, {"error_model": "numpy", "forceinline": True})
+
+
+def _compiled(function: Function, options: dict[str, Any]) -> Function:
+    try:
+        return cast(Function, njit(cache=True, **options)(function))
+    except RuntimeError:  # no folder to keep code in can be written: compile anew in each process
+        return cast(Function, njit(**options)(function))
 
 
 def forget_stale_code() -> None:

@@ -64,7 +64,7 @@ def simulate(
             fleet.apply(action, now)
         if tick_at == now:
             tick += 1
-        if progress is not None and _HOUR <= now - reported and now < world.duration_s:
+        if progress is not None and now - reported >= _HOUR and now < world.duration_s:
             reported = now
             progress(now / world.duration_s)
     run(fleet.core, math.inf)
