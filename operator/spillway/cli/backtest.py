@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import math
 import shlex
 import signal
 import sys
@@ -106,7 +107,7 @@ def _run(scenario: Scenario, names: Sequence[PolicyName], request: Request, list
             for seed, value in session.hashes().items():
                 click.echo(f"seed {seed}: requests {value}", err=True)
             return 0
-        result = backtest(session, names, _command())
+        result = _finite(backtest(session, names, _command()))
     listener.stop()
     _write(result, request)
     for name, problem in result["failed"].items():
@@ -140,9 +141,18 @@ def _command() -> str:
     return shlex.join(["spillway", *sys.argv[1:]])
 
 
+def _finite(value: Any) -> Any:
+    """The same without what JSON can't say: an infinite ratio is null."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _write(result: dict[str, Any], request: Request) -> None:
     if request.output == "json":
-        text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     elif request.output == "html":
         text = report.html(result)
     else:
