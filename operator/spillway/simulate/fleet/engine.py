@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from spillway.simulate.fleet import views
+from spillway.simulate.fleet.counting import bucket, count_gaps, count_tokens, finish_own
 from spillway.simulate.fleet.heaps import pop_key, push_key, schedule
 from spillway.simulate.fleet.hosted import send_hosted
 from spillway.simulate.fleet.jit import compiled, inlined
@@ -22,7 +23,6 @@ from spillway.simulate.outcome import Served
 
 Record = Any
 
-_OWN = int(Served.OWN)
 _BY_PATIENCE = int(Served.HOSTED_BY_PATIENCE)
 _REJECTED = int(Served.REJECTED)
 _LOW = (1 << 32) - 1
@@ -50,15 +50,6 @@ def take_first(link: Any, queues: Any, row: int, column: int) -> None:
 
 
 @inlined
-def bucket(bounds: Any, value: float) -> int:
-    """The histogram bucket of a value: upper bounds are inclusive, one more bucket is unbounded."""
-    index = 0
-    while index < len(bounds) and value > bounds[index]:
-        index += 1
-    return index
-
-
-@inlined
 def queue_head(core: Core, slot: int) -> int:
     """The first waiting request of the highest priority; NONE: nobody waits."""
     for priority in range(PRIORITIES):
@@ -75,35 +66,6 @@ def can_admit(core: Core, replica: Record, request: int) -> bool:
     return bool(replica.reserved + need <= views.lanes(core)[replica.lane].kv)
 
 
-@compiled
-def finish_own(core: Core, request: int, lane_index: int, now: float) -> None:
-    """Write down a request that an own lane has finished."""
-    lane, output = views.lanes(core)[lane_index], views.output_tokens(core)[request]
-    group = views.classes(core)[views.class_index(core)[request]]
-    views.served(core)[request] = _OWN
-    views.lane(core)[request] = lane_index
-    views.end(core)[request] = now
-    itl_met = True
-    if output > 1:
-        itl = (now - views.arrival(core)[request] - views.ttft(core)[request]) / (output - 1)
-        views.itl(core)[request] = itl
-        itl_met = itl <= group.itl_slo
-        views.tpot_counts(core)[lane_index, bucket(views.itl_bounds(core), itl)] += 1.0
-        lane.tpot_sum += itl
-        lane.tpot_count += 1.0
-    tokens = views.input_tokens(core)[request] + output
-    lane.finished += 1.0
-    group.ended += 1.0
-    group.ended_input += views.input_tokens(core)[request]
-    group.ended_output += output
-    group.own_ended += 1.0
-    group.own_tokens += tokens
-    on_time = now - views.arrival(core)[request] <= group.deadline
-    if itl_met and on_time and views.ttft(core)[request] <= group.ttft_slo:
-        group.own_met += 1.0
-        group.own_tokens_met += tokens
-
-
 @inlined
 def leave(core: Core, replica: Record, request: int, now: float) -> None:
     """A finished sequence frees what it held."""
@@ -114,45 +76,6 @@ def leave(core: Core, replica: Record, request: int, now: float) -> None:
     replica.finished += 1.0
     replica.last_end = now
     finish_own(core, request, replica.lane, now)
-
-
-@inlined
-def count_tokens(core: Core, replica: Record, prompts: int, generated: int, duration: float) -> None:
-    """What the engine's counters gain from iterations of `duration` seconds in all."""
-    lane = views.lanes(core)[replica.lane]
-    replica.prompt_tokens += prompts
-    replica.generation_tokens += generated
-    lane.prompt_tokens += prompts
-    lane.generation_tokens += generated
-    lane.busy += duration
-
-
-@compiled
-def count_gaps(core: Core, replica: Record, steps: int, duration: float) -> None:
-    """Put the time between tokens of the run's first `steps` iterations into the histogram."""
-    lane = views.lanes(core)[replica.lane]
-    batch = replica.decoding
-    counts, bounds = views.itl_counts(core), views.itl_bounds(core)
-    replica.itl_sum += duration * batch
-    replica.itl_count += batch * steps
-    lane.itl_sum += duration * batch
-    lane.itl_count += batch * steps
-    if lane.noisy:
-        for i in range(1, steps + 1):
-            factor = noise_factor(core, replica, replica.steps + i)
-            gap = (replica.first_ms + replica.slope_ms * i) * factor / 1000.0
-            counts[replica.lane, bucket(bounds, gap)] += batch
-        return
-    done = 0
-    while done < steps:
-        index = bucket(bounds, (replica.first_ms + replica.slope_ms * (done + 1)) / 1000.0)
-        until = steps
-        if bucket(bounds, (replica.first_ms + replica.slope_ms * steps) / 1000.0) != index:
-            edge = index if replica.slope_ms > 0.0 else index - 1
-            until = int((bounds[edge] * 1000.0 - replica.first_ms) / replica.slope_ms)
-            until = min(max(until, done + 1), steps)
-        counts[replica.lane, index] += batch * (until - done)
-        done = until
 
 
 @compiled
