@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spillway.simulate.bound.demand import PIECE_S, Demand, demand
+from spillway.simulate.bound.demand import PIECE_S, Demand, demand, totals
 from spillway.simulate.bound.plan import PlanRule, by_tick, cost_by_replicas
 from spillway.simulate.bound.schedule import TICK_S
 from spillway.simulate.bound.span import Part, busiest_day
@@ -60,10 +60,14 @@ def best_hindsight(world: World, workload: Workload, known: Known, seed: int, ho
     whole, day = Part(world, workload), busiest_day(world, workload)
     calendar = _calendar(world, workload) if hourly else _Calendar((False,))
 
+    of_whole = totals(world, workload)
+
     def player(part: Part) -> Play:
+        of_part = of_whole if part is whole else totals(part.world, part.workload)
+
         def play_it(settings: Settings) -> Trial:
-            replicas = _table(world, demand(world, workload, settings.itl_share), settings, calendar, hourly)
-            needs = demand(part.world, part.workload, settings.itl_share)
+            needs = demand(part.world, of_part, settings.itl_share)
+            replicas = _table(world, demand(world, of_whole, settings.itl_share), settings, calendar, hourly)
             return play(part, known, seed, settings, _replicas(part, calendar, replicas), needs)
 
         return play_it

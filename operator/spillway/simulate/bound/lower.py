@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spillway.simulate.bound.grid import Grid, LifeCost, affordable, grid, life_cost
 from spillway.simulate.bound.prices import MUST_SERVE, Group, lane_prices
-from spillway.simulate.bound.work import charges, residence_s, work_s
+from spillway.simulate.bound.work import charges, formula_charges, residence_s, work_s
 from spillway.simulate.score import HOUR_SECONDS, hosted_price_usd
 from spillway.simulate.world import Floats, OwnTruth, Workload, World
 
@@ -47,19 +47,23 @@ class _Requests:
     """(N,) whether it can end unbilled and unserved."""
 
 
-def cost_bound(world: World, workload: Workload) -> Bound:
-    """The bound on one seed's realised requests (see the package's docstring for what it says and why it is true)."""
-    requests = _requests(world, workload)
+def cost_bound(world: World, workload: Workload, longest_steps_s: tuple[float, ...] | None = None) -> Bound:
+    """The bound on one seed's realised requests (see the package's docstring for what it says and why it is true).
+
+    `longest_steps_s`, by lane, charges alpha at these iterations instead of the longest possible: the bound of policies
+    that never have longer ones.
+    """
+    requests = _requests(world, workload, longest_steps_s)
     pieces = grid(world)
     costs = [life_cost(world, lane, pieces) for lane in world.own]
-    candidates = [_plain_prices(world, pieces, costs)]
+    candidates = [_plain_prices(world, pieces, costs), [np.zeros(pieces.pieces) for _ in world.own]]
     if np.isfinite(requests.work_s).any():
         found = lane_prices(world, pieces, costs, _groups(world, requests, pieces), _windows(world, requests))
         candidates.append([affordable(p, pieces, c) for p, c in zip(found, costs, strict=True)])
     return max((_value(world, requests, pieces, costs, prices) for prices in candidates), key=lambda b: b.cost_usd)
 
 
-def _requests(world: World, workload: Workload) -> _Requests:
+def _requests(world: World, workload: Workload, longest_steps_s: tuple[float, ...] | None = None) -> _Requests:
     scored = world.scored(workload.arrival_s)
     part = _only(workload, scored)
     waits = _longest_waits(world)[part.class_index]
@@ -69,10 +73,12 @@ def _requests(world: World, workload: Workload) -> _Requests:
         allowed = np.array([index in c.own for c in world.classes], dtype=np.bool_)[part.class_index]
         fits = allowed & (tokens <= lane.kv_cache_tokens)
         if fits.any():
-            work[index, fits] = work_s(charges(lane, _only(part, fits)), part)[fits]
+            given = None if longest_steps_s is None or lane.table is not None else longest_steps_s[index]
+            of_lane = charges(lane, _only(part, fits)) if given is None else formula_charges(lane, given)
+            work[index, fits] = work_s(of_lane, part)[fits]
         until[index] = part.arrival_s + waits + residence_s(lane, part)
     hosted, may_fail = _hosted(world, part, waits)
-    return _Requests(part, work, until, hosted, may_fail | ~np.isfinite(work.min(axis=0, initial=math.inf)))
+    return _Requests(part, work, until, hosted, may_fail)
 
 
 def _only(workload: Workload, which: NDArray[np.bool_]) -> Workload:

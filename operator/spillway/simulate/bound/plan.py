@@ -96,17 +96,43 @@ def by_tick(world: World, chosen: Integers, tick_s: float) -> Integers:
     return desired
 
 
-def _plan_lane(world: World, needs: Demand, rule: PlanRule, index: int, chosen: Integers) -> Integers:
-    """(P,) replicas of a lane by a dynamic program over pieces: cost of the piece, plus start-up for each one more."""
-    lane = world.own[index]
+def planned_usd(world: World, needs: Demand, rule: PlanRule, chosen: Integers) -> float:
+    """What a plan expects to cost: replicas, start-ups, and hosting what finds no room."""
+    total = 0.0
+    for index, lane in enumerate(world.own):
+        usd_per_second = lane.usd_per_replica_hour / HOUR_SECONDS
+        rises = np.maximum(np.diff(chosen[:, index]), 0) * (needs.billed[1:] > 0)
+        total += usd_per_second * float(needs.billed @ chosen[:, index])
+        total += usd_per_second * _started_s(world, index) * float(rises.sum())
+    if world.own:
+        first = max(range(len(world.own)), key=lambda i: float(needs.lanes[i].load.sum()))
+        cost = cost_by_replicas(world, needs, rule, first, _elsewhere(needs, first, chosen))
+        numbers = np.minimum(chosen[:, first], cost.shape[1] - 1)
+        on = needs.billed * numbers * world.own[first].usd_per_replica_hour / HOUR_SECONDS
+        return total + float((cost[np.arange(len(numbers)), numbers] - on).sum())
+    return total + float(needs.hosted_usd.sum())
+
+
+def _elsewhere(needs: Demand, index: int, chosen: Integers) -> Floats:
+    """(P,) what other lanes' replicas are worth in replicas of this lane."""
     others = np.zeros(len(needs.billed))
     for other, need in enumerate(needs.lanes):
         if other != index and need.load.any():
-            worth = needs.lanes[index].load.sum() / need.load.sum()
-            others += worth * chosen[:, other]
-    cost = cost_by_replicas(world, needs, rule, index, others)
-    lead = lane.startup_mean_s * math.exp(lane.startup_sigma)
-    start_usd = lane.usd_per_replica_hour / HOUR_SECONDS * (lead + world.node_release_s)
+            others += needs.lanes[index].load.sum() / need.load.sum() * chosen[:, other]
+    return others
+
+
+def _started_s(world: World, index: int) -> float:
+    """Seconds that a start-up is planned to be paid, the release of the node included."""
+    lane = world.own[index]
+    return lane.startup_mean_s * math.exp(lane.startup_sigma) + world.node_release_s
+
+
+def _plan_lane(world: World, needs: Demand, rule: PlanRule, index: int, chosen: Integers) -> Integers:
+    """(P,) replicas of a lane by a dynamic program over pieces: cost of the piece, plus start-up for each one more."""
+    lane = world.own[index]
+    cost = cost_by_replicas(world, needs, rule, index, _elsewhere(needs, index, chosen))
+    start_usd = lane.usd_per_replica_hour / HOUR_SECONDS * _started_s(world, index)
     numbers = np.arange(cost.shape[1])
     best, origins = cost[0].copy(), []
     for row, billed in zip(cost[1:], needs.billed[1:], strict=True):

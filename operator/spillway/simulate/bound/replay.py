@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from spillway.simulate.bound.demand import demand
+from spillway.simulate.bound.demand import Totals, demand, totals
 from spillway.simulate.bound.plan import PlanRule, by_tick, plan
 from spillway.simulate.bound.schedule import TICK_S
 from spillway.simulate.bound.span import Part, busiest_day
@@ -32,18 +32,22 @@ def clairvoyant_replay(world: World, workload: Workload, known: Known, seed: int
 def best_replay(world: World, workload: Workload, known: Known, seed: int) -> Trial:
     """The same with the settings that were found and its score."""
     day = busiest_day(world, workload)
-    found = search(lambda settings: planned(day, known, seed, settings))
+    found = search(_player(day, known, seed))
     if day.world is world:
         return found
-    whole = Part(world, workload)
-    return settle(lambda settings: planned(whole, known, seed, settings), found.settings, FULL_STEPS)
+    return settle(_player(Part(world, workload), known, seed), found.settings, FULL_STEPS)
 
 
-def planned(part: Part, known: Known, seed: int, settings: Settings) -> Trial:
-    """Plan with these settings and play the plan."""
-    needs = demand(part.world, part.workload, settings.itl_share)
-    chosen = plan(part.world, needs, PlanRule(shortest_hold_s(part.world, settings), settings.margin))
-    return play(part, known, seed, settings, by_tick(part.world, chosen, TICK_S), needs)
+def _player(part: Part, known: Known, seed: int) -> Play:
+    """Plans with the settings and plays the plan."""
+    summed: Totals = totals(part.world, part.workload)
+
+    def play_it(settings: Settings) -> Trial:
+        needs = demand(part.world, summed, settings.itl_share)
+        chosen = plan(part.world, needs, PlanRule(shortest_hold_s(part.world, settings), settings.margin))
+        return play(part, known, seed, settings, by_tick(part.world, chosen, TICK_S), needs)
+
+    return play_it
 
 
 def search(play_day: Play) -> Trial:
