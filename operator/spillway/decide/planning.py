@@ -87,7 +87,9 @@ def _solved(
         pools=_pools(snapshot, sized),
         hosted_tokens_per_minute=_token_limits(snapshot),
     )
-    found, state = allocate(problem, None if before is None else before.state, snapshot.at, Settings(solve_seconds=0.0))
+    found, state = allocate(
+        problem, None if before is None else before.state, snapshot.at, Settings(solve_seconds=0.0, orders_only=True)
+    )
     at_lead = {key: paths[key][:, -1] for key in keys}
     return Planned(
         at=snapshot.at,

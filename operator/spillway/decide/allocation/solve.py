@@ -24,6 +24,8 @@ class Settings:
     levels: int = 8
     """Demand levels of the dynamic program."""
     effort: Effort = field(default_factory=Effort)
+    orders_only: bool = False
+    """Only what to ask for now: no later periods, shares and dollars of the whole plan."""
 
 
 Solved = Policy | Schedule | None
@@ -46,7 +48,24 @@ def allocate(
         if isinstance(found, Schedule):
             schedules[_name(part)] = found
     made = AllocationState(at, schedules, signature) if due or state is None else state
+    if settings.orders_only:
+        return _ordered(parts, solved, at - made.solved_at), made
     return _plan(problem, parts, solved, at - made.solved_at, fast=bool(schedules) and not due), made
+
+
+def _ordered(parts: list[Problem], solved: list[Solved], elapsed: float) -> Plan:
+    """The orders of now alone."""
+    lanes = {}
+    for part, found in zip(parts, solved, strict=True):
+        for number, lane in enumerate(part.lanes):
+            order = part.least(lane)
+            if isinstance(found, Policy):
+                order = found.order(lane.ready, lane.pending_seconds)
+            elif isinstance(found, Schedule):
+                order = int(found.replicas[number, found.shifted(elapsed)])
+            order = min(max(order, part.least(lane)), part.most(lane))
+            lanes[lane.name] = LanePlan(order, (order,))
+    return Plan(lanes, {}, {}, math.nan, Status.OPTIMAL)
 
 
 def _solve_part(part: Problem, state: AllocationState | None, at: float, settings: Settings, *, due: bool) -> Solved:
