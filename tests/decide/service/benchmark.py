@@ -12,11 +12,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from decide.builders import hosted_resource, own_resource, plan, workload
+from simulate.profiles.fitting import step_table, tabled
+from simulate.profiles.measured import profiles
 from spillway.api import LatencyClass, ServiceProfile
 from spillway.decide.service import Coefficients, Lengths, Mix, ServiceState, learned, throughput
 from spillway.decide.snapshot import ServiceSample
@@ -124,8 +127,8 @@ def real_throughput(truth: Coefficients, table: StepTable | None, like: Workload
     pick = rng.choice(last, 60_000)
     mix = Mix(float(like.input_tokens[last].mean()), float(like.output_tokens[last].mean()))
     fastest = float(throughput(truth, mix, LENGTHS, np.array([float(cap)]))[0]) * 1.5
-    seconds = 3600.0
-    arrivals = np.sort(rng.uniform(0.0, seconds, min(60_000, int(fastest * seconds))))
+    seconds = min(3600.0, pick.size / fastest)
+    arrivals = np.sort(rng.uniform(0.0, seconds, int(fastest * seconds)))
     flood = Workload(
         arrivals,
         np.zeros(len(arrivals), dtype=np.int64),
@@ -211,15 +214,11 @@ def errors(run: Run, known: Coefficients) -> Floats:
     return throughput(known, run.mix, LENGTHS, np.array([float(c) for c in run.caps])) / run.real - 1.0
 
 
-def table_of(truth: Coefficients) -> StepTable:
-    """A saturating curve as engines show it: kinks at graph sizes, prefill that is dear for short prompts."""
-    batch = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
-    shape = truth.alpha_ms * (1 + 0.04 * np.log1p(batch) ** 1.6) + truth.beta_ms * batch * 0.9
-    context = np.array([128.0, 1024.0, 4096.0, 16384.0])
-    kv = truth.gamma_ms_per_ktoken * np.outer(batch, context) / 1000 * np.array([1.6, 1.3, 1.0, 0.9])
-    prompts = np.array([0.0, 64.0, 256.0, 1024.0, 2048.0, 4096.0, 8192.0])
-    prefill = truth.prefill_ms_per_ktoken * np.array([0.0, 0.12, 0.3, 1.0, 1.9, 4.0, 8.6])
-    return StepTable(batch, context, shape[:, None] + kv, prompts, prefill, noise_sigma=0.05)
+@cache
+def measured_table(name: str = "llama2-70b h100-80gb x4") -> StepTable:
+    """Iteration times as measured, with noise: a 70B model on four H100."""
+    found = next(profile for profile in profiles() if profile.source == "splitwise" and profile.name == name)
+    return step_table(tabled(found), noise_sigma=0.05)
 
 
 def row(case: Case, truth: str, run: Run, prior: str, until_hours: float) -> str:
@@ -241,7 +240,7 @@ def main(hours: float) -> None:
     out = sys.stdout
     out.write(f"{head}{'alpha':>6}{'beta':>7}{'gamma':>7}{'prefill':>7}  {'sigma':>6} {'samples':>8} {'ms/call':>8}\n")
     for case in CASES:
-        for label, table, shift in (("formula", None, 1.0), ("table", table_of(TRUTH), 1.0), ("shifts", None, 1.6)):
+        for label, table, shift in (("formula", None, 1.0), ("table", measured_table(), 1.0), ("shifts", None, 1.6)):
             run = observe(case, hours, TRUTH, table, shift)
             for prior in ("none", "x0.5", "x1", "x2"):
                 for until in (0.5, 1.0, hours):

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from decide.service.benchmark import CASES, TRUTH, Case, errors, learn, observe, profile, table_of
+from decide.service.benchmark import CASES, TRUTH, Case, errors, learn, measured_table, observe, profile
 from spillway.api import ServiceProfile
 from spillway.decide.service import Coefficients, Mix, ServiceState, learned
 from spillway.decide.service.learning import start
@@ -98,7 +98,9 @@ def test_errors_shrink_and_quantiles_bracket() -> None:
     assert after.error(MIX, 16.0) < 0.05
     slow, fast = after.quantile(MIX, 16.0, 1.0), after.quantile(MIX, 16.0, -1.0)
     assert tau(fast, 16.0) < tau(after.coefficients, 16.0) < tau(slow, 16.0)
-    # Not seen: the mix at hand says little of prompts alone, so a prefill-heavy mix stays unsure.
+    # Not seen: a load beyond, where engines bend.
+    assert after.error(MIX, 64.0) > 2 * after.error(MIX, 32.0)
+    # Nor a mix like this: the one at hand says little of prompts alone, so a prefill-heavy mix stays unsure.
     assert after.error(Mix(16_000.0, 10.0), 16.0) > after.error(MIX, 16.0)
 
 
@@ -184,10 +186,13 @@ def test_it_is_plain_data() -> None:
 def test_throughput_is_predicted_within_ten_percent_after_four_hours_on_a_simulated_fleet(
     case: Case, truth: str
 ) -> None:
-    run = observe(case, 4.0, TRUTH, table_of(TRUTH) if truth == "table" else None)
+    run = observe(case, 4.0, TRUTH, measured_table() if truth == "table" else None)
     for factor in (None, 0.5, 2.0):
         state, spent_ms = learn(run, None if factor is None else profile(TRUTH, factor))
-        assert np.max(np.abs(errors(run, state.coefficients))) < 0.10, (factor, errors(run, state.coefficients))
+        off = np.abs(errors(run, state.coefficients))
+        assert np.max(off[:2]) < 0.10, (factor, off)
+        # Twice the cap that was ever served: beyond what a measured table lets anybody know.
+        assert off[2] < (0.15 if truth == "table" else 0.10), (factor, off)
         assert spent_ms < 0.5
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulate.profiles.measured import Kind, Point, Profile
+from spillway.simulate.world import StepTable
 
 Floats = NDArray[np.float64]
 
@@ -76,6 +77,31 @@ class Fit:
     def ms(self, point: Point) -> float:
         """What the model says of a point."""
         return float(self.form.row(point) @ self.values)
+
+
+def step_table(found: Fit, noise_sigma: float = 0.0) -> StepTable:
+    """A table fit as the simulator takes it."""
+    batches = np.array(found.form.batches)
+    values = found.values
+    decode_ms = values[0] + np.concatenate(([0.0], np.cumsum(values[1 : len(batches)])))
+    gamma, prefill = values[len(batches)], values[len(batches) + 1 :]
+    contexts = np.array([1.0, 1e6])
+    return StepTable(
+        batches,
+        contexts,
+        decode_ms[:, None] + gamma * np.outer(batches, contexts) / 1000,
+        np.array(found.form.prompts or (0.0, 1000.0)),
+        np.concatenate(([0.0], np.cumsum(prefill))),
+        noise_sigma,
+    )
+
+
+def tabled(profile: Profile) -> Fit:
+    """All points of a profile as a table with a knot at every batch size and prompt length, cache apart."""
+    batches = tuple(sorted({p.batch for p in profile.points}))
+    prompts = (0.0, *sorted({p.batch * p.input_tokens for p in profile.points if p.kind is Kind.PROMPT}))
+    form = Form(batches, prompts)
+    return Fit(form, _least_squares(form, profile.points)[0])
 
 
 def halves(profile: Profile) -> tuple[list[Point], list[Point]]:

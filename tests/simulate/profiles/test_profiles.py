@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from decide.service.benchmark import Constant, known_of, world
-from simulate.profiles.fitting import Fit, Form, fit, halves
+from simulate.profiles.fitting import Fit, Form, fit, halves, step_table
 from simulate.profiles.measured import Kind, Point, Profile, profiles
 from simulate.profiles.table import predicted
 from spillway.decide.service import Coefficients
 from spillway.simulate.fleet import simulate
 from spillway.simulate.replica import Replica, ReplicaProfile, Request
-from spillway.simulate.world import StepTable, Workload, World
+from spillway.simulate.world import Workload, World
 
 WITHIN = 0.15
 FIRST_RUN_COMPILED = frozenset(
@@ -91,21 +91,9 @@ def replica_ms(found: Fit, point: Point) -> float:
 
 def fleet_ms(found: Fit, point: Point) -> float:
     """The fleet simulator's time for a point of a table fit."""
-    form, values = found.form, found.values
-    batches = np.array(form.batches)
-    size = values[0] + np.concatenate(([0.0], np.cumsum(values[1 : len(batches)])))
-    gamma, prefill = values[len(batches)], values[len(batches) + 1 :]
-    contexts = np.array([1.0, 1e6])
-    tokens = np.array(form.prompts or (0.0, 1000.0))
-    table = StepTable(
-        batches,
-        contexts,
-        size[:, None] + gamma * np.outer(batches, contexts) / 1000,
-        tokens,
-        np.concatenate(([0.0], np.cumsum(prefill))),
-    )
+    form = found.form
     number, outputs = round(point.batch), max(2, round(point.output_tokens))
-    setting = world(Coefficients(1.0, 0.0, 0.0, 0.0, 1.0, None), table, 1, 30.0)
+    setting = world(Coefficients(1.0, 0.0, 0.0, 0.0, 1.0, None), step_table(found), 1, 30.0)
     cache_tokens = UNBOUNDED if math.isinf(form.cache_tokens) else int(form.cache_tokens)
     setting = _with_engine(setting, cache_tokens)
     ints = np.zeros(number, dtype=np.int64)

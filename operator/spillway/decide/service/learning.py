@@ -46,6 +46,7 @@ SURPRISED = 1.5
 WIDEN = 10.0
 MISFIT = 0.03
 """What the formula itself may be off by, at the load that was seen, however much has been seen."""
+MOST_MISFIT = 0.5
 MAX_PER_CALL = 8
 """Samples of one scrape that are looked at: the rest say the same."""
 MIN_INFORMED = 20
@@ -93,7 +94,9 @@ class ServiceState:
         """Relative standard deviation of a request's share of a replica's time, work + alpha*O/n."""
         direction = self._direction(mix, in_flight, lengths)
         total = sum(d * m for d, m in zip(direction, _possible(self.mean, self.covariance), strict=True))
-        return math.hypot(math.sqrt(max(_dot(direction, _image(self.covariance, direction)), 0.0)) / total, MISFIT)
+        return math.hypot(
+            math.sqrt(max(_dot(direction, _image(self.covariance, direction)), 0.0)) / total, self._misfit(in_flight)
+        )
 
     def quantile(self, mix: Mix, in_flight: float, sigmas: float, lengths: Lengths = TYPICAL) -> Coefficients:
         """The likeliest coefficients whose work at this mix and level is ``sigmas`` above (below) the expected one.
@@ -103,14 +106,19 @@ class ServiceState:
         direction = self._direction(mix, in_flight, lengths)
         image = _image(self.covariance, direction)
         length = math.sqrt(max(_dot(direction, image), 1e-18))
-        centre = _possible(self.mean, self.covariance)
+        centre, misfit = _possible(self.mean, self.covariance), self._misfit(in_flight)
         return _times(
             self.prior,
             [
-                max(floor, (m + sigmas * v / length) * max(1.0 + sigmas * MISFIT, 0.5))
+                max(floor, (m + sigmas * v / length) * max(1.0 + sigmas * misfit, 0.5))
                 for floor, m, v in zip(_FLOOR, centre, image, strict=True)
             ],
         )
+
+    def _misfit(self, in_flight: float) -> float:
+        """What the formula may be off by: more beyond the load that was seen, where engines bend."""
+        beyond = in_flight / self.largest_running if self.largest_running > 0 else 1.0
+        return min(MISFIT * max(1.0, beyond) ** 2, MOST_MISFIT)
 
     def _direction(self, mix: Mix, in_flight: float, lengths: Lengths) -> Vector:
         """How a request's share of a replica's time depends on the relative coefficients."""
