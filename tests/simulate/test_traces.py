@@ -73,3 +73,23 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path, text: str, message: str) ->
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="cannot be read: No such file"):
         read_trace(tmp_path / "none.csv")
+
+
+def test_requests_in_any_csv_are_the_same_as_in_a_plain_one(tmp_path: Path) -> None:
+    header = "arrival_s,class,input_tokens,output_tokens,note\n"
+    plain = read_trace(write(tmp_path / "a.csv", header + "2,chat,10,3,x\n\n1.5,a b,0,7,y\n"))
+    quoted = read_trace(write(tmp_path / "b.csv", header + '2,"chat",10,3,"x,y"\n\n1.5,"a b",0,7,y\n'))
+    for trace in (plain, quoted):
+        assert isinstance(trace, RequestTrace)
+        assert trace.classes == ("a b", "chat")
+        assert trace.arrival_s.tolist() == [1.5, 2.0]
+        assert trace.class_index.tolist() == [0, 1]
+        assert trace.input_tokens.tolist() == [1, 10]
+        assert trace.output_tokens.tolist() == [7, 3]
+
+
+def test_a_mistake_is_named_by_its_line_in_a_long_file(tmp_path: Path) -> None:
+    rows = ["1,a,1,1\n"] * 5000
+    rows[4000] = "1,a,1,-1\n"
+    with pytest.raises(TraceError, match="line 4002: output_tokens is '-1'"):
+        read_trace(write(tmp_path / "t.csv", "arrival_s,class,input_tokens,output_tokens\n" + "".join(rows)))

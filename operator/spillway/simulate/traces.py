@@ -122,7 +122,7 @@ def read_trace(path: Path) -> BinTrace | RequestTrace:
             if header[:5] == BIN_COLUMNS:
                 return _read_bins(path, header, reader)
             if header[:4] == REQUEST_COLUMNS:
-                return _read_requests(path, reader)
+                return _read_requests(path, stream)
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TraceError(f"trace {path}: cannot be read: {reason}") from error
@@ -192,17 +192,16 @@ def _series(
     return BinSeries(name, grid[0], grid[1], grid[2], grid[3])
 
 
-def _read_requests(path: Path, rows: Iterable[list[str]]) -> RequestTrace:
+def _read_requests(path: Path, lines: Iterable[str]) -> RequestTrace:
     parts: list[tuple[Floats, Integers, Integers, Integers]] = []
     numbers: dict[str, int] = {}
-    line = 2
+    first = 2
     # In blocks: a file may hold ten million requests, and lists of strings are large.
-    left = iter(rows)
+    left = iter(lines)
     while block := list(itertools.islice(left, BLOCK)):
-        filled = [row for row in block if row]
-        if filled:
-            parts.append(_request_block(path, line, block, filled, numbers))
-        line += len(block)
+        if filled := [line for line in block if line.strip()]:
+            parts.append(_plain_block(filled, numbers) or _request_block(path, first, block, numbers))
+        first += len(block)
     names = sorted(numbers)
     if not parts:
         nothing = np.zeros(0, dtype=np.int64)
@@ -213,38 +212,42 @@ def _read_requests(path: Path, rows: Iterable[list[str]]) -> RequestTrace:
     return RequestTrace(tuple(names), arrival_s[order], sorted_index[order], tokens_in[order], tokens_out[order])
 
 
-def _request_block(
-    path: Path, line: int, block: list[list[str]], filled: list[list[str]], numbers: dict[str, int]
-) -> tuple[Floats, Integers, Integers, Integers]:
+def _plain_block(lines: list[str], numbers: dict[str, int]) -> tuple[Floats, Integers, Integers, Integers] | None:
+    """Lines without quotes and mistakes, ten times as fast as by the csv module; None for others."""
     try:
-        columns = list(zip(*(row[:4] for row in filled), strict=True))
-        arrival_s, tokens_in, tokens_out = (np.array(columns[i], dtype=np.float64) for i in (0, 2, 3))
-        good = all(bool((np.isfinite(each) & (each >= 0)).all()) for each in (arrival_s, tokens_in, tokens_out))
+        table = np.loadtxt(lines, delimiter=",", usecols=(0, 2, 3), comments=None, ndmin=2)
+        names = [line.split(",", 2)[1] for line in lines]
     except (ValueError, IndexError):
-        good = False
-    if not good:
-        raise _request_error(path, line, block)
-    for name in dict.fromkeys(columns[1]):
+        return None
+    distinct = dict.fromkeys(names)
+    if any('"' in name for name in distinct) or not (np.isfinite(table) & (table >= 0)).all():
+        return None
+    for name in distinct:
         numbers.setdefault(name, len(numbers))
-    index = np.fromiter((numbers[name] for name in columns[1]), dtype=np.int64, count=len(filled))
-    return arrival_s, index, _whole(tokens_in), _whole(tokens_out)
+    index = np.fromiter((numbers[name] for name in names), dtype=np.int64, count=len(names))
+    return table[:, 0].copy(), index, _whole(table[:, 1]), _whole(table[:, 2])
+
+
+def _request_block(
+    path: Path, first: int, lines: list[str], numbers: dict[str, int]
+) -> tuple[Floats, Integers, Integers, Integers]:
+    """The same for any CSV, line by line, with the line in the message of a mistake."""
+    arrivals, index, tokens = [], [], []
+    for number, line in enumerate(lines, start=first):
+        values = next(csv.reader([line]), [])
+        if not any(values):
+            continue
+        row: dict[str, str | None] = dict(zip(REQUEST_COLUMNS, values, strict=False))
+        arrival_s, tokens_in, tokens_out = (_number(path, number, row, c) for c in REQUEST_COLUMNS if c != "class")
+        if math.isnan(arrival_s + tokens_in + tokens_out) or len(values) < len(REQUEST_COLUMNS):
+            raise TraceError(f"trace {path}, line {number}: a request needs all of {','.join(REQUEST_COLUMNS)}")
+        arrivals.append(arrival_s)
+        index.append(numbers.setdefault(values[1], len(numbers)))
+        tokens.append((tokens_in, tokens_out))
+    both = np.array(tokens, dtype=np.float64)
+    return np.array(arrivals), np.array(index, dtype=np.int64), _whole(both[:, 0]), _whole(both[:, 1])
 
 
 def _whole(tokens: Floats) -> Integers:
     """At least one."""
     return np.maximum(1, tokens.astype(np.int64))
-
-
-def _request_error(path: Path, line: int, block: list[list[str]]) -> TraceError:
-    """The first bad line of a block, by reading it number by number."""
-    try:
-        for number, values in enumerate(block, start=line):
-            if not values:
-                continue
-            row: dict[str, str | None] = dict(zip(REQUEST_COLUMNS, values, strict=False))
-            read = [_number(path, number, row, column) for column in REQUEST_COLUMNS if column != "class"]
-            if math.isnan(sum(read)) or len(values) < len(REQUEST_COLUMNS):
-                return TraceError(f"trace {path}, line {number}: a request needs all of {','.join(REQUEST_COLUMNS)}")
-    except TraceError as error:
-        return error
-    return TraceError(f"trace {path}, line {line}: cannot be read as {','.join(REQUEST_COLUMNS)}")
