@@ -213,6 +213,16 @@ def test_another_season_starts_anew() -> None:
     assert len(other.values) < 110
 
 
+@pytest.mark.parametrize("away", [-86_400.0, 16 * 86_400.0])
+def test_a_clock_set_back_or_a_long_absence_starts_anew(away: float) -> None:
+    seen = Watched(day, 1)
+    now = NOW + away
+    later = updated(seen.state, [Series(now - 15.0, 15.0, (7.0, 7.0))], SEASONS, now)
+    assert later is not None
+    assert later.seen == now
+    assert later.values.size <= 1
+
+
 def test_classes_that_move_together_do_so_in_the_rows() -> None:
     random = np.random.default_rng(5)
     shared, own = np.exp(0.15 * random.standard_normal((2, 1440)))

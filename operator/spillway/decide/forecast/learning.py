@@ -1,18 +1,19 @@
 """Learning from closed slots, block by block: each past origin whose target has come is judged, then learned from.
 
-Three forecasts compete per horizon: a recursive ridge regression of the logarithm of growth with a learned scale of its
-error, persistence, and the same time a season ago. Each carries the quantiles of its own recent errors (conformal), and
-their quantiles are averaged with weights that their recent pinball loss earns.
+Four forecasts compete per horizon: a recursive ridge regression of the logarithm of growth with a learned scale of its
+error, persistence, the same time a season ago, and persistence with errors in proportion to the level. Each carries the
+quantiles of its own recent errors (conformal), and their quantiles are averaged with weights that their recent pinball
+loss earns.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 
-from spillway.decide.forecast.features import FEATURES, SCALES, Origins, Seen, View, look, prepare
+from spillway.decide.forecast.errors import NORMAL, PROBABILITIES, Past, order_of, outcomes_of, shapes_of
+from spillway.decide.forecast.features import FEATURES, SCALES, Origins, View, look, prepare
 from spillway.decide.forecast.state import (
     EXPERTS,
     HORIZONS,
@@ -20,7 +21,6 @@ from spillway.decide.forecast.state import (
     SAMPLES,
     STARTS,
     Floats,
-    Integers,
     Learned,
     Regression,
 )
@@ -28,14 +28,16 @@ from spillway.decide.forecast.state import (
 OFFSET_SHARE = 0.1
 FORGET = 0.999
 """Per slot: half is forgotten in five days of 144 slots."""
-LOSS_FORGET = 0.5 ** (1 / 96)
-TRUST_POWER = 8.0
+LOSS_FORGET = 0.5 ** (1 / 72)
+TRUST_POWER = 12.0
+TRUST_SLOTS = 24.0
+PRIOR_TRUST = np.array([1.0, 0.5, 1.0, 0.5])[:, None]
+"""The two persistences share one."""
+REGRESSION_SLOTS = 72.0
+"""The regression is half trusted beforehand when it has learned from so many slots."""
 CLIPPED_ERRORS = 2.5
 """Errors beyond this many typical ones teach no more than that."""
 CLIPPED_SCALES = 5.0
-MIN_ERRORS = 12
-RECENT_ERRORS = 432
-"""Origins behind the errors of persistence and season: three days of 144 slots."""
 FIRST_ERROR = 0.28
 """Mean absolute error of a forecast without history, as a logarithm: 90% of outcomes within about +-75%."""
 SCALE_RANGE = (0.25, 4.0)
@@ -50,12 +52,8 @@ LEAST_REACH[[0, 5, 6, 9]] = 1e3
 """The constant and the growth of past seasons say nothing of a regime that is new."""
 SURPRISE_SCALE = 0.25
 YOUNG_SLOTS = 24
-PROBABILITIES = (np.arange(SAMPLES) + 0.5) / SAMPLES
 JUDGED = np.array((6, 19, 32, 45, 57, 70, 82, 95, 108, 121))
 """Outcomes by rank whose pinball loss judges a forecast: 5% to 95%."""
-NORMAL = np.array([NormalDist().inv_cdf(p) for p in PROBABILITIES]) / 0.798
-"""Errors over their mean absolute value, where none are known."""
-STRIDES = (1, 2, 4, 7)
 _HOURS_PULL = 1 - np.exp(-(STARTS + 1.0) / 36)
 
 CHANGE_PRIOR = np.zeros((HORIZONS, FEATURES))
@@ -65,22 +63,6 @@ CHANGE_RIDGE = np.diag([20.0] + [5.0] * (FEATURES - 1))
 SCALE_PRIOR = np.zeros((HORIZONS, SCALES))
 SCALE_PRIOR[:, 0], SCALE_PRIOR[:, 1] = 0.05, 0.5
 SCALE_RIDGE = np.diag([3.0] * SCALES)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Past:
-    """The slots that there are to learn from."""
-
-    first: int
-    values: Floats
-    levels: Floats
-    season: float
-    slot_seconds: float
-
-    @property
-    def end(self) -> int:
-        """The boundary behind the last slot."""
-        return self.first + len(self.values)
 
 
 def unlearned(upto: int) -> Learned:
@@ -206,8 +188,8 @@ def _learn_block(learned: Learned, past: Past, upto: int) -> Learned:
         losses=losses,
         loss_weight=loss_weight,
     )
-    shapes = _shapes(learned, past, seen)
-    return replace(learned, shapes=shapes, weights=_weights(learned, shapes), order=_order(learned))
+    shapes = shapes_of(learned, past, seen)
+    return replace(learned, shapes=shapes, weights=_weights(learned, shapes), order=order_of(learned))
 
 
 def _offset(past: Past, upto: int) -> float:
@@ -236,23 +218,6 @@ def _regress(
     return Regression(gram, moment, np.linalg.solve(gram + ridge, right[:, :, None])[:, :, 0])
 
 
-def outcomes_of(
-    shapes: Floats, offset: float, cap: float, regression: tuple[Floats, Floats], plain: tuple[float | Floats, Floats]
-) -> Floats:
-    """Outcomes of each expert in ascending order, from its error shapes: (experts, quantiles, ..., horizons).
-
-    ``regression`` is the expected logarithm of demand plus ``offset`` and its scale; ``plain`` the level and the demand
-    a season ago, in requests a second as the result.
-    """
-    expected, scale = regression
-    level, season_ago = plain
-    out = np.empty((EXPERTS, shapes.shape[1], *expected.shape))
-    out[0] = np.exp(np.minimum(expected + scale * shapes[0], 60.0)) - offset
-    out[1] = level + shapes[1]
-    out[2] = season_ago + shapes[2]
-    return np.clip(out, 0.0, 2 * np.maximum(cap, level), out=out)
-
-
 def _losses(
     learned: Learned, view: View, level: Floats, expected: Expected, actual: Floats, valid: Floats
 ) -> tuple[Floats, Floats]:
@@ -279,52 +244,7 @@ def _weights(learned: Learned, shapes: Floats) -> Floats:
     mean = (learned.losses + DOUBT * same) / (weight + DOUBT)
     least = np.maximum(mean.max(axis=0) * 1e-3, 1e-12)
     trust = np.maximum(mean, least) / np.maximum(np.where(usable, mean, np.inf).min(axis=0), least)
-    raw = np.where(usable, trust**-TRUST_POWER, 0.0)
+    prior = PRIOR_TRUST * np.ones(HORIZONS)
+    prior[0] *= learned.count / (learned.count + REGRESSION_SLOTS)
+    raw = np.where(usable, prior * trust ** (-TRUST_POWER * weight / (weight + TRUST_SLOTS)), 0.0)
     return np.asarray(raw / raw.sum(axis=0), dtype=np.float64)
-
-
-def _shapes(learned: Learned, past: Past, seen: Seen) -> Floats:
-    upto = learned.upto
-    ends = np.arange(max(past.first + 1, upto - RECENT_ERRORS + 1), upto + 1)
-    slots = ends - 1 - past.first
-    actual = past.values[slots][:, None]
-    origin = slots[:, None] - STARTS - 1
-    level = np.where(origin >= 0, past.levels[np.maximum(origin, 0)], np.nan)
-    back = past.season * np.ceil((STARTS + 2) / past.season)
-    low = slots[:, None] - back
-    ago = seen.demand.mean(low, low + 1)
-    normal = np.broadcast_to(NORMAL[:, None], (SAMPLES, HORIZONS))
-    return np.stack((
-        _quantiles(learned.errors.astype(np.float64), normal),
-        _quantiles(actual - level, np.full((SAMPLES, HORIZONS), np.nan)),
-        _quantiles(actual - ago, np.full((SAMPLES, HORIZONS), np.nan)),
-    ))  # fmt: skip
-
-
-def _quantiles(errors: Floats, otherwise: Floats) -> Floats:
-    """Quantiles of each column at PROBABILITIES, gaps left out; ``otherwise`` where too few are known."""
-    ordered = np.sort(errors, axis=0)
-    number = np.isfinite(errors).sum(axis=0)
-    place = np.clip(PROBABILITIES[:, None] * number - 0.5, 0.0, np.maximum(number - 1, 0))
-    low = place.astype(np.int64)
-    high = np.minimum(low + 1, np.maximum(number - 1, 0))
-    column = np.arange(errors.shape[1])
-    share = place - low
-    found = ordered[low, column] * (1 - share) + ordered[high, column] * share
-    return np.where(number >= MIN_ERRORS, found, otherwise)
-
-
-def _order(learned: Learned) -> Integers:
-    """Ranks of the errors at common past origins: how horizons, and classes, go together (Schaake shuffle)."""
-    stride = next((s for s in STRIDES if SAMPLES * s >= min(learned.count, SAMPLES * STRIDES[-1])), STRIDES[-1])
-    newest = learned.upto // stride
-    rows = (newest - np.arange(SAMPLES)) * stride
-    fresh = rows[:, None] + STARTS + 1 <= learned.upto
-    found = np.where(fresh, learned.errors[rows % RESIDUALS], np.nan)
-    for k in range(1, HORIZONS):
-        found[:, k] = np.where(np.isnan(found[:, k]), found[:, k - 1], found[:, k])
-    for k in range(HORIZONS - 2, -1, -1):
-        found[:, k] = np.where(np.isnan(found[:, k]), found[:, k + 1], found[:, k])
-    spread = NORMAL[(np.arange(SAMPLES) * 79) % SAMPLES]
-    found = np.where(np.isnan(found), spread[:, None], found)
-    return np.argsort(np.argsort(found, axis=0, kind="stable"), axis=0, kind="stable")

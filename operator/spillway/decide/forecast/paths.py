@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from spillway.decide.forecast.errors import NORMAL, outcomes_of
 from spillway.decide.forecast.features import Origins, look, lookback, prepare
-from spillway.decide.forecast.learning import NORMAL, expect, outcomes_of, unlearned
+from spillway.decide.forecast.learning import expect, unlearned
 from spillway.decide.forecast.state import HORIZONS, SAMPLES, STARTS, Floats, ForecastState
 
 WIDE_SIGMA = 0.35

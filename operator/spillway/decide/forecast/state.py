@@ -24,8 +24,8 @@ STARTS = np.array((0, 1, 2, 3, 4, 6, 9, 12, 18, 24, 36, 60), dtype=np.int64)
 HORIZONS = len(STARTS)
 RESIDUALS = 7 * SLOTS_PER_SEASON
 """Origins whose errors are kept."""
-EXPERTS = 3
-"""The regression, persistence, the same time a season ago."""
+EXPERTS = 4
+"""The regression, persistence, the same time a season ago, persistence with errors in proportion to the level."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from spillway.decide.forecast.learning import Past, learn, unlearned
+from spillway.decide.forecast.errors import Past
+from spillway.decide.forecast.learning import learn, unlearned
 from spillway.decide.forecast.slots import DAY_SECONDS, NEW_EPSILON, Points, closed, level_of, new_points, slot_seconds
-from spillway.decide.forecast.state import ForecastState
+from spillway.decide.forecast.state import MAX_SLOTS, ForecastState
 from spillway.decide.snapshot import Series
 
 
@@ -20,13 +21,13 @@ def updated(
     """The state with all points of ``history`` up to ``now`` that it has not seen; None while none is known.
 
     ``history`` is ordered finest first; old parts need not be sent again. A point is the mean over the step before
-    it. Another season or a step that no longer fits starts anew from what ``history`` holds.
+    it. Another season, a coarser step, a clock set back or an absence of fifteen seasons starts anew.
     """
     history = [series for series in history if series.values]
     if not history:
         return state
     step, season = history[0].step_seconds, float(min(seasonality_seconds, default=DAY_SECONDS))
-    if state is not None and (state.season_seconds != season or step > state.slot_seconds * (1 + NEW_EPSILON)):
+    if state is not None and _outdated(state, season, step, now):
         state = None
     after = -math.inf if state is None else state.seen
     if history[0].end <= after + NEW_EPSILON * step:
@@ -40,6 +41,13 @@ def updated(
     if state is None:
         state = _started(season, slot_seconds(season, step), float(times[0] - steps[0]))
     return _advanced(state, (times, values, steps))
+
+
+def _outdated(state: ForecastState, season: float, step: float, now: float) -> bool:
+    """Whether nothing can be added: other settings, a clock set back, or all that is kept lies too far back."""
+    other = state.season_seconds != season or step > state.slot_seconds * (1 + NEW_EPSILON)
+    age_slots = (now - state.seen) / state.slot_seconds
+    return other or age_slots < -1 or age_slots > MAX_SLOTS
 
 
 def _started(season: float, slot: float, start: float) -> ForecastState:
