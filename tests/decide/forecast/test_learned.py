@@ -76,6 +76,8 @@ def test_rows_are_joint_finite_and_the_same_each_time() -> None:
     assert np.isfinite(first.rows()).all()
     assert (first.rows() >= 0).all()
     assert (first.rows() == second.rows()).all()
+    assert first.state == second.state
+    assert second.run(15).state != first.state
 
 
 @pytest.mark.parametrize("hour", [3, 8, 13, 20])
@@ -256,6 +258,7 @@ def test_the_state_is_bounded_and_survives_recording() -> None:
     assert sum(part.nbytes for part in parts if isinstance(part, np.ndarray)) < 200_000
     codec = codec_of(ForecastState)
     again = codec.decode(codec.encode(state))
+    assert again == state
     assert (paths({"c": state}, NOW, MINUTES)["c"] == paths({"c": again}, NOW, MINUTES)["c"]).all()
 
 

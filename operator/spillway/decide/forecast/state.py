@@ -6,7 +6,7 @@ all classes are the same moments. Boundary b is the moment ``b * slot_seconds``;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,27 @@ EXPERTS = 4
 """The regression, persistence, the same time a season ago, persistence with errors in proportion to the level."""
 
 
+class Compared:
+    """Equality of dataclasses with arrays: by value, gaps equal gaps."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal, array by array."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))  # type: ignore[arg-type]
+
+
+def _equal(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return np.array_equal(left, right, equal_nan=left.dtype.kind == "f")
+    return left == right
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Regression:
+class Regression(Compared):
     """Recursive ridge regressions, one per horizon (first axis): X'WX, X'Wy and the coefficients in force."""
 
     gram: Floats
@@ -38,7 +57,7 @@ class Regression:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
+class Learned(Compared):
     """What was learned from the slots before boundary ``upto``. Arrays run over horizons unless said otherwise."""
 
     upto: int
@@ -70,7 +89,7 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ForecastState:
+class ForecastState(Compared):
     """All that the forecast of one class needs; made by ``updated``, read by ``paths``. About 120 kB at most."""
 
     season_seconds: float
