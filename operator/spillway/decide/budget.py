@@ -10,7 +10,7 @@ than that, the allowance falls fast.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MEMORY_SECONDS = 6 * 3600.0
 """Time constant of the averages."""
@@ -23,6 +23,8 @@ MOST_MISSES = 0.15
 MOST_NOW = 0.035
 """More misses than this at a time, beyond the budget, are too many whatever the average."""
 RETREAT_SECONDS = 900.0
+SETTLING_SECONDS = 1800.0
+"""What is missed so soon after the first look was admitted before any cap was set."""
 WORST_SHARE = 4.0
 """Misses beyond so many error budgets at a time are not the cap's doing: a cold start, an outage."""
 START_REQUESTS = 2000.0
@@ -38,6 +40,8 @@ class ErrorBudget:
     missed: float = 0.0
     log_allowance: float = 0.0
     """Logarithm of the allowance in error budgets."""
+    since: float = 0.0
+    """When it was first looked at, Unix time in seconds."""
 
     def allowance(self, attainment: float) -> float:
         """Share of misses that a replica at its cap may have; ``attainment`` is the objective, 0 to 1."""
@@ -54,17 +58,19 @@ def spent(
 ) -> ErrorBudget:
     """The budget after the time since it was last looked at, at these rates; the first look only takes the time."""
     if budget is None:
-        return ErrorBudget(now)
+        return ErrorBudget(now, since=now)
+    if now - budget.since < SETTLING_SECONDS:
+        return replace(budget, at=now)
     elapsed = max(0.0, now - budget.at)
     decay = math.exp(-elapsed / MEMORY_SECONDS)
     now_missed = missed_per_second / requests_per_second if requests_per_second > 0 else 0.0
     missed_per_second = min(missed_per_second, WORST_SHARE * (1.0 - attainment) * requests_per_second)
     total = budget.total * decay + requests_per_second * elapsed
     missed = budget.missed * decay + missed_per_second * elapsed
-    moved = ErrorBudget(now, total, missed, budget.log_allowance)
+    moved = replace(budget, at=now, total=total, missed=missed)
     target = TARGET_SHARE * (1.0 - attainment)
     error = max(-1.0, (target - moved.missed_share(attainment)) / target)
     log_allowance = budget.log_allowance + error * min(elapsed, 600.0) / CORRECTION_SECONDS
     if now_missed > MOST_NOW + (1.0 - attainment):
         log_allowance -= min(elapsed, 600.0) / RETREAT_SECONDS
-    return ErrorBudget(now, total, missed, min(max(log_allowance, math.log(LOWEST)), math.log(HIGHEST)))
+    return replace(moved, log_allowance=min(max(log_allowance, math.log(LOWEST)), math.log(HIGHEST)))

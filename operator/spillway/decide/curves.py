@@ -55,12 +55,13 @@ def curve(
     objectives: Mapping[str, Objective],
     uneven: Unevenness,
     most: int,
+    held_tokens: float | None = None,
 ) -> Curve:
     """The lane's curve; ``before`` again while nothing has moved. ``most``: replicas that it should reach."""
-    inputs = _inputs(model, objectives, uneven)
+    inputs = (*_inputs(model, objectives, uneven), held_tokens or 0.0)
     if before is not None and before.most >= most and _alike(before.inputs, inputs):
         return before
-    made = opening(model, objectives)
+    made = opening(model, objectives, held_tokens)
     traffic = streams(objectives)
     request = response.request_model(model, traffic)
     valve = made.valve

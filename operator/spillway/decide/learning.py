@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from spillway.decide.service.lengths import Lengths
 from spillway.decide.snapshot import ClassSnapshot, LaneSnapshot, PlanSnapshot
 from spillway.decide.valves import Objective
 
+FEWEST_RUNNING = 16
+"""Requests in flight that tell how much of the KV cache one takes."""
 LOOSE_ALLOWANCE = 0.5
 """A class without an objective may miss half."""
 
@@ -72,11 +74,7 @@ def _budget(snapshot: PlanSnapshot, item: ClassSnapshot, place: Placement, memor
     before, target = memory.budgets.get(item.key), _target(item)
     attained = None if item.attainment is None else fresh(item.attainment, snapshot)
     if item.demand is None or attained is None:
-        return (
-            ErrorBudget(snapshot.at)
-            if before is None
-            else ErrorBudget(snapshot.at, before.total, before.missed, before.log_allowance)
-        )
+        return ErrorBudget(snapshot.at, since=snapshot.at) if before is None else replace(before, at=snapshot.at)
     by_lane = item.demand.requests_per_second_by_lane
     rate = item.demand.requests_per_second.value
     own = sum(by_lane[name].value for name in place.own if name in by_lane) if by_lane else rate

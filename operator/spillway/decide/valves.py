@@ -12,13 +12,14 @@ from spillway.decide.forecast import Floats
 from spillway.decide.response import Valve
 from spillway.decide.service import Coefficients, Mix
 from spillway.decide.service.latency import itl_miss, ttft_miss
-from spillway.decide.service.lengths import Lengths, Stream
+from spillway.decide.service.lengths import Lengths, Stream, second_moment
 
 LEVELS = 48
 HOSTED_TAIL = 3.0
 """The slow tail of a hosted lane's first token over its typical one (p99 over p50)."""
 HOSTED_TTFT_MS = 1500.0
 """Slow tail where the lane declares no latency."""
+KV_SIGMAS = 2.0
 MOST_HOLD_SHARE = 0.8
 """Share of the TTFT objective that a request is held at most."""
 
@@ -55,10 +56,13 @@ def streams(objectives: Mapping[str, Objective]) -> tuple[Stream, ...]:
     return tuple(Stream(max(item.requests_per_second, floor), item.mix, item.lengths) for item in objectives.values())
 
 
-def opening(model: Coefficients, objectives: Mapping[str, Objective]) -> Opening:
-    """The largest cap at which every class keeps its allowance, and the longest holds that leave time to serve."""
+def opening(model: Coefficients, objectives: Mapping[str, Objective], held_tokens: float | None = None) -> Opening:
+    """The largest cap at which every class keeps its allowance, and the longest holds that leave time to serve.
+
+    ``held_tokens``: KV tokens of a request in flight as the engines show them, where they do.
+    """
     traffic = streams(objectives)
-    levels = _levels(model, traffic)
+    levels = _levels(model, traffic, held_tokens)
     over = np.max([_misses(model, item, levels, traffic) / item.allowance for item in objectives.values()], axis=0)
     cap = _crossing(levels, over)
     holds = {key: _hold(model, item, cap, traffic) for key, item in objectives.items()}
@@ -79,13 +83,42 @@ def _crossing(levels: Floats, over: Floats) -> float:
     return float(levels[first - 1] + (levels[first] - levels[first - 1]) * (1.0 - low) / (high - low))
 
 
-def _levels(model: Coefficients, traffic: Sequence[Stream]) -> Floats:
-    total = sum(stream.share for stream in traffic)
-    held = sum(s.share * (s.mix.input_tokens + s.mix.output_tokens) for s in traffic) / total
+def _levels(model: Coefficients, traffic: Sequence[Stream], held_tokens: float | None) -> Floats:
+    """Levels to choose a cap from, up to what sequences and KV cache admit."""
     most = model.max_sequences
     if model.kv_cache_tokens is not None:
-        most = min(most, model.kv_cache_tokens / max(held, 1.0))
+        most = min(most, _fitting(model.kv_cache_tokens, *_reserved(traffic, held_tokens)))
     return np.unique(np.round(np.geomspace(1.0, max(1.0, most), LEVELS)))
+
+
+def _reserved(traffic: Sequence[Stream], held_tokens: float | None) -> tuple[float, float]:
+    """Mean and standard deviation of the KV tokens of a request in flight.
+
+    Long answers stay longer, so what is seen in flight is longer than what arrives: a request counts by its output.
+    """
+    slots = first = second = 0.0
+    for stream in traffic:
+        mix, spread = stream.mix, stream.lengths
+        outputs = max(mix.output_tokens, 1.0)
+        longer = second_moment(outputs, spread.output_sigma, spread.longest_output) / outputs
+        wide = math.expm1(spread.output_sigma**2) * longer**2
+        wide += second_moment(max(mix.input_tokens, 1.0), spread.input_sigma, spread.longest_input)
+        wide -= max(mix.input_tokens, 1.0) ** 2
+        mean = mix.input_tokens + longer
+        slots += stream.share * outputs
+        first += stream.share * outputs * mean
+        second += stream.share * outputs * (wide + mean * mean)
+    mean = first / slots
+    deviation = math.sqrt(max(second / slots - mean * mean, 0.0))
+    if held_tokens is not None and held_tokens > mean:
+        return held_tokens, deviation * held_tokens / mean
+    return mean, deviation
+
+
+def _fitting(room: float, mean: float, deviation: float) -> float:
+    """Requests whose tokens fit the cache nearly always: n*mean + KV_SIGMAS*sqrt(n)*deviation <= room."""
+    half = KV_SIGMAS * deviation / (2 * mean)
+    return max(1.0, (math.sqrt(half * half + room / mean) - half) ** 2)
 
 
 def _misses(
