@@ -14,6 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from spillway.decide.compared import Compared
 from spillway.decide.forecast import Floats
 from spillway.decide.overflow import Load, absorb, host
 from spillway.decide.service import Service
@@ -50,7 +51,7 @@ class OwnLane:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sizing:
+class Sizing(Compared):
     """The cheapest number of replicas of one lane and why."""
 
     replicas: int

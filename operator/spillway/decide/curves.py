@@ -14,6 +14,7 @@ import numpy as np
 
 from spillway.decide import response
 from spillway.decide.allocation.problem import Response
+from spillway.decide.compared import Compared
 from spillway.decide.response import RequestModel, Valve
 from spillway.decide.service import Coefficients
 from spillway.decide.valves import Objective, opening, streams
@@ -33,7 +34,7 @@ class Unevenness:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Curve:
+class Curve(Compared):
     """One lane at one mix."""
 
     inputs: tuple[float, ...]

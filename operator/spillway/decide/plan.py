@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from spillway.decide.allocate import Sizing
 from spillway.decide.allocation import AllocationState
+from spillway.decide.compared import Compared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Planned:
+class Planned(Compared):
     """The last solve, kept in memory."""
 
     at: float

@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from spillway.decide.allocation.types import Floats
+from spillway.decide.compared import Compared
 
 
 class Status(StrEnum):
@@ -52,7 +53,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Schedule:
+class Schedule(Compared):
     """A solved plan of coupled lanes."""
 
     lanes: tuple[str, ...]
@@ -70,7 +71,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AllocationState:
+class AllocationState(Compared):
     """What is kept of the last solve of coupled lanes; a lane by itself is solved in 2-3 ms whenever it is asked for.
 
     Small, and only annotations that can be recorded.

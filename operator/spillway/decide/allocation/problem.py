@@ -10,6 +10,7 @@ import numpy as np
 
 from spillway.api import LatencyClass
 from spillway.decide.allocation.types import Floats
+from spillway.decide.compared import Compared
 
 RANK = {LatencyClass.DEFERRABLE: 0, LatencyClass.BACKGROUND: 1, LatencyClass.INTERACTIVE: 2}
 """Urgency: who is served first where dollars or GPUs are short."""
@@ -20,7 +21,7 @@ class AllocationError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Response:
+class Response(Compared):
     """Mean work that an own lane spills under its cap and hold, by Ready replicas and offered work."""
 
     counts: Floats

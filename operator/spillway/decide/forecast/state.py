@@ -6,10 +6,12 @@ all classes are the same moments. Boundary b is the moment ``b * slot_seconds``;
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spillway.decide.compared import Compared
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -26,25 +28,6 @@ RESIDUALS = 7 * SLOTS_PER_SEASON
 """Origins whose errors are kept."""
 EXPERTS = 4
 """The regression, persistence, the same time a season ago, persistence with errors in proportion to the level."""
-
-
-class Compared:
-    """Equality of dataclasses with arrays: by value, gaps equal gaps."""
-
-    __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        """Whether all fields are equal, array by array."""
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))  # type: ignore[arg-type]
-
-
-def _equal(left: object, right: object) -> bool:
-    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        return np.array_equal(left, right, equal_nan=left.dtype.kind == "f")
-    return left == right
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -78,7 +78,7 @@ def location(mean: float, sigma: float, longest: float) -> float:
 
 def second_moment(mean: float, sigma: float, longest: float) -> float:
     """Mean square of a length, tokens squared."""
-    if sigma <= 0 or mean >= longest:
+    if sigma <= 0 or mean <= 0 or mean >= longest:
         return mean * mean
     return _capped_moment(2, location(mean, sigma, longest), sigma, longest)
 
@@ -97,7 +97,7 @@ def _phi(x: float) -> float:
 
 def output_nodes(mean: float, sigma: float, longest: float) -> tuple[Floats, Floats]:
     """Output lengths with their probabilities: each one up to 16 tokens, then in steps of a fifth. Sums to 1."""
-    if sigma <= 0 or mean >= longest:
+    if sigma <= 0 or mean <= 0 or mean >= longest:
         return np.array([min(mean, longest)]), np.ones(1)
     mu = location(mean, sigma, longest)
     top = min(longest, math.exp(mu + 4.0 * sigma))
