@@ -13,7 +13,7 @@ from spillway.decide.snapshot import Series
 DAY_SECONDS = 86_400.0
 PARTS = (8, 4, 2, 1)
 """The level is the mean over a slot length divided by the last of these that still agrees with the first."""
-DISAGREES_SIGMAS = 3.5
+DISAGREES_SIGMAS = 5.0
 NEW_EPSILON = 1e-6
 WINDOW_POINTS = 4
 """A fine series holds means over so many steps (the rate window), so neighbours overlap."""
@@ -71,7 +71,9 @@ def level_of(times: Floats, values: Floats, step: float, slot: float) -> float:
     numbers = np.minimum(numbers, values.size)
     means = sums[numbers - 1] / numbers
     apart = WINDOW_POINTS if step <= OVERLAP_STEP_SECONDS and values.size > 2 * WINDOW_POINTS else 1
-    neighbours = float(np.median(np.abs(values[apart:] - values[:-apart]))) / 0.954
+    middle, upper = np.quantile(np.abs(values[apart:] - values[:-apart]), (0.5, 0.8))
+    # Spiky minutes are noise as well; a single step is in few of the differences.
+    neighbours = max(float(middle) / 0.954, float(upper) / 1.812)
     first, taken = int(numbers[0]), 0
     for index in range(1, len(PARTS)):
         variance = apart * max(neighbours**2, float(means[index]) / (apart * step))
