@@ -191,6 +191,11 @@ def steady(rate: float, points: int = 480, step: float = 2.0, end: float = NOW) 
     return Series(end - step * (points - 1), step, (rate,) * points)
 
 
+def known(rate: float, end: float = NOW) -> tuple[Series, ...]:
+    """Hours of the same rate: long enough to be forecast without doubt."""
+    return steady(rate, end=end), steady(rate, 36, 600.0, end)
+
+
 def curve(rate_at: Callable[[float], float | None], points: int, step: float, end: float = NOW) -> Series:
     start = end - step * (points - 1)
     return Series(start, step, tuple(rate_at(start + step * i) for i in range(points)))
@@ -211,7 +216,7 @@ def demand(
         output_tokens_per_request=None if tokens is None else Reading(tokens[1], at),
         cached_input_share=None,
         requests_per_second_by_lane={k: Reading(v, at) for k, v in (by_lane or {}).items()},
-        history=(steady(rate, end=at),) if history is None else tuple(history),
+        history=known(rate, at) if history is None else tuple(history),
     )
 
 

@@ -292,7 +292,9 @@ def test_recommend_tells_weights_but_writes_none() -> None:
 
 def test_the_last_known_mix_serves_while_nothing_comes() -> None:
     _, memory = decide(World().snapshot(), REMEMBERED)
-    quiet = traffic(rate=0.0, tokens=None)
-    assert made(World(classes=(quiet,))).lane("gpu").reason.code == "TokenMixUnknown"  # type: ignore[union-attr]
-    decision, _ = decide(World(classes=(quiet,)).snapshot(), memory)
+    later = NOW + 1200
+    lanes = (own_lane(state=target(at=later), engine=engine(at=later)), hosted_lane())
+    quiet = World(classes=(traffic(rate=0.0, tokens=None, at=later),), lanes=lanes, at=later)
+    assert gpu(made(quiet)).reason.code == "TokenMixUnknown"
+    decision, _ = decide(quiet.snapshot(), memory)
     assert gpu(decision).desired == 0
