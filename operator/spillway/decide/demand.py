@@ -12,7 +12,10 @@ from spillway.decide.forecast import SAMPLES, Floats, Forecast, ForecastState, p
 from spillway.decide.memory import Memory
 from spillway.decide.reasons import Code, because
 from spillway.decide.service import Mix
-from spillway.decide.snapshot import ClassSnapshot, Confidence, Demand, PlanSnapshot, Reading
+from spillway.decide.snapshot import ClassSnapshot, Confidence, Demand, PlanSnapshot, Reading, Series
+
+ANNOUNCED_WINDOW_SECONDS = 600.0
+"""Announced demand is averaged over at most this long, as a forecast is."""
 
 
 class ClassDemand:
@@ -117,14 +120,38 @@ def _mix(demand: Demand) -> Mix | None:
 def joint_paths(demands: Sequence[ClassDemand], offsets_seconds: Sequence[float], now: float) -> Mapping[str, Floats]:
     """Joint paths of several classes, (samples, offsets) requests a second by class key.
 
-    Raises ``ValueError`` where nothing is known of a class.
+    Demand that is announced for all offsets is certain: every sample is the same. Raises ``ValueError`` where nothing
+    is known of a class.
     """
     states = {d.key: d.state for d in demands if d.state is not None}
     missing = next((d.key for d in demands if d.state is None), None)
     if missing is not None:
         raise ValueError(f"class {missing}: no demand to forecast from")
     current = {d.key: d.now.value for d in demands if d.now is not None}
-    return paths(states, now, offsets_seconds, current)
+    certain = {
+        d.key: np.tile(rates, (SAMPLES, 1))
+        for d in demands
+        if d.item.announced is not None and (rates := announced(d.item.announced, offsets_seconds, now)) is not None
+    }
+    made = paths({key: state for key, state in states.items() if key not in certain}, now, offsets_seconds, current)
+    return {key: certain[key] if key in certain else made[key] for key in states}
+
+
+def announced(series: Series, offsets_seconds: Sequence[float], now: float) -> Floats | None:
+    """(offsets,) announced requests a second, None unless all offsets are covered.
+
+    Each is the mean around ``now + offset``, over twice the way to the nearest of the offsets.
+    """
+    values = np.array([np.nan if value is None else value for value in series.values])
+    offsets = np.asarray(offsets_seconds, dtype=np.float64)
+    half = min(max(float(offsets.min()), series.step_seconds / 2), ANNOUNCED_WINDOW_SECONDS / 2)
+    edges = series.start + series.step_seconds * np.arange(values.size + 1)
+    low, high = now + offsets - half, now + offsets + half
+    if low.min() < edges[0] - 1e-6 or high.max() > edges[-1] + 1e-6:
+        return None
+    upto = np.concatenate(([0.0], np.cumsum(values) * series.step_seconds))
+    rates = (np.interp(high, edges, upto) - np.interp(low, edges, upto)) / (2 * half)
+    return None if np.isnan(rates).any() else rates
 
 
 def outcomes(demands: Sequence[ClassDemand], horizons: Sequence[float]) -> Outcomes:

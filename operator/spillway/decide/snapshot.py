@@ -81,6 +81,9 @@ class ClassSnapshot:
     attribution: Confidence = Confidence.OWN
     attainment: Reading | None = None
     """Share of own-GPU requests that met the SLO over the last minutes, 0 to 1 (lower of TTFT and ITL)."""
+    announced: Series | None = None
+    """Requests a second that are known beforehand, such as a scheduled load: each value is the mean over the step that
+    begins at its time. Stands instead of the forecast as far as it reaches."""
 
     @property
     def key(self) -> str:
