@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from spillway.simulate.backtest.names import NAMES, SCALERS, NameUnknownError, Spill, parse_names
+from spillway.simulate.backtest.names import (
+    NAMES,
+    SCALERS,
+    VARIANTS,
+    NameUnknownError,
+    Spill,
+    is_spillway,
+    parse_names,
+)
+from spillway.simulate.spillway.variants import VARIANTS as DEFINED
 
 ALL = tuple(Spill)
 
@@ -29,6 +38,15 @@ def test_all_is_every_name_of_the_comparison() -> None:
     }  # fmt: skip
     assert texts("all@tuned+cap") == [f"{name}@tuned+cap" for name in SCALERS]
     assert len(texts("all")) == len(SCALERS) * 3 + 5
+
+
+def test_variants_run_only_where_they_are_named() -> None:
+    assert set(VARIANTS) | {"spillway"} == set(DEFINED)
+    assert not set(VARIANTS) & set(texts("all"))
+    assert texts("spillway-prior-x0.5,spillway-no-hold") == ["spillway-prior-x0.5", "spillway-no-hold"]
+    assert is_spillway("spillway-no-hold")
+    assert is_spillway("spillway")
+    assert not is_spillway("hpa")
 
 
 def test_baselines_that_exist_beside_the_page_are_known() -> None:

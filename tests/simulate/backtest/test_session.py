@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import spillway
 from spillway.simulate.backtest import pool
 from spillway.simulate.backtest.jobs import BOUND, Job, score_of
 from spillway.simulate.backtest.names import Spill
 from spillway.simulate.backtest.pool import WorkerLostError
-from spillway.simulate.backtest.session import Exchange, Session, combined_hash
-from spillway.simulate.backtest.store import Store, run_key
+from spillway.simulate.backtest.session import Exchange, Session, code_of, combined_hash
+from spillway.simulate.backtest.store import NEVER, Code, Store, run_key
 from spillway.simulate.backtest.tuning import Choice
 from spillway.simulate.scenario import load_scenario
 from support.scenario_files import Files
@@ -123,7 +124,19 @@ def children() -> set[int]:
 
 def test_keys_tell_parts_and_code_apart() -> None:
     assert run_key("a", [1]) == run_key("a", [1]) != run_key("a", [2])
-    assert run_key("a") != run_key("a", spillway_code=True)
+    assert len({run_key("a", code=code) for code in Code}) == len(Code)
+
+
+def test_a_job_rests_on_the_code_of_its_kind() -> None:
+    kinds = {code_of(Job(name, 1)) for name in ("spillway", "spillway-no-hold")}
+    assert kinds == {Code.SPILLWAY}
+    assert {code_of(Job(name, 1)) for name in (BOUND, "static-best", "clairvoyant-replay")} == {Code.SEARCH}
+    assert {code_of(Job(name, 1)) for name in ("hpa", "static-peak", "api-only")} == {Code.BASELINE}
+
+
+def test_what_a_kind_of_run_does_not_rest_on_is_there() -> None:
+    root = Path(spillway.__file__).parent
+    assert all((root / name).exists() for code in Code for name in (*code.value, *NEVER))
 
 
 def test_several_seeds_have_one_fingerprint() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spillway.simulate.backtest.jobs import Job, make_policy
+from spillway.simulate.backtest.jobs import Job, prepared
 from spillway.simulate.backtest.names import Spill
 from spillway.simulate.backtest.timeline import timeline_of
 from spillway.simulate.backtest.tuning import Choice
@@ -21,7 +21,8 @@ def test_a_time_line_adds_up(tmp_path: Path) -> None:
     files.scenario["billing"] = {"nodeReleaseSeconds": 30}
     scenario = load_scenario(files.write(tmp_path))
     workload = scenario.workload(1)
-    policy = make_policy(Job("hpa", 1, Choice(Spill.CAP, (("spill_threshold", 4.0),))), scenario.known, workload)
+    job = Job("hpa", 1, Choice(Spill.CAP, (("spill_threshold", 4.0),)))
+    _, _, policy = prepared(job, scenario.world, scenario.known, workload)
     outcome = simulate(scenario.world, workload, scenario.known, policy, 1)
     made = timeline_of(scenario.world, workload, outcome)
     width_h = (made["at_s"][1] - made["at_s"][0]) / 3600.0

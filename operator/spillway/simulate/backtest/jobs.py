@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from spillway.simulate.backtest.names import CRON_BEST, REPLAY, SPILLWAY, STATIC_BEST, Spill
+from spillway.simulate.backtest.names import CRON_BEST, REPLAY, STATIC_BEST, Spill, is_spillway
 from spillway.simulate.backtest.timeline import timeline_of
 from spillway.simulate.backtest.tuning import Choice
 from spillway.simulate.baselines import catalogue
@@ -56,7 +56,8 @@ def do(job: Job, world: World, known: Known, workload: Workload) -> Document:
             search = {REPLAY: bound.clairvoyant_replay, STATIC_BEST: bound.static_best, CRON_BEST: bound.cron_best}
             outcome = search[job.scaler](world, workload, known, job.seed)
         else:
-            outcome = fleet.simulate(world, workload, known, make_policy(job, known, workload), job.seed)
+            world, known, policy = prepared(job, world, known, workload)
+            outcome = fleet.simulate(world, workload, known, policy, job.seed)
     except BaselineError as error:
         raise JobError(str(error)) from error
     scored = asdict(score(world, workload, outcome))
@@ -64,14 +65,16 @@ def do(job: Job, world: World, known: Known, workload: Workload) -> Document:
     return {"score": {**scored, "days": list(scored["days"])}, "timeline": timeline_of(world, workload, outcome)}
 
 
-def make_policy(job: Job, known: Known, workload: Workload) -> Policy:
-    """A fresh policy for one run. Raises BaselineError."""
-    if job.scaler == SPILLWAY:
-        from spillway.simulate.spillway import create as create_spillway  # noqa: PLC0415 - only where it is run
+def prepared(job: Job, world: World, known: Known, workload: Workload) -> tuple[World, Known, Policy]:
+    """A fresh policy for one run, with the world that it runs in and what it is told. Raises BaselineError."""
+    if is_spillway(job.scaler):
+        from spillway.simulate.spillway import VARIANTS  # noqa: PLC0415 - only where it is run
+        from spillway.simulate.spillway import create as create_spillway  # noqa: PLC0415
 
-        return create_spillway(known)
+        variant = VARIANTS[job.scaler]
+        return *variant.setting(world, known), create_spillway(variant, world, workload)
     choice = job.choice or Choice(Spill.QUEUE)
-    return catalogue.create(job.scaler, known, choice.spill, dict(choice.parameters), workload)
+    return world, known, catalogue.create(job.scaler, known, choice.spill, dict(choice.parameters), workload)
 
 
 def score_of(document: Document) -> SeedScore:

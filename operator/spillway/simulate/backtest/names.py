@@ -31,6 +31,21 @@ SCALERS = (
     "static-peak",
 )
 """Baselines that are combined with a spill rule."""
+VARIANTS = (
+    "spillway-oracle-forecast",
+    "spillway-oracle-service",
+    "spillway-oracle-both",
+    "spillway-no-spill",
+    "spillway-no-hold",
+    "spillway-no-cap",
+    "spillway-no-learning",
+    "spillway-no-learning-x2",
+    "spillway-no-learning-x0.5",
+    "spillway-prior-x2",
+    "spillway-prior-x0.5",
+    "spillway-no-prior",
+)
+"""Spillway with something taken away or given (`spillway.simulate.spillway.variants`); not in ``all``."""
 NAMES = (SPILLWAY, *SCALERS, *HINDSIGHT, API_ONLY)
 ALL = "all"
 
@@ -74,6 +89,11 @@ class PolicyName:
         return f"{self.scaler}{tuning}{spill}"
 
 
+def is_spillway(scaler: str) -> bool:
+    """Whether it is Spillway or a variant of it."""
+    return scaler == SPILLWAY or scaler in VARIANTS
+
+
 def parse_names(texts: Sequence[str], spills: Sequence[Spill], known: Sequence[str] = SCALERS) -> list[PolicyName]:
     """The policies that a user asks for, in that order, each once.
 
@@ -107,8 +127,8 @@ def _parse(text: str, spills: Sequence[Spill], known: Sequence[str]) -> list[Pol
     if base == ALL:
         whole = SCALERS if tuning else (*NAMES, REPLAY)
         return [name for each in whole for name in _combine(each, tuning, spill, spills, known)]
-    if base not in NAMES and base not in known and base != REPLAY:
-        raise NameUnknownError(f"policy {base!r} is unknown; known: {', '.join((*NAMES, REPLAY))}, or {ALL}")
+    if base not in (*NAMES, *VARIANTS, REPLAY) and base not in known:
+        raise NameUnknownError(f"policy {base!r} is unknown; known: {', '.join((*NAMES, REPLAY, *VARIANTS))}, or {ALL}")
     return _combine(base, tuning, spill, spills, known, asked=text)
 
 

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from spillway.simulate.backtest import shared_requests
-from spillway.simulate.backtest.jobs import SEARCHES, Document, Job
-from spillway.simulate.backtest.names import SPILLWAY
+from spillway.simulate.backtest.jobs import BOUND, SEARCHES, Document, Job
+from spillway.simulate.backtest.names import is_spillway
 from spillway.simulate.backtest.pool import Setting, run_jobs
-from spillway.simulate.backtest.store import Store, run_key
+from spillway.simulate.backtest.store import Code, Store, run_key
 from spillway.simulate.scenario import Scenario, ScenarioError, dump_requests, read_requests, seed_file
 from spillway.simulate.world import Workload
 
@@ -120,11 +120,11 @@ class Session:
         return {job: self._documents[job] for job in jobs if job in self._documents}
 
     def _job_key(self, job: Job) -> str:
-        return self._key(*job.identity, spillway_code=job.scaler == SPILLWAY)
+        return self._key(*job.identity, code=code_of(job))
 
-    def _key(self, *identity: object, spillway_code: bool = False) -> str:
+    def _key(self, *identity: object, code: Code = Code.BASELINE) -> str:
         sources = sorted(self._sources.items())
-        return run_key(self.scenario.content_hash, sources, *identity, spillway_code=spillway_code)
+        return run_key(self.scenario.content_hash, sources, *identity, code=code)
 
     def _realise(self, seed: int) -> None:
         if seed in self._realised:
@@ -145,6 +145,13 @@ class Session:
             return self.scenario.workload(seed)
         path = seed_file(self._exchange.read, seed, len(self.seeds) > 1)
         return read_requests(path, self.scenario.class_numbers, self.scenario.world.duration_s)
+
+
+def code_of(job: Job) -> Code:
+    """Which code a job rests on."""
+    if is_spillway(job.scaler):
+        return Code.SPILLWAY
+    return Code.SEARCH if job.scaler in (BOUND, *SEARCHES) else Code.BASELINE
 
 
 def combined_hash(hashes: Mapping[int, str]) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,26 @@ import numpy as np
 import spillway
 
 FOLDERS = ("api", "decide", "simulate")
-SPILLWAY_FOLDERS = ("decide", "simulate/spillway")
-"""What only Spillway's own runs depend on; the rest of `simulate` and `api` is under every run."""
+DECIDE, OWN_POLICY, BASELINES, BOUND = "decide/", "simulate/spillway/", "simulate/baselines/", "simulate/bound/"
+NEVER = (
+    "simulate/baselines/tuned.json",
+    "simulate/backtest/names.py",
+    "simulate/backtest/pool.py",
+    "simulate/backtest/result.py",
+    "simulate/backtest/runner.py",
+    "simulate/backtest/session.py",
+    "simulate/backtest/store.py",
+    "simulate/backtest/tuning.py",
+)
+"""What chooses and collects runs, but changes none: a run's parameters are among its parts."""
+
+
+class Code(Enum):
+    """What kind of run it is: which source it does not depend on. Edits of that leave kept runs as they are."""
+
+    SPILLWAY = (BASELINES, BOUND)
+    BASELINE = (DECIDE, OWN_POLICY, BOUND)
+    SEARCH = (DECIDE, OWN_POLICY, BASELINES)
 
 
 class Store:
@@ -50,20 +69,20 @@ class Store:
         return self.folder / f"{key}.json"
 
 
-def run_key(*parts: object, spillway_code: bool = False) -> str:
+def run_key(*parts: object, code: Code = Code.BASELINE) -> str:
     """The name of a run: a hash of its parts (anything that JSON can say) and of the code under it."""
-    text = json.dumps([code_version(spillway_code), *parts], sort_keys=True, default=str)
+    text = json.dumps([code_version(code), *parts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @cache
-def code_version(spillway_code: bool) -> str:
-    """A hash over the source of the simulator, with or without Spillway's own decisions, and numpy's version."""
+def code_version(code: Code) -> str:
+    """A hash over the source that a kind of run depends on, and numpy's version."""
     root = Path(spillway.__file__).parent
     digest = hashlib.sha256(f"{spillway.__version__} {np.__version__}".encode())
     for path in sorted(path for folder in FOLDERS for path in _files(root / folder)):
         name = path.relative_to(root).as_posix()
-        if spillway_code or not name.startswith(SPILLWAY_FOLDERS):
+        if not name.startswith((*code.value, *NEVER)):
             digest.update(name.encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()

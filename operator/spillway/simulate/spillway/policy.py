@@ -17,6 +17,7 @@ from spillway.decide.decision import Decision
 from spillway.decide.memory import Memory
 from spillway.decide.snapshot import (
     Actuators,
+    ClassSnapshot,
     HostedState,
     LaneSnapshot,
     MetricsHealth,
@@ -29,7 +30,11 @@ from spillway.decide.snapshot import (
 from spillway.simulate.policy import SCRAPE_SECONDS, Action, Known, LaneOverflow, Observation, Sample
 from spillway.simulate.service_samples import samples_of
 from spillway.simulate.spillway import readings
+from spillway.simulate.spillway.foresight import announcement
+from spillway.simulate.spillway.foresight import future as demand_to_come
 from spillway.simulate.spillway.readings import EPOCH, FINE_POINTS
+from spillway.simulate.spillway.variants import EVERYTHING, SHIPPED, Variant
+from spillway.simulate.world import Floats, Workload, World
 
 SERVICE_SAMPLES = 64
 STALE_SCRAPES = 5
@@ -40,14 +45,24 @@ class SpillwayPolicy:
 
     name = "spillway"
 
-    def __init__(self, tick_seconds: float = 30.0, actuators: Actuators | None = None):
+    def __init__(
+        self,
+        tick_seconds: float = 30.0,
+        actuators: Actuators | None = None,
+        *,
+        learns_service: bool = True,
+        future: Sequence[Floats] = (),
+    ):
+        """``future``: demand of each class as it will come (see `foresight`); none: it is forecast."""
         self.tick_seconds = tick_seconds
         self.decide_seconds: list[float] = []
         """CPU seconds of each `decide`."""
         self.decision: Decision | None = None
         self.memory = Memory()
         self.snapshot: PlanSnapshot | None = None
-        self._actuators = actuators or Actuators(weights=True, in_flight_cap=True, hold=True)
+        self._actuators = actuators or EVERYTHING
+        self._learns_service = learns_service
+        self._future = tuple(future)
         self._last: Sample | None = None
 
     def start(self, known: Known) -> Action:
@@ -86,7 +101,7 @@ class SpillwayPolicy:
         for index, fine in enumerate(self._fine):
             fine.extend([None] * min(missed, FINE_POINTS))
             fine.append(readings.rate(samples, index))
-        if self._last is not None and missed == 0:
+        if self._last is not None and missed == 0 and self._learns_service:
             for index, kept in enumerate(self._service):
                 kept.extend(replace(s, at=s.at + EPOCH) for s in samples_of(self._last, sample, index))
         self._last = sample
@@ -99,10 +114,7 @@ class SpillwayPolicy:
         return PlanSnapshot(
             at=seen.now + EPOCH,
             plan=self._plan,
-            classes=tuple(
-                readings.class_snapshot(resource, index, samples, self._fine[index], self._lanes)
-                for index, resource in enumerate(self._known.classes)
-            ),
+            classes=tuple(self._class(index, seen) for index in range(len(self._known.classes))),
             lanes=(*(self._own(i, seen) for i in own), *(self._hosted(i, seen) for i in hosted)),
             routes=(),
             metrics=health,
@@ -110,6 +122,11 @@ class SpillwayPolicy:
             scrape_seconds=SCRAPE_SECONDS,
             actuators=self._actuators,
         )
+
+    def _class(self, index: int, seen: Observation) -> ClassSnapshot:
+        resource = self._known.classes[index]
+        made = readings.class_snapshot(resource, index, seen.samples, self._fine[index], self._lanes)
+        return replace(made, announced=announcement(self._future[index], seen.now)) if self._future else made
 
     def _own(self, index: int, seen: Observation) -> LaneSnapshot:
         lane, counts = self._known.own[index], seen.counts[index]
@@ -157,10 +174,17 @@ class SpillwayPolicy:
         )
 
 
-def create(known: Known, tick_seconds: float = 30.0) -> SpillwayPolicy:
-    """The policy for one run; ``known`` is given again at its start."""
-    del known
-    return SpillwayPolicy(tick_seconds)
+def create(variant: Variant = SHIPPED, world: World | None = None, workload: Workload | None = None) -> SpillwayPolicy:
+    """The policy for one run.
+
+    The world and its requests are for variants with foresight alone; ValueError where one of these doesn't get them.
+    """
+    future: Sequence[Floats] = ()
+    if variant.foresight:
+        if world is None or workload is None:
+            raise ValueError("a variant with foresight needs the world and the requests")
+        future = demand_to_come(workload, len(world.classes), world.duration_s)
+    return SpillwayPolicy(actuators=variant.actuators, learns_service=variant.learns_service, future=future)
 
 
 def _applied(plan: CapacityPlan) -> CapacityPlan:
