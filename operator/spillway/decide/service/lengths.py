@@ -148,8 +148,9 @@ def sum_exceeds(rate: Floats, tokens: Floats, sizes: Sizes, dispersion: Floats |
     row = np.clip(np.floor(place), 0, len(_RATES) - 2).astype(np.int64)
     weight = np.minimum(place - row, 1.0)
     found = (1.0 - weight) * _look(table, row, u) + weight * _look(table, row + 1, u)
-    # Below the first row only the chance of a single prompt changes, in proportion; weight is negative there.
-    return np.where(sums < 0, 1.0, np.exp(np.minimum(found, 0.0)))
+    # Below the first row only the chance of a single prompt changes, in proportion; weight is negative there. Far below
+    # it the rows' rounding would tell: no sum is larger than none unless a prompt comes.
+    return np.where(sums < 0, 1.0, np.minimum(np.exp(np.minimum(found, 0.0)), -np.expm1(-rate)))
 
 
 def _look(table: _Tail, row: NDArray[np.int64], u: Floats) -> Floats:
