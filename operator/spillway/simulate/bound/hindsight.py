@@ -15,20 +15,20 @@ from spillway.simulate.bound.demand import PIECE_S, Demand, demand, totals
 from spillway.simulate.bound.plan import PlanRule, by_tick, cost_by_replicas
 from spillway.simulate.bound.schedule import TICK_S
 from spillway.simulate.bound.span import Part, busiest_day
-from spillway.simulate.bound.trial import Play, Settings, Trial, better, fullest, play, settle, shortest_hold_s
+from spillway.simulate.bound.trial import Play, Search, Settings, Trial, better, play, settle, shortest_hold_s
 from spillway.simulate.outcome import Outcome
 from spillway.simulate.policy import Known
 from spillway.simulate.score import DAY_SECONDS, HOUR_SECONDS
 from spillway.simulate.world import Floats, Integers, Workload, World
 
 HOURS = 24
-HOLD_SHARES = (0.0, 0.3, 0.6)
+HOLD_SHARES = (0.0, 0.3, 0.55)
 """0: a cap without a hold."""
-QUEUE_LIMITS = (0, 5)
-MARGINS = (0.85, 1.15)
-QUEUE_MARGINS = (1.0, 1.5, 2.2)
+FACTORS = (0.9, 1.1)
+"""On the replicas that were planned; `Settings.margin` is that factor here."""
+QUEUE_LIMITS = (1, 5)
+QUEUE_FACTORS = (1.0, 1.5, 2.2)
 """Queue limits keep no latency by themselves: more replicas must."""
-FULL_STEPS = (1.02, 1.04, 1.08)
 QUIET_SHARE = 0.8
 """Quiet days have less than this share of the other days' work in the mean."""
 
@@ -73,26 +73,26 @@ def best_hindsight(world: World, workload: Workload, known: Known, seed: int, ho
         return play_it
 
     play_all = player(whole)
-    best = settle(play_all, _best_cap(player(day)).settings, FULL_STEPS)
-    for margin in MARGINS:
-        best = better(best, play_all(replace(best.settings, margin=margin)))
+    best = settle(play_all, _best_cap(player(day)).settings)
+    for factor in FACTORS:
+        best = better(best, play_all(replace(best.settings, margin=factor * best.settings.margin)))
     queue = _best_queue(player(day))
     return best if queue is None else better(best, play_all(queue))
 
 
 def _best_cap(play_day: Play) -> Trial:
-    """The fullest caps that hold the objective, with each hold."""
-    best = fullest(play_day, Settings(), 2)
-    for hold_share in HOLD_SHARES:
-        best = better(best, play_day(replace(best.settings, hold_share=hold_share)))
-    return best
+    """The fullest caps that hold the objective, with the hold that would cost the least at the target."""
+    day = Search(play_day)
+    found = day.fullest(Settings(), 1)
+    trials = [found, *(day.at(replace(found.settings, hold_share=share)) for share in HOLD_SHARES)]
+    return day.fullest(min(trials, key=day.at_target).settings, 1)
 
 
 def _best_queue(play_day: Play) -> Settings | None:
     """Queue limits with more and more replicas, until the objective is held."""
     found: list[Trial] = []
     for limit in QUEUE_LIMITS:
-        for margin in QUEUE_MARGINS:
+        for margin in QUEUE_FACTORS:
             trial = play_day(Settings(queue_limit=limit, margin=margin))
             if trial.result.slo_held:
                 found.append(trial)
@@ -102,7 +102,7 @@ def _best_queue(play_day: Play) -> Settings | None:
 
 def _table(world: World, needs: Demand, settings: Settings, calendar: _Calendar, hourly: bool) -> Integers:
     """(2, 24, L) replicas by group of days and hour, lane by lane, cheapest lane first."""
-    rule = PlanRule(shortest_hold_s(world, settings), settings.margin)
+    rule = PlanRule(shortest_hold_s(world, settings))
     count = len(needs.billed)
     group, hour = calendar.rows(_starts(count))
     slot = group * HOURS + hour if hourly else np.zeros(count, dtype=np.int64)
@@ -122,7 +122,9 @@ def _table(world: World, needs: Demand, settings: Settings, calendar: _Calendar,
         chosen = _hours(of_slot, up_usd, calendar) if hourly else np.full(2 * HOURS, np.argmin(of_slot[0]))
         table[:, :, index] = chosen.reshape(2, HOURS)
         others[:, index] = table[group, hour, index]
-    return table
+    lows = np.array([lane.min_replicas for lane in world.own], dtype=np.int64)
+    scaled: Integers = np.rint(table * settings.margin).astype(np.int64)
+    return np.asarray(np.maximum(scaled, lows), dtype=np.int64)
 
 
 def _hours(of_slot: Floats, up_usd: float, calendar: _Calendar) -> Integers:

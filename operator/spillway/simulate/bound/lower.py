@@ -56,7 +56,9 @@ def cost_bound(world: World, workload: Workload, longest_steps_s: tuple[float, .
     requests = _requests(world, workload, longest_steps_s)
     pieces = grid(world)
     costs = [life_cost(world, lane, pieces) for lane in world.own]
-    candidates = [_plain_prices(world, pieces, costs), [np.zeros(pieces.pieces) for _ in world.own]]
+    candidates = [_plain_prices(world, pieces, costs)]
+    if any(lane.min_replicas for lane in world.own):
+        candidates.append([np.zeros(pieces.pieces) for _ in world.own])
     if np.isfinite(requests.work_s).any():
         found = lane_prices(world, pieces, costs, _groups(world, requests, pieces), _windows(world, requests))
         candidates.append([affordable(p, pieces, c) for p, c in zip(found, costs, strict=True)])

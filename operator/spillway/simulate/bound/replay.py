@@ -8,20 +8,19 @@ demand are searched by playing plans on the busiest day, and the winner is plann
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from spillway.simulate.bound.demand import Totals, demand, totals
 from spillway.simulate.bound.plan import PlanRule, by_tick, plan
 from spillway.simulate.bound.schedule import TICK_S
 from spillway.simulate.bound.span import Part, busiest_day
-from spillway.simulate.bound.trial import Play, Settings, Trial, better, fullest, play, settle, shortest_hold_s
+from spillway.simulate.bound.trial import Play, Search, Settings, Trial, better, play, settle, shortest_hold_s
 from spillway.simulate.outcome import Outcome
 from spillway.simulate.policy import Known
 from spillway.simulate.world import Workload, World
 
-HOLD_SHARES = (0.3, 0.6)
-MARGINS = (0.9, 1.1)
-FULL_STEPS = (1.02, 1.04, 1.08)
-"""Steps of the caps on the whole span."""
+HOLD_SHARES = tuple(partial(replace, hold_share=share) for share in (0.3, 0.55))
+MARGINS = tuple(partial(replace, margin=margin) for margin in (0.9, 1.1))
 
 
 def clairvoyant_replay(world: World, workload: Workload, known: Known, seed: int) -> Outcome:
@@ -35,7 +34,7 @@ def best_replay(world: World, workload: Workload, known: Known, seed: int) -> Tr
     found = search(_player(day, known, seed))
     if day.world is world:
         return found
-    return settle(_player(Part(world, workload), known, seed), found.settings, FULL_STEPS)
+    return settle(_player(Part(world, workload), known, seed), found.settings)
 
 
 def _player(part: Part, known: Known, seed: int) -> Play:
@@ -51,10 +50,10 @@ def _player(part: Part, known: Known, seed: int) -> Play:
 
 
 def search(play_day: Play) -> Trial:
-    """The fullest caps by bisection, for some holds and some margins."""
-    best = fullest(play_day, Settings(), 3)
-    for hold_share in HOLD_SHARES:
-        best = better(best, play_day(replace(best.settings, hold_share=hold_share)))
-    for margin in MARGINS:
-        best = better(best, fullest(play_day, replace(best.settings, margin=margin), 2))
-    return best
+    """The fullest caps; then the hold and the margin that would cost the least at the target; then caps again."""
+    day = Search(play_day)
+    found = day.fullest(Settings(), 1)
+    for changes in HOLD_SHARES, MARGINS:
+        trials = [found, *(day.at(change(found.settings)) for change in changes)]
+        found = min(trials, key=day.at_target)
+    return better(found, day.fullest(found.settings, 2))

@@ -22,6 +22,8 @@ DEADLINE_SHARE = 0.8
 """Deferrable requests are held for this share of their deadline."""
 STEP = 1.15
 SMALLEST_SHARE, LARGEST_SHARE = 0.05, 3.0
+SETTLING = (1.02, 1.04, 1.08, 1.16)
+"""Steps of the caps on the whole span."""
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
@@ -44,6 +46,8 @@ class Trial:
     """Settings, played."""
 
     settings: Settings
+    targets: dict[str, float]
+    """Attainment that each class must have."""
     result: SeedScore
     outcome: Outcome
 
@@ -52,7 +56,15 @@ class Trial:
         """Lower is better: whoever holds the objective by cost, then the others by how far they are off."""
         if self.result.slo_held:
             return False, self.result.cost_usd
-        return True, 1.0 - self.result.slo_attainment
+        return True, -self.slack
+
+    @property
+    def slack(self) -> float:
+        """How far the worst class is above its target, by requests or by tokens; negative: below."""
+        return min(
+            min(c.attainment_requests, c.attainment_tokens) - self.targets[key]
+            for key, c in self.result.slo_attainment_by_class.items()
+        )
 
 
 Play = Callable[[Settings], Trial]
@@ -73,7 +85,8 @@ def play(part: Part, known: Known, seed: int, settings: Settings, replicas: Inte
         caps = np.column_stack([_whole(need.cap[piece]) for need in needs.lanes]) if needs.lanes else None
         schedule = Schedule(replicas, caps, hold_s=holds(world, settings.hold_share))
     outcome = simulate(world, part.workload, known, SchedulePolicy("schedule", schedule), seed)
-    return Trial(settings, score(world, part.workload, outcome), outcome)
+    targets = {c.key: c.attainment for c in world.classes}
+    return Trial(settings, targets, score(world, part.workload, outcome), outcome)
 
 
 def holds(world: World, share: float) -> tuple[float, ...]:
@@ -89,43 +102,71 @@ def shortest_hold_s(world: World, settings: Settings) -> float:
     return 0.0 if settings.queue_limit is not None else min(holds(world, settings.hold_share), default=0.0)
 
 
-def fullest(play_it: Play, start: Settings, bisections: int) -> Trial:
-    """The fullest caps that hold the objective: out from the start by growing steps, then bisection."""
+@dataclass(slots=True)
+class Search:
+    """Plays settings, keeps the best, and learns what a point of attainment costs."""
 
-    def at(share: float) -> Trial:
-        return play_it(replace(start, itl_share=share))
+    play_it: Play
+    best: Trial | None = None
+    usd_per_attainment: float = 0.0
+    """Dollars that caps save for each unit of attainment given up, near the target."""
 
-    share, step = start.itl_share, STEP
-    trial = best = at(share)
-    held = trial.result.slo_held
-    low = high = share
-    while trial.result.slo_held == held and SMALLEST_SHARE < share < LARGEST_SHARE:
-        share = share * step if held else share / step
-        low, high, step = (high, share, step * STEP) if held else (share, low, step * STEP)
-        trial = at(share)
-        if held and trial.result.slo_held and trial.rank > best.rank:
-            return best
-        best = better(best, trial)
-    for _ in range(bisections):
-        middle = math.sqrt(low * high)
-        trial = at(middle)
-        best = better(best, trial)
-        low, high = (middle, high) if trial.result.slo_held else (low, middle)
-    return best
+    def at(self, settings: Settings) -> Trial:
+        """Play settings."""
+        trial = self.play_it(settings)
+        self.best = trial if self.best is None else better(self.best, trial)
+        return trial
+
+    def fullest(self, start: Settings, refinements: int) -> Trial:
+        """The fullest caps that hold the objective: out from the start by growing steps, then between the last two."""
+        before = other = self.at(start)
+        held, step = other.result.slo_held, STEP
+        while other.result.slo_held == held and SMALLEST_SHARE < other.settings.itl_share < LARGEST_SHARE:
+            share = other.settings.itl_share * (step if held else 1.0 / step)
+            before, other, step = other, self.at(replace(start, itl_share=share)), step * STEP
+            if held and other.result.slo_held and other.rank > before.rank:
+                return before
+        if other.result.slo_held == held:
+            return better(before, other)
+        return self.between(*((before, other) if held else (other, before)), refinements)
+
+    def between(self, empty: Trial, full: Trial, refinements: int) -> Trial:
+        """The best of `empty`, which holds the objective, and what lies between it and `full`, which doesn't.
+
+        Where the attainment of both tells where the target lies, a little below that; else in the middle.
+        """
+        best = empty
+        for _ in range(refinements):
+            low, high = empty.settings.itl_share, full.settings.itl_share
+            part = 0.5
+            if empty.slack > 0.0 > full.slack:
+                part = min(max(0.85 * empty.slack / (empty.slack - full.slack), 0.1), 0.9)
+            trial = self.at(replace(empty.settings, itl_share=low * (high / low) ** part))
+            best = better(best, trial)
+            empty, full = (trial, full) if trial.result.slo_held else (empty, trial)
+        if empty.slack > full.slack:
+            saved = (empty.result.cost_usd - full.result.cost_usd) / (empty.slack - full.slack)
+            self.usd_per_attainment = max(saved, 0.0)
+        return best
+
+    def at_target(self, trial: Trial) -> float:
+        """What a trial would about cost if caps brought it to its target: to compare trials of different attainment."""
+        return trial.result.cost_usd - self.usd_per_attainment * trial.slack
 
 
-def settle(play_all: Play, settings: Settings, steps: tuple[float, ...]) -> Trial:
-    """Settings that were found on a part, on the whole: fuller by the steps while the objective is held, or emptier
-    until it is.
+def settle(play_all: Play, settings: Settings) -> Trial:
+    """Settings that were found on a part, on the whole: fuller as long as the objective is held, or emptier until it
+    is, then once between the last two.
     """
-    best = trial = play_all(settings)
+    search = Search(play_all)
+    best = trial = search.at(settings)
     held = trial.result.slo_held
-    for step in steps:
-        factor = step if held else 1.0 / step
-        trial = play_all(replace(trial.settings, itl_share=trial.settings.itl_share * factor))
+    for step in SETTLING:
+        share = trial.settings.itl_share * (step if held else 1.0 / step)
+        before, trial = trial, search.at(replace(trial.settings, itl_share=share))
         best = better(best, trial)
         if trial.result.slo_held != held:
-            break
+            return better(best, search.between(*((before, trial) if held else (trial, before)), 1))
     return best
 
 
