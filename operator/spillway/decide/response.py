@@ -5,7 +5,8 @@ room. With n in flight each replica finishes X(n) = n/(O*alpha + n*W) requests a
 service (see `spillway.decide.service.latency`) and its O iterations share the fixed alpha. Arrivals vary with an index
 of dispersion; what arrives at the upper boundary spills. The stationary density is p(x) ~ exp(integral of
 2*(lambda - mu)/sigma^2)/sigma^2 with sigma^2 = lambda*dispersion + mu, and the loss is sigma^2/2*p at the boundary
-(Browne and Whitt, piecewise-linear diffusion processes, 1995).
+(Browne and Whitt, piecewise-linear diffusion processes, 1995). Whole requests stand half a request to either side, so
+the boundaries do as well: for Poisson arrivals this is the birth-and-death chain, to a few thousandths from 4 on.
 """
 
 from __future__ import annotations
@@ -22,9 +23,6 @@ from spillway.decide.service.lengths import Lengths, Stream
 
 LEVELS = 96
 """Points of the density over the in-flight range."""
-JITTER_NODES = (-3.7504, -2.3668, -1.1544, 0.0, 1.1544, 2.3668, 3.7504)
-JITTER_WEIGHTS = (0.000548, 0.030757, 0.240123, 0.457143, 0.240123, 0.030757, 0.000548)
-"""Gauss-Hermite quadrature of order 7 for a standard normal variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +85,11 @@ def _left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dis
     seconds = 1.0 / full
     offered = np.maximum(load, 1e-9) / seconds
     n = counts[:, None, None]
-    level = (np.arange(LEVELS) + 0.5) / LEVELS
-    departs = n * request.rate(level * valve.cap)
+    width = (n * valve.cap + 1.0) / LEVELS
+    departs = n * _whole_rate(request, valve.cap, ((np.arange(LEVELS) + 0.5) * width - 0.5) / n)
     arrives = offered[None, :, None]
     variance = arrives * dispersion + departs
     slope = 2.0 * (arrives - departs) / variance
-    width = n * valve.cap / LEVELS
     steps = slope * width
     exponent = np.cumsum(steps, axis=2) - steps / 2
     edge = exponent[:, :, -1] + steps[:, :, -1] / 2
@@ -101,11 +98,22 @@ def _left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dis
     rise = 2.0 * (offered[None, :] - at_full) / edge_variance
     room = at_full * valve.hold_seconds
     top = np.maximum(np.maximum(exponent.max(axis=2), edge), edge + rise * room)
-    mass = (np.exp(exponent - top[:, :, None]) / variance).sum(axis=2) * width[:, :, 0]
+    # The exponent is linear within a step.
+    half = np.clip(np.abs(steps) / 2, 1e-6, 300.0)
+    mass = (np.exp(exponent - top[:, :, None]) * np.sinh(half) / (half * variance)).sum(axis=2) * width[:, :, 0]
     held = np.exp(edge - top) / edge_variance * _ramp(rise, room)
     loss = 0.5 * np.exp(edge + rise * room - top) / (mass + held)
     # What can't be served spills in any case; nothing more than what comes can.
     return np.asarray(np.clip(loss * seconds, np.maximum(load - counts[:, None], 0.0), load))
+
+
+def _whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
+    """Requests a second of one of many replicas that share so many each: some have one more than others."""
+    shared = np.clip(in_flight, 0.0, cap)
+    low = np.floor(shared)
+    high = np.minimum(low + 1.0, cap)
+    part = np.divide(shared - low, high - low, out=np.zeros_like(shared), where=high > low)
+    return np.asarray(request.rate(low) * (1.0 - part) + request.rate(high) * part)
 
 
 def _ramp(rise: Floats, room: Floats) -> Floats:
@@ -116,14 +124,11 @@ def _ramp(rise: Floats, room: Floats) -> Floats:
         return np.where(np.abs(product) < 1e-6, room * (1 + product / 2), room * np.expm1(np.minimum(safe, 700)) / safe)
 
 
-def jittered(table: Floats, load: Floats, relative: float) -> Floats:
-    """The table (counts, load) where the load itself varies within a period, lognormal around its mean."""
-    if relative < 0.01:
-        return table
-    sigma = float(np.sqrt(np.log1p(relative**2)))
+def jittered(table: Floats, load: Floats, factors: Floats, weights: Floats) -> Floats:
+    """The table (counts, load) where the load itself varies within a period: by these factors, of mean 1."""
     found = np.zeros_like(table)
-    for node, weight in zip(JITTER_NODES, JITTER_WEIGHTS, strict=True):
-        moved = load * float(np.exp(sigma * node - sigma * sigma / 2))
+    for factor, weight in zip(factors.tolist(), weights.tolist(), strict=True):
+        moved = load * factor
         index = np.clip(np.searchsorted(load, moved, side="right") - 1, 0, len(load) - 2)
         part = np.clip((moved - load[index]) / (load[index + 1] - load[index]), 0.0, 1.0)
         inside = table[:, index] * (1 - part) + table[:, index + 1] * part
