@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spillway.api import OverflowMode
+from spillway.api import DataPolicy, OverflowMode, RoutingPlane
+from spillway.decide.decision import Decision, Reason, RouteDecision
 from spillway.simulate.backtest.jobs import Job, do, prepared, score_of
 from spillway.simulate.fleet import simulate
 from spillway.simulate.outcome import Outcome, Served
+from spillway.simulate.policy import LaneCounts, Observation
 from spillway.simulate.scenario import Scenario, load_scenario
 from spillway.simulate.spillway import VARIANTS, SpillwayPolicy
 from spillway.simulate.spillway.foresight import AHEAD_STEPS, announcement, future
 from spillway.simulate.spillway.readings import EPOCH
+from spillway.simulate.spillway.routes import Routes
 from spillway.simulate.world import Workload
 from support.scenario_files import Files
 
@@ -117,3 +120,43 @@ def test_foresight_is_the_demand_that_comes(scenario: Scenario, workload: Worklo
     third = np.count_nonzero((workload.arrival_s >= 720) & (workload.arrival_s < 780))
     assert seen.values[2] == pytest.approx(third / 60)
     assert seen.values[-1] == pytest.approx(rates[49:59].mean()), "after the end as before it"
+
+
+def test_without_caps_weights_move_traffic(scenario: Scenario, workload: Workload) -> None:
+    policy, outcome = run("spillway-no-cap", scenario, workload)
+    assert policy.snapshot is not None
+    assert policy.snapshot.plan.spec.routing.plane is RoutingPlane.GATEWAY_API
+    assert dict(policy.snapshot.routes[0].weights).keys() == {"gpu", "api"}
+    shares = {seen.hosted_share for seen in policy.decision.classes}  # type: ignore[union-attr]
+    assert shares != {None}
+    hosted = np.isin(outcome.requests.served, (Served.HOSTED_BY_WEIGHT, Served.HOSTED_NO_REPLICA))
+    assert np.count_nonzero(outcome.requests.served != Served.OWN) == np.count_nonzero(hosted)
+
+
+def test_rules_begin_at_home_and_take_what_is_decided(scenario: Scenario) -> None:
+    confidential = scenario.known.classes[0].model_copy(
+        update={
+            "metadata": scenario.known.classes[0].metadata.model_copy(update={"name": "legal"}),
+            "spec": scenario.known.classes[0].spec.model_copy(update={"data_policy": DataPolicy.SELF_HOSTED_ONLY}),
+        }
+    )
+    routes = Routes((scenario.known.classes[0], confidential), ["a", "b", "c"], ["api"])
+    assert [dict(state.weights) for state in routes.states()] == [
+        {"a": 34, "b": 33, "c": 33, "api": 0},
+        {"a": 34, "b": 33, "c": 33},
+    ]
+    weights = {"a": 50, "b": 10, "c": 0, "api": 40}
+    written = RouteDecision("chat", "chat", "chat", {}, weights, Reason("Spilling", "."), writable=True)
+    kept = RouteDecision("legal", "legal", "legal", {}, {"a": 0, "b": 0, "c": 100}, Reason("Held", "."))
+    routes.write(replace(decided(scenario), routes=(written, kept)))
+    assert routes.hosted_share("chat") == 0.4
+    assert dict(routes.states()[1].weights) == {"a": 34, "b": 33, "c": 33}
+
+
+def decided(scenario: Scenario) -> Decision:
+    _, known, policy = prepared(Job("spillway", 1), scenario.world, scenario.known, scenario.workload(1))
+    assert isinstance(policy, SpillwayPolicy)
+    policy.start(known)
+    policy.act(Observation(30.0, (), (LaneCounts(1, 1, 0, (), 0),)))
+    assert policy.decision is not None
+    return policy.decision

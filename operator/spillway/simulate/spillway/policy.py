@@ -33,6 +33,7 @@ from spillway.simulate.spillway import readings
 from spillway.simulate.spillway.foresight import announcement
 from spillway.simulate.spillway.foresight import future as demand_to_come
 from spillway.simulate.spillway.readings import EPOCH, FINE_POINTS
+from spillway.simulate.spillway.routes import Routes
 from spillway.simulate.spillway.variants import EVERYTHING, SHIPPED, Variant
 from spillway.simulate.world import Floats, Workload, World
 
@@ -74,6 +75,10 @@ class SpillwayPolicy:
         self._prices = [_token_price(lane) for lane in known.hosted]
         self._lanes = [lane.resource.metadata.name for lane in known.own]
         self._lanes += [lane.metadata.name for lane in known.hosted]
+        self._routes: Routes | None = None
+        if not self._actuators.in_flight_cap:
+            self._routes = Routes(known.classes, self._lanes[: len(known.own)], self._lanes[len(known.own) :])
+            self._plan = self._routes.bound(self._plan)
         return Action(tuple(_least(lane.resource) for lane in known.own))
 
     def act(self, seen: Observation) -> Action:
@@ -116,7 +121,7 @@ class SpillwayPolicy:
             plan=self._plan,
             classes=tuple(self._class(index, seen) for index in range(len(self._known.classes))),
             lanes=(*(self._own(i, seen) for i in own), *(self._hosted(i, seen) for i in hosted)),
-            routes=(),
+            routes=() if self._routes is None else self._routes.states(),
             metrics=health,
             tick_seconds=self.tick_seconds,
             scrape_seconds=SCRAPE_SECONDS,
@@ -166,11 +171,15 @@ class SpillwayPolicy:
         )
         classes = {item.key: item for item in decision.classes}
         decided = [classes[resource.metadata.key] for resource in self._known.classes]
+        shares = tuple(item.hosted_share or 0.0 for item in decided)
+        if self._routes is not None:
+            self._routes.write(decision)
+            shares = tuple(self._routes.hosted_share(resource.metadata.name) for resource in self._known.classes)
         return Action(
             replicas=replicas,
             overflow=tuple(LaneOverflow(cap=None if lane is None else lane.in_flight_cap) for lane in lanes),
             hold_s=tuple(item.hold_seconds or 0.0 for item in decided),
-            hosted_share=tuple(item.hosted_share or 0.0 for item in decided),
+            hosted_share=shares,
         )
 
 
