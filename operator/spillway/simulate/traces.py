@@ -166,6 +166,8 @@ def _read_bins(path: Path, header: tuple[str, ...], rows: Iterable[list[str]]) -
             raise TraceError(f"trace {path}, line {line}: t_s is empty: give the bin's start in seconds")
         cells.setdefault(row.get("class") or "", {})[start_s] = (requests, tokens_in, tokens_out, cv)
     starts = sorted({start_s for by_start in cells.values() for start_s in by_start})
+    if not starts:
+        raise TraceError(f"trace {path}: is empty; it needs a line for each bin and class")
     if len(starts) < 2:
         raise TraceError(f"trace {path}: needs two bins or more, the step between them is the bin's width")
     width_s = min(b - a for a, b in itertools.pairwise(starts))

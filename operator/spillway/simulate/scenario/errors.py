@@ -10,6 +10,20 @@ from pydantic import ValidationError
 
 MAX_TEXT = 60
 """Characters of a bad value that a message repeats."""
+PLAINLY = {
+    "too_short": "is empty; name one or more",
+    "dict_type": "give fields by name, such as {a: 1}",
+    "model_type": "give fields by name, such as {a: 1}",
+    "tuple_type": "give a list",
+    "float_parsing": "give a number",
+    "float_type": "give a number",
+    "int_parsing": "give a whole number",
+    "int_type": "give a whole number",
+    "int_from_float": "give a whole number",
+    "string_type": "give a text",
+    "path_type": "give a file's path",
+}
+"""What a finding of the model is in a scenario file, by its kind; the rest is said in the model's own words."""
 
 
 class ScenarioError(ValueError):
@@ -39,9 +53,10 @@ def problem(error: ValidationError) -> str:
         return f"{field}: is missing; give it"
     if kind == "extra_forbidden":
         return f"{field}: there is no such field; remove it or mend its name"
+    message = PLAINLY.get(kind) or _lower(message)
     if isinstance(value, str | int | float | bool) or value is None:
-        return f"{field}: {_lower(message)} (it is {short(value)})"
-    return f"{field}: {_lower(message)}"
+        return f"{field}: {message} (it is {short(value)})"
+    return f"{field}: {message}"
 
 
 def short(value: object) -> str:
