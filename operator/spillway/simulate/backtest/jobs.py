@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spillway.simulate.backtest.names import CRON_BEST, REPLAY, STATIC_BEST, Spill, is_spillway
 from spillway.simulate.backtest.timeline import timeline_of
@@ -13,6 +13,9 @@ from spillway.simulate.baselines.catalogue import BaselineError
 from spillway.simulate.policy import Known, Policy
 from spillway.simulate.score import ClassScore, DayScore, SeedScore, score
 from spillway.simulate.world import Workload, World
+
+if TYPE_CHECKING:
+    from spillway.simulate.backtest.forecasts import Watched
 
 BOUND = "bound"
 SEARCHES = (REPLAY, STATIC_BEST, CRON_BEST)
@@ -49,6 +52,7 @@ def do(job: Job, world: World, known: Known, workload: Workload) -> Document:
     """Do a job; the document is what is kept of it. Raises JobError."""
     from spillway.simulate import bound, fleet  # noqa: PLC0415 - the compiled simulator is slow to import
 
+    watched = None
     try:
         if job.scaler == BOUND:
             return {"bound": asdict(bound.cost_bound(world, workload))}
@@ -57,12 +61,23 @@ def do(job: Job, world: World, known: Known, workload: Workload) -> Document:
             outcome = search[job.scaler](world, workload, known, job.seed)
         else:
             world, known, policy = prepared(job, world, known, workload)
-            outcome = fleet.simulate(world, workload, known, policy, job.seed)
+            watched = _watched(policy)
+            outcome = fleet.simulate(world, workload, known, watched or policy, job.seed)
     except BaselineError as error:
         raise JobError(str(error)) from error
     scored = asdict(score(world, workload, outcome))
+    timeline = timeline_of(world, workload, outcome)
+    if watched is not None:
+        timeline["forecast"] = watched.lines(timeline["at_s"])
     # Lists, as JSON will have them: a run kept from before is equal to a fresh one.
-    return {"score": {**scored, "days": list(scored["days"])}, "timeline": timeline_of(world, workload, outcome)}
+    return {"score": {**scored, "days": list(scored["days"])}, "timeline": timeline}
+
+
+def _watched(policy: Policy) -> Watched | None:
+    from spillway.simulate.backtest.forecasts import Watched  # noqa: PLC0415 - only where it is run
+    from spillway.simulate.spillway import SpillwayPolicy  # noqa: PLC0415
+
+    return Watched(policy) if isinstance(policy, SpillwayPolicy) else None
 
 
 def prepared(job: Job, world: World, known: Known, workload: Workload) -> tuple[World, Known, Policy]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -60,9 +61,9 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], workers: int) -> Iterator[Fi
         initializer=_start_worker,
         initargs=(setting,),
     )
-    futures: dict[Future[Finished], Job] = {pool.submit(_run, job): job for job in jobs}
     complete = False
     try:
+        futures = _submitted(pool, jobs)
         for future in as_completed(futures):
             yield future.result()
         complete = True
@@ -76,6 +77,21 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], workers: int) -> Iterator[Fi
             pool.shutdown()
         else:
             _end(pool, others)
+
+
+def _submitted(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Future[Finished]]:
+    """All jobs, which starts the workers. They begin with SIGINT blocked: Ctrl-C reaches the whole process group, and
+    a worker that is still starting would answer it with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return [pool.submit(_run, job) for job in jobs]
+    # Started with the first worker otherwise, it would unblock SIGINT halfway.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return [pool.submit(_run, job) for job in jobs]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def cores() -> int:
