@@ -101,7 +101,7 @@ def _left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dis
     # The exponent is linear within a step.
     half = np.clip(np.abs(steps) / 2, 1e-6, 300.0)
     mass = (np.exp(exponent - top[:, :, None]) * np.sinh(half) / (half * variance)).sum(axis=2) * width[:, :, 0]
-    held = np.exp(edge - top) / edge_variance * _ramp(rise, room)
+    held = _ramp(edge - top, rise, room) / edge_variance
     loss = 0.5 * np.exp(edge + rise * room - top) / (mass + held)
     # What can't be served spills in any case; nothing more than what comes can.
     return np.asarray(np.clip(loss * seconds, np.maximum(load - counts[:, None], 0.0), load))
@@ -116,12 +116,12 @@ def _whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
     return np.asarray(request.rate(low) * (1.0 - part) + request.rate(high) * part)
 
 
-def _ramp(rise: Floats, room: Floats) -> Floats:
-    """Integral of exp(rise*z) over [0, room]."""
+def _ramp(start: Floats, rise: Floats, room: Floats) -> Floats:
+    """Integral of exp(start + rise*z) over [0, room]; no exponent in it is above 0, so nothing overflows."""
     product = rise * room
-    safe = np.where(np.abs(product) < 1e-6, 1.0, product)
-    with np.errstate(over="ignore"):
-        return np.where(np.abs(product) < 1e-6, room * (1 + product / 2), room * np.expm1(np.minimum(safe, 700)) / safe)
+    flat = np.abs(product) < 1e-6
+    sloped = (np.exp(start + product) - np.exp(start)) / np.where(flat, 1.0, rise)
+    return np.asarray(np.where(flat, np.exp(start) * room * (1 + product / 2), sloped))
 
 
 def jittered(table: Floats, load: Floats, factors: Floats, weights: Floats) -> Floats:
