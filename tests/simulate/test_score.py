@@ -71,9 +71,10 @@ def test_replicas_are_billed_from_the_warmups_end_until_they_have_ended() -> Non
 
 def test_node_release_is_billed_after_the_end_and_may_reach_over_the_warmups_end() -> None:
     load = workload([1500.0])
-    run = outcome(load, replicas=[(0, 950), (1200, 1300)])
+    run = outcome(load, replicas=[(0, 950), (1200, 1300), (1900, 2050), (1500, 1500)])
     result = score(replace(WORLD, node_release_s=60.0), load, run)
-    assert result.gpu_cost_usd == pytest.approx((10 + 160) * 3.6 / 3600)
+    # The third lives at the end, the fourth never got a GPU: neither is released.
+    assert result.gpu_cost_usd == pytest.approx((10 + 160 + 150) * 3.6 / 3600)
 
 
 def test_gaps_are_left_out_of_arrivals_and_of_gpu_time() -> None:

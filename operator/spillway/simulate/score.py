@@ -1,8 +1,8 @@
 """The score of one policy on one seed: dollars, objectives held, and what it did to get there.
 
 Requests that arrive in the scored window count wherever they end. Replicas are billed from their creation, from the
-warm-up's end at the earliest, until their last request has ended and their node is released. Collection gaps are not
-scored: their arrivals and their GPU time are left out.
+warm-up's end at the earliest, until their last request has ended and, when scaled in, their node is released.
+Collection gaps are not scored: their arrivals and their GPU time are left out.
 """
 
 from __future__ import annotations
@@ -200,11 +200,20 @@ def billed_seconds(intervals: tuple[Interval, ...], start_s: Floats, end_s: Floa
     return total
 
 
+def _replica_seconds(world: World, outcome: Outcome, intervals: tuple[Interval, ...]) -> Floats:
+    """(R,) billed seconds of each replica. A node is released when a replica is scaled in: not for one that lives at
+    the scenario's end, nor for one that was given up before there was a GPU for it.
+    """
+    log = outcome.replicas
+    released = (log.ended_s > log.created_s) & (log.ended_s < world.duration_s)
+    return billed_seconds(intervals, log.created_s, log.ended_s + np.where(released, world.node_release_s, 0.0))
+
+
 def _gpu_hours(world: World, outcome: Outcome) -> float:
     log = outcome.replicas
     if not len(log.lane):
         return 0.0
-    seconds = billed_seconds(scored_intervals(world), log.created_s, log.ended_s + world.node_release_s)
+    seconds = _replica_seconds(world, outcome, scored_intervals(world))
     gpus = np.array([lane.gpus_per_replica for lane in world.own])[log.lane]
     return float(np.sum(seconds * gpus)) / HOUR_SECONDS
 
@@ -242,7 +251,7 @@ def _gpu_usd(world: World, outcome: Outcome, intervals: tuple[Interval, ...]) ->
     log = outcome.replicas
     if not len(log.lane):
         return 0.0
-    seconds = billed_seconds(intervals, log.created_s, log.ended_s + world.node_release_s)
+    seconds = _replica_seconds(world, outcome, intervals)
     usd_per_second = np.array([lane.usd_per_replica_hour for lane in world.own])[log.lane] / HOUR_SECONDS
     return float(np.sum(seconds * usd_per_second))
 

@@ -53,7 +53,7 @@ class LifeCost:
     up: Floats
     """(B + 1,) of the start-up before each edge; nothing at the first one, where the warm-up paid."""
     down: Floats
-    """(B + 1,) of the node's release after each edge."""
+    """(B + 1,) of the node's release after each edge; none at the end of the scenario."""
 
 
 def shortest_startup_s(lane: OwnTruth) -> float:
@@ -81,10 +81,12 @@ def life_cost(world: World, lane: OwnTruth, pieces: Grid) -> LifeCost:
     usd_per_second = lane.usd_per_replica_hour / HOUR_SECONDS
     intervals = scored_intervals(world)
     edges = pieces.edges
+    down = usd_per_second * billed_seconds(intervals, edges, edges + world.node_release_s)
+    down[-1] = 0.0
     return LifeCost(
         on=usd_per_second * pieces.billed,
         up=usd_per_second * billed_seconds(intervals, edges - shortest_startup_s(lane), edges),
-        down=usd_per_second * billed_seconds(intervals, edges, edges + world.node_release_s),
+        down=down,
     )
 
 

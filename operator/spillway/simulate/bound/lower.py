@@ -185,7 +185,9 @@ def _value(world: World, requests: _Requests, pieces: Grid, costs: list[LifeCost
 def _minimum_usd(world: World, lane: int, pieces: Grid, cost: LifeCost, prices: Floats) -> float:
     """What replicas that the lane's minimum keeps on cost beyond the work that the prices credit them with."""
     truth = world.own[lane]
-    if any(start <= 0.0 for start, _ in truth.stockouts):
+    gpus = dict(world.gpu_pools).get(truth.pool) if truth.pool is not None else None
+    wanted = sum(other.min_replicas * other.gpus_per_replica for other in world.own if other.pool == truth.pool)
+    if gpus is not None and wanted > gpus:
         return 0.0
     return truth.min_replicas * max(0.0, float(np.sum(cost.on - prices * pieces.widths)))
 
