@@ -88,7 +88,7 @@ def _levels(model: Coefficients, traffic: Sequence[Stream], held_tokens: float |
     most = model.max_sequences
     if model.kv_cache_tokens is not None:
         most = min(most, _fitting(model.kv_cache_tokens, *_reserved(traffic, held_tokens)))
-    return np.unique(np.round(np.geomspace(1.0, max(1.0, most), LEVELS)))
+    return np.unique(np.round(np.geomspace(1.0, max(1.0, math.floor(most)), LEVELS)))
 
 
 def _reserved(traffic: Sequence[Stream], held_tokens: float | None) -> tuple[float, float]:
