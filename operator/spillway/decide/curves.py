@@ -30,7 +30,16 @@ class Unevenness:
     """Of the arrivals of all classes of a lane; see `spillway.decide.bursts`."""
 
     dispersion: float = 1.0
-    jitter: float = 0.0
+    factors: tuple[float, ...] = (1.0,)
+    """Of the load from minute to minute, mean 1."""
+    weights: tuple[float, ...] = (1.0,)
+    """Their probabilities."""
+
+    @property
+    def moments(self) -> tuple[float, float]:
+        """Standard deviation of the factors, and mean excess over 1.5: what makes curves differ."""
+        factors, weights = np.array(self.factors), np.array(self.weights)
+        return float(np.sqrt(weights @ (factors - 1) ** 2)), float(weights @ np.maximum(factors - 1.5, 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +80,7 @@ def curve(
     # Finer where small fleets live: a load of one replica matters as much as the tenth.
     load = np.concatenate([[0.0], np.geomspace(0.05, 1.3 * reach, LOADS - 1)])
     left = response.left(request, valve, counts, load, uneven.dispersion)
-    left = response.jittered(left, load, uneven.jitter)
+    left = response.jittered(left, load, np.array(uneven.factors), np.array(uneven.weights))
     seconds = {
         key: response.request_seconds(model, item.mix, item.lengths, valve.cap) for key, item in objectives.items()
     }
@@ -91,7 +100,8 @@ def _inputs(model: Coefficients, objectives: Mapping[str, Objective], uneven: Un
         model.max_sequences,
         model.kv_cache_tokens or 0.0,
         uneven.dispersion**0.5,
-        0.5 + uneven.jitter,
+        0.5 + uneven.moments[0],
+        0.2 + uneven.moments[1],
     ]
     for item in objectives.values():
         share = item.requests_per_second / total if total > 0 else 1.0

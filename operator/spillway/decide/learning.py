@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from spillway.api import LatencyClass
 from spillway.decide.budget import ErrorBudget, spent
 from spillway.decide.bursts import Burst, seen
@@ -100,17 +98,40 @@ def _curve(
     if not keys or state.coefficients is None:
         return None
     objectives = {key: _objective(demands[key], places[key], budgets[key]) for key in keys}
-    rates = np.array([max(objectives[key].requests_per_second, 1e-9) for key in keys])
-    dispersion = float(rates @ [bursts[key].dispersion if key in bursts else 1.0 for key in keys] / rates.sum())
-    jitter = float(rates @ [bursts[key].jitter if key in bursts else 0.0 for key in keys] / rates.sum())
+    uneven = _unevenness({key: objectives[key].requests_per_second for key in keys}, bursts)
     before = memory.curves.get(lane.name)
     have = 0 if lane.target is None else lane.target.replicas
     load = 0.0
     if before is not None:
         load = sum(item.requests_per_second * before.request_seconds.get(key, 0.0) for key, item in objectives.items())
-    return curve(
-        before, state.coefficients, objectives, Unevenness(dispersion, jitter), max(have + 3, math.ceil(1.5 * load) + 3)
-    )
+    most = max(have + 3, math.ceil(1.5 * load) + 3)
+    held = _held_tokens(snapshot, lane, state.coefficients.kv_cache_tokens)
+    return curve(before, state.coefficients, objectives, uneven, most, held)
+
+
+def _unevenness(rates: Mapping[str, float], bursts: Mapping[str, Burst]) -> Unevenness:
+    """Of all classes together: the busiest one's minutes, the others taken as steady."""
+    known = {key: max(rate, 1e-9) for key, rate in rates.items() if key in bursts}
+    if not known:
+        return Unevenness()
+    total = sum(max(rate, 1e-9) for rate in rates.values())
+    dispersion = 1.0 + sum(rate * (bursts[key].dispersion - 1.0) for key, rate in known.items()) / total
+    busiest = max(known, key=lambda key: (known[key], key))
+    factors, weights = bursts[busiest].spread()
+    factors = 1.0 + (factors - 1.0) * known[busiest] / total
+    return Unevenness(dispersion, tuple(factors.tolist()), tuple(weights.tolist()))
+
+
+def _held_tokens(snapshot: PlanSnapshot, lane: LaneSnapshot, cache_tokens: float | None) -> float | None:
+    """KV tokens of a request in flight, where enough of them run to tell."""
+    if lane.target is None or cache_tokens is None:
+        return None
+    used = running = 0.0
+    for pod in lane.target.pods:
+        share, number = (None if r is None else fresh(r, snapshot) for r in (pod.kv_usage, pod.running))
+        if share is not None and number is not None:
+            used, running = used + share, running + number
+    return used * cache_tokens / running if running >= FEWEST_RUNNING else None
 
 
 def _objective(demand: ClassDemand, place: Placement, budget: ErrorBudget) -> Objective:

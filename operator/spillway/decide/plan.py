@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spillway.decide.allocate import Sizing
 from spillway.decide.allocation import AllocationState
+from spillway.decide.calibration import Calibration
 from spillway.decide.compared import Compared
+from spillway.decide.forecast import Steady
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,3 +21,7 @@ class Planned(Compared):
     quantiles: Mapping[str, Mapping[str, float]]
     """Forecast at the shortest lead by class and quantile ("0.1", "0.5", "0.9"), requests a second."""
     state: AllocationState | None
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    """By lane name."""
+    steadies: Mapping[str, Steady] = field(default_factory=dict)
+    """By class key."""

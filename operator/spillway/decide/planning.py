@@ -11,10 +11,11 @@ from spillway.api import LatencyClass
 from spillway.decide.allocate import Sizing
 from spillway.decide.allocation import Settings, allocate
 from spillway.decide.allocation.problem import ClassProblem, HostedOption, LaneProblem, Problem
+from spillway.decide.calibration import Calibration, Promise, held_against, promising
 from spillway.decide.curves import Curve
 from spillway.decide.demand import ClassDemand, joint_paths
 from spillway.decide.eligibility import self_hosted
-from spillway.decide.forecast import Floats
+from spillway.decide.forecast import Floats, steadied
 from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load
 from spillway.decide.plan import Planned
@@ -26,6 +27,8 @@ LONGEST_SOLVE_SECONDS = 60.0
 SHORTEST_TICKS = 4
 LONGEST_SECONDS = 600.0
 FEWEST_PERIODS, MOST_PERIODS = 6, 12
+INDIFFERENCE = 0.0
+"""Part of a start-up's price that a change must save: forecasts move a little at every look."""
 LEADS = 3.0
 """The horizon is at least so many start-up times."""
 SLO_MISS_FACTOR = 10.0
@@ -77,7 +80,14 @@ def _solved(
     lengths = periods(snapshot, [view.startup_seconds for view in sized])
     lead = min(view.startup_seconds for view in sized) + snapshot.tick_seconds
     middles = np.cumsum(lengths) - lengths / 2
-    paths = joint_paths([demands[key] for key in keys], (*middles, lead), snapshot.at)
+    paths = dict(joint_paths([demands[key] for key in keys], (*middles, lead), snapshot.at))
+    steadies = {}
+    for key in keys:
+        known = None if before is None else before.steadies.get(key)
+        forecast = float(np.median(paths[key][:, -1]))
+        steadies[key] = steadied(known, snapshot.at, demands[key].current or 0.0, forecast, lead)
+        paths[key] = paths[key] * math.exp(steadies[key].shift)
+    records = {view.name: _judged(snapshot, view, curves[view.name], loads, demands, before) for view in sized}
     problem = Problem(
         period_seconds=lengths,
         lanes=tuple(_lane_problem(snapshot, view, curves[view.name], loads) for view in sized),
@@ -86,20 +96,50 @@ def _solved(
         tier_usd_per_hour={load.tier: load.tier_usd_per_hour for load in loads.values() if load.tier is not None},
         pools=_pools(snapshot, sized),
         hosted_tokens_per_minute=_token_limits(snapshot),
+        pacing=sum(record.factor for record in records.values()) / len(records),
     )
     found, state = allocate(
-        problem, None if before is None else before.state, snapshot.at, Settings(solve_seconds=0.0, orders_only=True)
+        problem,
+        None if before is None else before.state,
+        snapshot.at,
+        Settings(solve_seconds=0.0, orders_only=True, indifference=INDIFFERENCE),
     )
     at_lead = {key: paths[key][:, -1] for key in keys}
+    sizings = {
+        view.name: _sizing(view, curves[view.name], found.lanes[view.name].replicas, loads, at_lead) for view in sized
+    }
+    for view in sized:
+        size, moment = sizings[view.name], snapshot.at + view.startup_seconds
+        saves = size.last_saves_usd_per_hour + size.next_saves_usd_per_hour
+        records[view.name] = promising(records[view.name], Promise(moment, size.replicas, saves))
     return Planned(
         at=snapshot.at,
-        sizings={
-            view.name: _sizing(view, curves[view.name], found.lanes[view.name].replicas, loads, at_lead)
-            for view in sized
-        },
+        sizings=sizings,
         quantiles={key: {str(q): float(np.quantile(at_lead[key], q)) for q in (0.1, 0.5, 0.9)} for key in keys},
         state=state,
+        steadies=steadies,
+        calibrations=records,
     )
+
+
+def _judged(
+    snapshot: PlanSnapshot,
+    view: LaneView,
+    curve: Curve,
+    loads: Mapping[str, Load],
+    demands: Mapping[str, ClassDemand],
+    before: Planned | None,
+) -> Calibration:
+    """The lane's record with the promises for now held against the demand of now."""
+    record = None if before is None else before.calibrations.get(view.name)
+    if record is None:
+        return Calibration(snapshot.at)
+    rates = {key: np.array([demands[key].current or 0.0]) for key in _users(view, loads)}
+    kept = []
+    for promise in record.due(snapshot.at):
+        size = _sizing(view, curve, promise.replicas, loads, rates)
+        kept.append(size.last_saves_usd_per_hour + size.next_saves_usd_per_hour)
+    return held_against(record, snapshot.at, tuple(kept))
 
 
 def periods(snapshot: PlanSnapshot, leads: Sequence[float]) -> Floats:

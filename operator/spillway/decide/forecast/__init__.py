@@ -3,6 +3,18 @@
 from spillway.decide.forecast.paths import paths, quantile
 from spillway.decide.forecast.rolling import Forecast, Forecaster
 from spillway.decide.forecast.state import SAMPLES, Floats, ForecastState
+from spillway.decide.forecast.steady import Steady, steadied
 from spillway.decide.forecast.update import updated
 
-__all__ = ["SAMPLES", "Floats", "Forecast", "ForecastState", "Forecaster", "paths", "quantile", "updated"]
+__all__ = [
+    "SAMPLES",
+    "Floats",
+    "Forecast",
+    "ForecastState",
+    "Forecaster",
+    "Steady",
+    "paths",
+    "quantile",
+    "steadied",
+    "updated",
+]
