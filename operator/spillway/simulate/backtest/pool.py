@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 
 from spillway.simulate.backtest import shared_requests
 from spillway.simulate.backtest.jobs import Document, Job, JobError, do
@@ -80,18 +82,34 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], workers: int) -> Iterator[Fi
 
 
 def _submitted(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Future[Finished]]:
-    """All jobs, which starts the workers. They begin with SIGINT blocked: Ctrl-C reaches the whole process group, and
-    a worker that is still starting would answer it with a traceback.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
+    """All jobs, which starts the workers."""
+    with _starting_workers():
         return [pool.submit(_run, job) for job in jobs]
+
+
+@contextmanager
+def _starting_workers() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group. A worker that is still starting would answer it with a traceback, so
+    workers begin with SIGINT blocked; a parent that left halfway would leave workers without their task, so it waits.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     # Started with the first worker otherwise, it would unblock SIGINT halfway.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[tuple[int, FrameType | None]] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
     try:
-        return [pool.submit(_run, job) for job in jobs]
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0][0])
 
 
 def cores() -> int:
