@@ -57,6 +57,6 @@ def timeline(points: int = 8, step: float = 60.0) -> dict[str, Any]:
         "hosted_per_s": {"chat": [1.0] * points},
         "usd_per_hour": [7.7] * points,
         "forecast": {
-            "chat": {"lead_s": 600, "q05": [None] + [4.0] * (points - 1), "q50": [5.0] * points, "q95": [6.0] * points}
+            "chat": {"lead_s": 600, "q10": [None] + [4.0] * (points - 1), "q50": [5.0] * points, "q90": [6.0] * points}
         },
     }

@@ -41,7 +41,7 @@ def test_the_page_works(tmp_path: Path, width: int) -> None:
     assert found["held"] == 6
     assert (found["before"], found["time"]) == ("6:00 min", "7:00 min")
     assert "chat 5.00" in found["demand"]
-    assert "forecast 10 min ahead, 5–95% 4.00 to 6.00" in found["demand"]
+    assert "80% band forecast 10 min before 4.00 to 6.00" in found["demand"]
     assert found["panels"] == 5
     assert found["themes"] == 2
     assert len(found["lit"]) == 1

@@ -113,13 +113,13 @@ def test_downsampling_keeps_means_and_gaps() -> None:
     line = {
         "at_s": [0.0, 1.0, 2.0, 3.0, 4.0],
         "ready": {"gpu": [1, 3, None, None, 5]},
-        "forecast": {"chat": {"lead_s": 600, "q05": [1.0, float("nan"), 3.0, 5.0, None]}},
+        "forecast": {"chat": {"lead_s": 600, "q10": [1.0, float("nan"), 3.0, 5.0, None]}},
         "note": "x",
     }
     assert downsample(line, limit=3) == {
         "at_s": [0.0, 2.0, 4.0],
         "ready": {"gpu": [2.0, None, 5.0]},
-        "forecast": {"chat": {"lead_s": 600, "q05": [1.0, 4.0, None]}},
+        "forecast": {"chat": {"lead_s": 600, "q10": [1.0, 4.0, None]}},
         "note": "x",
     }
     assert downsample({"at_s": []}) == {"at_s": []}

@@ -21,12 +21,48 @@ def test_the_table_fits_and_names_every_policy() -> None:
     lines = text.splitlines()
     assert max(map(len, lines)) <= 100
     assert not re.search("\x1b", text)
-    for name in made["policies"]:
-        assert any(line.startswith(name) for line in lines)
-    assert next(line for line in lines if line.startswith("hpa+queue ")).split()[3] == "MISSED"
+    policies = [line.split() for line in lines[2 : 2 + len(made["policies"])]]
+    assert [(name, spill, slo) for name, spill, _, _, slo, *_ in policies] == [
+        ("spillway", "–", "held"),
+        ("dynamo-sla@oracle", "hold", "held"),
+        ("keda-slo@tuned", "cap", "held"),
+        ("static-best", "–", "held"),
+        ("hpa@tuned", "queue", "held"),
+        ("api-only", "–", "held"),
+        ("wva-saturation@oracle", "queue", "held"),
+        ("hpa", "queue", "MISSED"),
+    ]
     assert "clairvoyant-replay $680.00; Spillway 1.029 ×" in text
     assert "bound $600.00; Spillway 1.167 ×" in text
     assert "Spillway held the SLO at 12% less" in text
+
+
+def test_the_longest_names_and_figures_fit() -> None:
+    entry = policy(123456.78, gpu_hours=123456.7, hosted_cost_usd=123456.0, direction_changes_per_hour=123.45)
+    text = table(result(policies={"spillway": policy(1000.0), "wva-saturation@oracle+queue": entry}))
+    line = next(line for line in text.splitlines() if line.startswith("wva-saturation@oracle "))
+    assert len(line) <= 100
+    assert line.endswith("123.45")
+
+
+def test_the_heading_says_what_was_run() -> None:
+    text = table(result(warmup_seconds=3600, duration_seconds=14400, seeds=[1, 2]))
+    assert text.splitlines()[0] == "code-week  3 hours scored, seeds 1, 2, requests 0123456789ab"
+
+
+def test_scalers_and_spill_rules_are_told_side_by_side() -> None:
+    entries = {"hpa": policy(9.0, held=False, spill="queue"), "hpa+cap": policy(8.0), "keda-slo+cap": policy(7.0)}
+    text = table(result(policies=entries))
+    start = next(number for number, line in enumerate(text.splitlines()) if line.startswith("SCALER"))
+    rows = [line.split() for line in text.splitlines()[start : start + 3]]
+    assert rows == [["SCALER", "QUEUE", "CAP"], ["hpa", "($9.00)", "$8.00"], ["keda-slo", "–", "$7.00"]]
+    assert "SCALER" not in table(result())
+
+
+def test_a_replay_alone_is_a_result_and_one_that_missed_says_so() -> None:
+    text = table({"policies": {}, "clairvoyant_replay": {"cost_usd": 3.0, "slo_held": False}, "bound": {"cost_usd": 2}})
+    assert "clairvoyant-replay (missed the SLO) $3.00" in text
+    assert "No policy was run" in text
 
 
 def test_colour_is_asked_for() -> None:

@@ -3,7 +3,7 @@
 All take the JSON of `spillway backtest -o json`. The page also shows, where the result has them: ``title``, ``facts``
 (texts by label), ``version``, ``command``, ``target`` (share of requests that the SLO promises) and ``timelines``:
 ``{policy: {at_s, ready: {lane: []}, desired: {lane: []}, arrived_per_s: {class: []}, hosted_per_s: {class: []},
-usd_per_hour: [], forecast: {class: {lead_s, q05: [], q50: [], q95: []}}}}``, each list as long as ``at_s``, and a
+usd_per_hour: [], forecast: {class: {lead_s, q10: [], q50: [], q90: []}}}}``, each list as long as ``at_s``, and a
 forecast's values at the time that they are for.
 """
 

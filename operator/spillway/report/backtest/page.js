@@ -75,13 +75,13 @@
   const x = seconds => LEFT + (seconds - at[0]) / span() * (width - LEFT - RIGHT);
 
   const demand = policy => {
-    const line = lines[policy], found = [];
+    const line = lines[policy], found = [], several = Object.keys(line.arrived_per_s ?? {}).length > 1;
     Object.entries(line.arrived_per_s ?? {}).forEach(([name, values], position) => {
       const colour = COLOURS[position % COLOURS.length], forecast = line.forecast?.[name];
       if (forecast) {
-        const lead = `${Math.round(forecast.lead_s / 60)} min ahead`;
-        found.push({name: `forecast ${lead}, 5–95%`, colour, band: [forecast.q05, forecast.q95], forecast: true, format: figure});
-        found.push({name: "median", colour, values: forecast.q50, dashed: true, forecast: true, format: figure});
+        const of = several ? ` of ${name}` : "", lead = `${+(forecast.lead_s / 60).toFixed(1)} min before`;
+        found.push({name: `80% band forecast ${lead}${of}`, colour, band: [forecast.q10, forecast.q90], forecast: true, format: figure});
+        found.push({name: `its median${of}`, colour, values: forecast.q50, dashed: true, forecast: true, format: figure});
       }
       found.push({name, colour, values, format: figure});
     });

@@ -11,7 +11,7 @@ from typing import Any
 
 from spillway.report.backtest.plot import NARROW, WIDE, scatter
 from spillway.report.backtest.result import SPILL_RULES, Comparison, Row, comparison_of, ratio, verdict
-from spillway.report.backtest.text import MISSING, count, dollars, number, percent, times
+from spillway.report.backtest.text import MISSING, count, dollars, number, percent, span, times
 from spillway.report.backtest.timelines import downsample
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -152,7 +152,8 @@ def _timelines(comparison: Comparison, timelines: Mapping[str, Any]) -> str:
     order += [name for name in timelines if name not in order]
     held = [row.name for row in sorted(comparison.rows, key=lambda row: row.hindsight) if row.held]
     held = [name for name in held if name in timelines]
-    first = order[0] if comparison.spillway is not None else next(iter(held), order[0])
+    own = [row.name for row in comparison.rows if row.own and row.name in timelines]
+    first = next(iter(own or held), order[0])
     chosen = [first, *(name for name in [*held, *order] if name != first)][:BESIDE]
     data = {"lines": {name: downsample(timelines[name]) for name in order}, "chosen": chosen}
     picks = "".join(
@@ -250,7 +251,8 @@ def _table(comparison: Comparison) -> str:
     rows = "".join(_table_row(row, columns) for row in comparison.rows)
     return (
         "<section><h2>All policies</h2>"
-        '<p class="sub">Costs compare only among policies that held the SLO. Sort by a heading.</p>'
+        '<p class="sub">Costs compare only among policies that held the SLO: those stand first, by cost. '
+        "Sort by a heading.</p>"
         f"{_filter(comparison)}"
         '<div class="scroll" tabindex="0" role="region" aria-label="All policies"><table id="policies"><thead><tr>'
         f'<th scope="col"><button type="button">policy</button></th>{headings}</tr></thead>'
@@ -300,15 +302,8 @@ def _known_facts(result: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """What `spillway backtest` tells of its scenario."""
     warmup, duration = result.get("warmup_seconds"), result.get("duration_seconds")
     if isinstance(warmup, int | float) and isinstance(duration, int | float):
-        yield "Span", f"{_span(duration - warmup)} scored, after {_span(warmup)} of warm-up"
+        yield "Span", f"{span(duration - warmup)} scored, after {span(warmup)} of warm-up"
     if seeds := result.get("seeds"):
         yield "Seeds", ", ".join(map(str, seeds))
     for policy, problem in (result.get("failed") or {}).items():
         yield f"Failed: {policy}", str(problem)
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit if seconds != size else unit[:-1]}"
-    return f"{seconds:g} seconds"

@@ -57,6 +57,11 @@ class Row:
     """Of ``usd``."""
 
     @property
+    def setting(self) -> str:
+        """The name without its spill rule, such as "hpa@tuned"."""
+        return self.scaler if self.tuning == DEFAULT_TUNING else f"{self.scaler}@{self.tuning}"
+
+    @property
     def own(self) -> bool:
         """Whether this is Spillway as it ships; an ablation ("spillway-no-spill") is not."""
         return self.name == SPILLWAY
@@ -74,13 +79,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All policies of one scenario, Spillway first, then by cost."""
+    """All policies of one scenario: by cost, first those that held the SLO, then those that missed it."""
 
     scenario: str
     rows: tuple[Row, ...]
     bound_usd: float | None = None
     replay_usd: float | None = None
     """Of clairvoyant-replay."""
+    replay_held: bool = True
     requests_hash: str = ""
 
     @property
@@ -109,6 +115,8 @@ def verdict(comparison: Comparison) -> str:
     rival = comparison.cheapest(comparison.rivals(hindsight=False)) or comparison.cheapest(
         comparison.rivals(hindsight=True)
     )
+    if not comparison.rows:
+        return "No policy was run beside the schedule with foresight."
     if own is None:
         best = comparison.cheapest()
         return "No policy held the SLO." if best is None else f"{best.name} is the cheapest policy that held the SLO."
@@ -125,16 +133,17 @@ def verdict(comparison: Comparison) -> str:
 
 def comparison_of(result: Mapping[str, Any]) -> Comparison:
     """Read a result. Raises ``ResultError``."""
-    policies = result.get("policies")
-    if not isinstance(policies, Mapping) or not policies:
+    policies, replay = result.get("policies"), result.get("clairvoyant_replay") or {}
+    if not isinstance(policies, Mapping) or not (policies or _number(replay.get("cost_usd"))):
         raise ResultError("the result has no policies; make one with `spillway backtest -o json`")
     rows = [_row(name, entry) for name, entry in policies.items()]
     scenario = result.get("scenario", "")
     return Comparison(
         scenario=str(scenario.get("name", "") if isinstance(scenario, Mapping) else scenario),
-        rows=tuple(sorted(rows, key=lambda row: (not row.own, row.usd, row.name))),
+        rows=tuple(sorted(rows, key=lambda row: (not row.held, row.usd, not row.own, row.name))),
         bound_usd=_number((result.get("bound") or {}).get("cost_usd")),
-        replay_usd=_number((result.get("clairvoyant_replay") or {}).get("cost_usd")),
+        replay_usd=_number(replay.get("cost_usd")),
+        replay_held=bool(replay.get("slo_held", True)),
         requests_hash=str(result.get("requests_hash", "")),
     )
 

@@ -37,3 +37,11 @@ def count(value: float | None) -> str:
 def number(value: float | None, digits: int = 1) -> str:
     """A plain number."""
     return MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def span(seconds: float) -> str:
+    """A length of time, such as "6 days", "1.5 hours"."""
+    for size, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit if seconds != size else unit[:-1]}"
+    return f"{seconds:g} seconds"
