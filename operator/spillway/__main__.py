@@ -1,10 +1,24 @@
-"""``python -m spillway [--config FILE]`` is ``spillway run``; any command of ``spillway`` works here as well."""
+"""The command ``spillway``, and ``python -m spillway [--config FILE]``, which is ``spillway run``; any command of
+``spillway`` works there as well.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-from spillway.cli.main import main
+EXIT_INTERRUPTED = 130
+
+
+def command(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        # Most of the start-up: Ctrl-C in it is no traceback either.
+        from spillway.cli.main import main  # noqa: PLC0415
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        return EXIT_INTERRUPTED
+    return main(arguments, program)
 
 
 def _arguments(given: list[str]) -> list[str]:
@@ -14,4 +28,4 @@ def _arguments(given: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(_arguments(sys.argv[1:]), program="python -m spillway"))
+    sys.exit(command(_arguments(sys.argv[1:]), program="python -m spillway"))
