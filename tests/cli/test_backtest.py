@@ -95,7 +95,14 @@ def test_the_table_fits_100_columns_and_the_page_stands_alone(folder: Path, resu
     status, out, _ = run(folder, *arguments)
     assert status == 0
     assert max(map(len, out.splitlines())) <= 100
-    assert "static-peak+hold" in out
+    rows = [line.split() for line in out.splitlines()[2:9]]
+    assert sorted((name, spill) for name, spill, *_ in rows) == [
+        ("api-only", "–"),
+        *((name, spill) for name in ("hpa", "static-peak") for spill in ("cap", "hold", "queue")),
+    ]
+    held = [float(cost.lstrip("$")) for _, _, cost, slo, *_ in rows if slo == "held"]
+    assert held == sorted(held)
+    assert [slo for _, _, _, slo, *_ in rows] == ["held"] * len(held) + ["MISSED"] * (7 - len(held))
     assert "\x1b" not in out
     status, out, _ = run(folder, *arguments, "-o", "html", "--to", "page.html")
     assert (status, out) == (0, "")
@@ -174,10 +181,23 @@ def _alive(pid: str) -> bool:
         (["s/scenario.yaml", "--seeds", "0"], 2, "0 is not in the range"),
         (["s/scenario.yaml", "--policy", "api-only", "--requests", "none.csv"], 1, "requests none.csv: cannot be read"),
         (["s/trace.csv"], 1, "scenario s/trace.csv:"),
-        (["s/scenario.yaml", "--policy", "api-only", "--cache", "s/trace.csv/x"], 1, "s/trace.csv/x"),
+        (
+            ["s/scenario.yaml", "--policy", "api-only", "--cache", "s/trace.csv/x"],
+            1,
+            "--cache s/trace.csv/x: cannot be written: Not a directory; name another folder",
+        ),
+        (
+            ["s/scenario.yaml", "--policy", "api-only", "-o", "html", "--to", "none/page.html"],
+            1,
+            "--to none/page.html: cannot be written: there is no folder none; name another file",
+        ),
+        (["s/scenario.yaml", "--dump-requests", "none/r.csv"], 1, "--dump-requests none/r.csv: cannot be written"),
+        (["s/scenario.yaml", "--days", "3"], 2, "--days belongs to --from-prometheus"),
+        (["s/scenario.yaml", "--plan", "a/b"], 2, "--plan belongs to --from-prometheus"),
+        (["s"], 1, "scenario s: cannot be read: Is a directory"),
     ],
 )
-def test_errors_are_one_line(
+def test_errors_come_before_anything_is_run_and_are_one_line(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -188,10 +208,47 @@ def test_errors_are_one_line(
     monkeypatch.chdir(folder)
     assert main(["backtest", *arguments]) == status
     err = capsys.readouterr().err
-    last = err.splitlines()[-1]
-    assert last.startswith("error: ")
-    assert said in last
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_ctrl_c_during_the_start_of_the_workers_is_no_traceback(folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spillway", "backtest", "s/scenario.yaml", "--policy", "hpa", "--cache", "fresh"],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    # As a terminal does: to the whole process group, workers that are still importing among them.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
     assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("interrupted: ")
+
+
+def test_ctrl_c_during_the_imports_is_no_traceback(folder: Path) -> None:
+    process = start(folder, "s/scenario.yaml")
+    loaded = Path(f"/proc/{process.pid}/maps")
+    # An extension module that is among the first to be imported by the command itself.
+    while "pydantic_core" not in loaded.read_text():
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "error: interrupted\n"
+
+
+def test_a_replay_alone_is_shown(folder: Path) -> None:
+    status, out, err = run(folder, "s/scenario.yaml", "--policy", "clairvoyant-replay")
+    assert status == 0, err
+    assert "clairvoyant-replay $" in out
+    status, out, _ = run(folder, "s/scenario.yaml", "--policy", "clairvoyant-replay", "-o", "html")
+    assert status == 0
+    assert out.startswith("<!doctype html>")
 
 
 def test_a_policy_that_cannot_run_is_named_and_the_rest_is_shown(folder: Path) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import importlib.util
 import json
 import math
+import os
 import shlex
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,16 +20,18 @@ from types import FrameType
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from spillway.report import backtest as report
-from spillway.simulate.backtest.names import SCALERS, NameUnknownError, PolicyName, Spill, parse_names
+from spillway.simulate.backtest.names import SCALERS, NameUnknownError, PolicyName, Spill, Tuning, parse_names
 from spillway.simulate.backtest.pool import WorkerLostError, cores
 from spillway.simulate.backtest.runner import backtest
 from spillway.simulate.backtest.session import Exchange, Listener, Session
 from spillway.simulate.backtest.store import Store
 from spillway.simulate.baselines.catalogue import VARIANTS, BaselineError
+from spillway.simulate.baselines.tuned import is_tuned
 from spillway.simulate.scenario import Scenario, ScenarioError, load_scenario
 
 EXIT_FAILED = 1
@@ -52,6 +56,7 @@ class Request:
 
 
 HISTORY_OPTIONS = ("plan", "days", "manifests", "config", "save", "connection")
+HISTORY_PARAMETERS = (*HISTORY_OPTIONS, "kubeconfig", "context")
 
 
 def command(path: Path | None, asked: dict[str, Any]) -> int:
@@ -60,6 +65,8 @@ def command(path: Path | None, asked: dict[str, Any]) -> int:
     url = asked.pop("from_prometheus")
     if (path is None) == (url is None):
         raise click.UsageError("give a SCENARIO, or --from-prometheus URL")
+    if url is None:
+        _refuse_history_options()
     if url is not None:
         from spillway.cli.backtest_history import HistoryRequest, save_history  # noqa: PLC0415 - slow to import
 
@@ -71,20 +78,28 @@ def command(path: Path | None, asked: dict[str, Any]) -> int:
     return run_backtest(path, Request(**asked))
 
 
+def _refuse_history_options() -> None:
+    """An option without effect would mislead."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name in HISTORY_PARAMETERS:
+            raise click.UsageError(f"{option.opts[0]} belongs to --from-prometheus; a SCENARIO has all of that in it")
+
+
 def run_backtest(path: Path, request: Request) -> int:
     """Run one scenario; returns the exit status. Raises click.ClickException with one line."""
     if importlib.util.find_spec("numba") is None:
-        raise click.ClickException(
-            "the simulator needs numba, which is not installed: pip install 'spillway[backtest]'"
-        )
+        raise click.ClickException(NUMBA_MISSING)
     try:
         names = _names(request)
         scenario = load_scenario(path)
+        _check_outputs(request)
     except NameUnknownError as error:
         raise click.UsageError(str(error)) from error
     except ScenarioError as error:
         raise click.ClickException(str(error)) from error
-    for warning in scenario.warnings:
+    for warning in (*scenario.warnings, *_untuned(names)):
         click.echo(f"warning: {warning}", err=True)
     with _listening() as listener, _interruptible():
         try:
@@ -95,6 +110,38 @@ def run_backtest(path: Path, request: Request) -> int:
             listener.stop()
             click.echo(f"interrupted: {listener.kept()}", err=True)
             return EXIT_INTERRUPTED
+
+
+def _check_outputs(request: Request) -> None:
+    """What can't be written is said before anything is run. Raises click.ClickException."""
+    for option, path in (("--to", request.to), ("--dump-requests", request.dump_requests)):
+        if path is not None and (problem := _unwritable(path)):
+            raise click.ClickException(f"{option} {path}: cannot be written: {problem}; name another file")
+    try:
+        request.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=request.cache):
+            pass
+    except OSError as error:
+        raise click.ClickException(
+            f"--cache {request.cache}: cannot be written: {error.strerror or error}; name another folder with --cache"
+        ) from error
+
+
+def _unwritable(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    return "" if os.access(path if path.exists() else path.parent, os.W_OK) else "permission denied"
+
+
+def _untuned(names: Sequence[PolicyName]) -> Iterator[str]:
+    """Baselines that are asked for tuned, and never were."""
+    missing = [
+        f"{name.scaler}@tuned+{name.spill}"
+        for name in names
+        if name.tuning is Tuning.TUNED and name.spill is not None and not is_tuned(name.scaler, name.spill)
+    ]
+    if missing:
+        yield f"never tuned, so run with their defaults: {', '.join(missing)}"
 
 
 def _run(scenario: Scenario, names: Sequence[PolicyName], request: Request, listener: RunProgress) -> int:
@@ -214,6 +261,8 @@ class RunProgress(Listener):
 
     def kept(self) -> str:
         """What an interrupt leaves."""
+        if not self._done:
+            return "nothing is finished yet"
         return (
             f"{self._done} of {self._total} runs are finished, {self._saved} of them now, and kept in {self.folder}; "
             "the same command goes on from there"
