@@ -1,6 +1,6 @@
 # `make` or `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup tools test lint demo up crds docs clean
+.PHONY: help setup tools test lint demo bench up crds docs clean
 
 PYTHON := .venv/bin/python
 
@@ -26,6 +26,9 @@ lint: setup ## Lint, format check, types, architecture (seconds)
 
 demo: tools ## A day of demand in minutes, on a real control plane; ARGS="--keep" leaves it up
 	@$(PYTHON) -m spillway_dev demo $(ARGS)
+
+bench: setup ## Run every benchmark and write docs/benchmarks.md (hours, resumable); ARGS="--quick" for a quick look
+	@$(PYTHON) -m spillway_dev bench $(ARGS)
 
 up: tools ## Run a development control plane until Ctrl-C (ready in seconds)
 	@$(PYTHON) -m spillway_dev up $(ARGS)

@@ -14,6 +14,7 @@ COMMANDS = {
     "up": "spillway_dev.commands:up",
     "demo": "spillway_dev.demo.command:demo",
     "tune": "spillway_dev.tune:tune",
+    "bench": "spillway_dev.bench.command:bench",
 }
 
 

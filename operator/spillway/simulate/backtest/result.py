@@ -20,7 +20,7 @@ def policy_entry(scores: Scores, name: PolicyName, parameters: Mapping[str, floa
     runs = list(scores.values())
     entry = _figures(runs)
     entry["ci95"] = list(cost_interval(day_costs(runs)))
-    entry["seeds"] = [{"seed": seed, **_figures([run])} for seed, run in scores.items()]
+    entry["seeds"] = [{"seed": seed, **_figures([run]), "days": _days(run)} for seed, run in scores.items()]
     entry |= {
         "scaler": name.scaler,
         "tuning": str(name.tuning),
@@ -106,6 +106,14 @@ def _figures(runs: Sequence[SeedScore]) -> Document:
             "p99": max(run.decide_ms_p99 for run in runs),
         },
     }
+
+
+def _days(run: SeedScore) -> list[Document]:
+    """The blocks of the paired bootstrap."""
+    return [
+        {"cost_usd": day.cost_usd, "requests": day.requests, "misses": day.misses, "miss_price_usd": day.miss_price_usd}
+        for day in run.days
+    ]
 
 
 def _hours_held(classes: Sequence[Any]) -> float:

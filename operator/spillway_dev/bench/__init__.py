@@ -1,0 +1,1 @@
+"""`make bench`: the benchmark scenarios, run and written down in docs/benchmarks.md."""
