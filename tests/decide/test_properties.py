@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -22,14 +23,17 @@ from decide.builders import (
     price,
     reading,
     route,
+    samples,
     steady,
     target,
     traffic,
     workload,
 )
 from spillway.decide import decide
+from spillway.decide.codec import canonical, codec_of
+from spillway.decide.decision import ClassDecision
 from spillway.decide.memory import LaneMemory, Memory
-from spillway.decide.snapshot import Series
+from spillway.decide.snapshot import Actuators, ClassSnapshot, PlanSnapshot, Series
 
 rates = st.one_of(st.just(0.0), st.floats(0.01, 400.0))
 
@@ -146,6 +150,87 @@ def test_any_snapshot(world: World, memory: Memory) -> None:
     assert lane.reason.message
     assert decision.reason.message
     assert len(decision.plan_hash) == 12
+
+
+@st.composite
+def capped_worlds(draw: st.DrawFn) -> PlanSnapshot:
+    """A gateway that can cap (and mostly hold), one or two classes, one or two own lanes, whatever is measured."""
+    world = draw(worlds())
+    keys = draw(st.sampled_from([("chat",), ("chat", "batch"), ("chat", "chat2")]))
+    classes = [_measured(draw, item) for item in world.classes]
+    for name in keys[1:]:
+        tokens = draw(st.sampled_from([(200.0, 100.0), (8000.0, 1.0), (0.0, 0.5), None]))
+        latency = draw(st.sampled_from(["Interactive", "Background", "Deferrable"]))
+        spec = workload(name, latency=latency, dataPolicy=draw(st.sampled_from(["Any", "SelfHostedOnly"])),
+                        slo=draw(st.sampled_from([{}, {"attainmentPercent": "99.999"}, None])))  # fmt: skip
+        other = traffic(name, draw(rates), resource=spec, history=(draw(histories()),), tokens=tokens)
+        classes.append(other if draw(st.booleans()) else replace(other, demand=None))
+    lanes = list(world.lanes)
+    if draw(st.booleans()):
+        resource = own_resource("big", targetRef={"name": "big"}, price={"usdPerGpuHour": "5"}, startupSeconds=900)
+        seen = samples(lambda batch: 10 + batch / 2, draw(st.lists(st.floats(0, 64), max_size=5)))
+        big = own_lane("big", draw(st.integers(0, 5)), resource=resource, engine=engine(samples=seen))
+        lanes.append(big)
+    bindings = [
+        {"class": name, "ownership": "Adopted", "httpRoute": name, "rule": name,
+         "backends": {lane.name: lane.name for lane in lanes}}
+        for name in keys
+    ]  # fmt: skip
+    spec_of = world.plan.spec.model_dump(by_alias=True, mode="json", exclude_none=True)
+    spec_of |= {"lanes": [lane.name for lane in lanes]}
+    spec_of["routing"] |= {"bindings": bindings}
+    made = replace(world, plan=plan(**spec_of), classes=tuple(classes), lanes=tuple(lanes)).snapshot()
+    return replace(made, actuators=Actuators(in_flight_cap=True, hold=draw(st.sampled_from([True, True, False]))))
+
+
+def _measured(draw: st.DrawFn, item: ClassSnapshot) -> ClassSnapshot:
+    attained = draw(st.one_of(st.none(), st.floats(0, 1)))
+    by_lane = draw(st.sampled_from([{}, {"gpu": reading(3.0)}, {"gpu": reading(3.0), "hosted": reading(1.0)}]))
+    demand = None if item.demand is None else replace(item.demand, requests_per_second_by_lane=by_lane)
+    return replace(item, demand=demand, attainment=None if attained is None else reading(attained))
+
+
+@settings(max_examples=150, deadline=None)
+@given(capped_worlds(), memories(), st.sampled_from([3.0, 60.0, 7200.0, -60.0]))
+def test_any_snapshot_of_a_gateway_that_caps(snapshot: PlanSnapshot, memory: Memory, later: float) -> None:
+    before = copy.deepcopy((snapshot, memory))
+    decision, after = decide(snapshot, memory)
+    assert (snapshot, memory) == before, "the arguments are left as they are"
+    assert decide(snapshot, memory) == (decision, after), "deterministic"
+    written = canonical(codec_of(Memory).encode(after))
+    read = codec_of(Memory).decode(json.loads(written))
+    assert read == after, "what is remembered reads back"
+    # Once more with what is remembered, at another time and without fresh metrics: nothing raises.
+    decide(replace(snapshot, at=snapshot.at + later), read)
+    for item in decision.classes:
+        _hold_is_bounded(snapshot, item)
+    for lane in snapshot.lanes:
+        made = decision.lane(lane.name)
+        spec = lane.resource.spec.self_hosted
+        assert made is not None
+        assert made.in_flight_cap is None or (spec is not None and made.in_flight_cap >= 1)
+        if spec is None:
+            continue
+        if made.in_flight_cap is not None:
+            assert spec.profile is None or made.in_flight_cap <= spec.profile.max_sequences
+        room = spec.replicas.max
+        if lane.pool_gpus is not None:
+            room = min(room, (lane.pool_gpus - lane.pool_gpus_others) // spec.gpu.per_replica)
+        if made.desired is not None:
+            assert 0 <= made.desired <= max(room, spec.replicas.min)
+        if made.recommended is not None and made.current is not None:
+            assert made.recommended <= max(spec.replicas.max, made.current)
+
+
+def _hold_is_bounded(snapshot: PlanSnapshot, item: ClassDecision) -> None:
+    workload_class = next(c.resource for c in snapshot.classes if c.key == item.key)
+    slo = workload_class.spec.slo
+    if not snapshot.actuators.hold:
+        assert item.hold_seconds is None
+        return
+    assert item.hold_seconds is not None
+    longest = 0.0 if slo is None else slo.time_to_first_token_ms / 1000
+    assert 0.0 <= item.hold_seconds <= 0.8 * longest
 
 
 def desired(rate: float, usd_out: str, policy: str) -> int:
