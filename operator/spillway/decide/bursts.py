@@ -4,9 +4,11 @@ Rates are means over a window of w seconds, read every step of s seconds. With c
 Poisson; the squared coefficient of variation of inter-arrival times for a renewal stream) and j the relative standard
 deviation of the rate from minute to minute, at a mean rate r:
 
-    window dispersion = w * E[(r(t) - r(t - w))^2/2] / r          = c + w*r*j^2
+    window dispersion = w * E[(r(t) - r(t - w))^2/2] / r          = c + k*w*r*j^2
     step dispersion   = w^2/s * E[(r(t) - r(t - s))^2/2] / r      = c + s*r*j^2
 
+k is 17/32 where rates change each minute and a window begins at any quarter of one: at u of it, two windows in a row
+share a minute, 1 - 3u(1 - u) in the mean over u = 0, 1/4, 1/2, 3/4.
 A hold absorbs bursts, but not a minute of more demand than there is capacity for. How the minutes spread is kept as it
 is (rare spikes and steady unevenness of the same variance want different fleets): the rate of a window over the mean
 of the last ten minutes, on a grid, less what chance alone spreads.
@@ -29,6 +31,8 @@ LONGEST_STEP_SECONDS = 60.0
 """Coarser series say nothing of bursts."""
 HIGHEST_DISPERSION = 40.0
 HIGHEST_JITTER = 1.0
+OVERLAP = 17 / 32
+"""k."""
 RATIOS = (-1.2, -0.8, -0.55, -0.35, -0.22, -0.12, -0.05, 0.0, 0.05, 0.12, 0.22, 0.35, 0.55, 0.8, 1.2, 1.8)
 """Grid of the logarithm of a minute's rate over the mean around it."""
 FEWEST_RATIOS = 30.0
@@ -69,7 +73,7 @@ class Burst:
         if self.rate <= 0:
             return 0.0
         short, long = self._dispersions()
-        seconds = (WINDOW_STEPS - 1) * self.step_seconds
+        seconds = (OVERLAP * WINDOW_STEPS - 1) * self.step_seconds
         return min(HIGHEST_JITTER, math.sqrt((long - short) / (seconds * self.rate)))
 
     @property

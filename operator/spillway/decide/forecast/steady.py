@@ -50,7 +50,7 @@ class Steady:
             return 0.0
         errors = [HEAD_START * self.errors[0], *self.errors[1:]]
         least = max(min(errors), TINY)
-        weights = [(max(error, TINY) / least) ** -POWER for error in errors]
+        weights = [math.pow(max(error, TINY) / least, -POWER) for error in errors]
         mixed = sum(w * s for w, s in zip(weights, self.smoothed, strict=True)) / sum(weights)
         return mixed - self.smoothed[0]
 
