@@ -101,12 +101,18 @@ def _curve(
     uneven = _unevenness({key: objectives[key].requests_per_second for key in keys}, bursts)
     before = memory.curves.get(lane.name)
     have = 0 if lane.target is None else lane.target.replicas
-    load = 0.0
-    if before is not None:
-        load = sum(item.requests_per_second * before.request_seconds.get(key, 0.0) for key, item in objectives.items())
+    load = 0.0 if before is None else _load(before, objectives)
     most = max(have + 3, math.ceil(1.5 * load) + 3)
     held = _held_tokens(snapshot, lane, state.coefficients.kv_cache_tokens)
-    return curve(before, state.coefficients, objectives, uneven, most, held)
+    made = curve(before, state.coefficients, objectives, uneven, most, held)
+    # At the first look the load isn't known before the curve is.
+    most = math.ceil(1.5 * _load(made, objectives)) + 3
+    return made if before is not None else curve(made, state.coefficients, objectives, uneven, most, held)
+
+
+def _load(curve: Curve, objectives: Mapping[str, Objective]) -> float:
+    """Replicas of work that come now."""
+    return sum(item.requests_per_second * curve.request_seconds.get(key, 0.0) for key, item in objectives.items())
 
 
 def _unevenness(rates: Mapping[str, float], bursts: Mapping[str, Burst]) -> Unevenness:

@@ -44,7 +44,8 @@ def planning_due(snapshot: PlanSnapshot, before: Planned | None) -> bool:
     leads = [startup_seconds(lane) for lane in self_hosted(snapshot)]
     share = SOLVE_LEAD_SHARE * min(leads, default=0.0)
     interval = max(SOLVE_TICKS * snapshot.tick_seconds, min(share, LONGEST_SOLVE_SECONDS))
-    return snapshot.at - before.at >= interval - 0.5 * snapshot.tick_seconds
+    elapsed = snapshot.at - before.at
+    return not -interval < elapsed < interval - 0.5 * snapshot.tick_seconds
 
 
 def size_lanes(
