@@ -42,7 +42,8 @@ def own(number: int = 4, ready: int | None = None, at: float = NOW, **self_hoste
 def chat(rate: float = 41.0, at: float = NOW, resource: WorkloadClass | None = None, **fields: object) -> ClassSnapshot:
     """The class with its demand at one moment."""
     spec = resource or workload(slo={"timeToFirstTokenMs": 4000})
-    return ClassSnapshot(spec, demand(rate, at=at), **fields)  # type: ignore[arg-type]
+    tokens = fields.pop("tokens", (200.0, 100.0))
+    return ClassSnapshot(spec, demand(rate, at=at, tokens=tokens), **fields)  # type: ignore[arg-type]
 
 
 def world(

@@ -95,11 +95,11 @@ def _curve(
     memory: Memory,
 ) -> Curve | None:
     keys = [key for key, place in places.items() if lane.name in place.own and demands[key].problem() is None]
+    before = memory.curves.get(lane.name)
     if not keys or state.coefficients is None:
-        return None
+        return before  # a gateway that knows nothing new keeps its caps
     objectives = {key: _objective(demands[key], places[key], budgets[key]) for key in keys}
     uneven = _unevenness({key: objectives[key].requests_per_second for key in keys}, bursts)
-    before = memory.curves.get(lane.name)
     have = 0 if lane.target is None else lane.target.replicas
     load = 0.0 if before is None else _load(before, objectives)
     most = max(have + 3, math.ceil(1.5 * load) + 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,7 +61,8 @@ def size_lanes(
     sized = [view for view in views.values() if view.name in curves and _users(view, loads)]
     keys = sorted({key for view in sized for key in _users(view, loads)})
     if not sized:
-        return Planned(snapshot.at, {}, {}, None)
+        empty = Planned(snapshot.at, {}, {}, None)
+        return empty if before is None else replace(before, at=snapshot.at, sizings={}, quantiles={})
     return _solved(snapshot, sized, keys, curves, loads, demands, before)
 
 
@@ -82,9 +84,9 @@ def _solved(
     lead = min(view.startup_seconds for view in sized) + snapshot.tick_seconds
     middles = np.cumsum(lengths) - lengths / 2
     paths = dict(joint_paths([demands[key] for key in keys], (*middles, lead), snapshot.at))
-    steadies = {}
+    steadies = {} if before is None else {key: kept for key, kept in before.steadies.items() if key in demands}
     for key in keys:
-        known = None if before is None else before.steadies.get(key)
+        known = steadies.get(key)
         forecast = float(np.median(paths[key][:, -1]))
         steadies[key] = steadied(known, snapshot.at, demands[key].current or 0.0, forecast, lead)
         paths[key] = paths[key] * math.exp(steadies[key].shift)
