@@ -14,6 +14,7 @@ from report.backtest.results import policy, result, timeline
 from spillway.report.backtest import downsample, html
 from spillway.report.backtest.plot import NARROW, TICKS, WIDE, Axis, cost_ticks, misses, scatter
 from spillway.report.backtest.result import comparison_of
+from spillway.report.backtest.timelines import short_names
 
 VOID = {"meta", "link", "br", "input", "circle", "line", "rect", "path"}
 
@@ -175,3 +176,54 @@ def test_axes() -> None:
     assert all(a < b for a, b in pairwise(TICKS))
     assert cost_ticks(Axis(0.0, 1080.0, 100.0, 0.0)) == [0.0, 250.0, 500.0, 750.0, 1000.0]
     assert cost_ticks(Axis(590.0, 1020.0, 100.0, 0.0)) == [600.0, 700.0, 800.0, 900.0, 1000.0]
+
+
+def test_classes_with_different_promises_get_no_line_of_one_of_them() -> None:
+    same = html(result(target=0.99, target_by_class={"a/chat": 0.99, "a/code": 0.99}))
+    other = html(result(target=0.95, target_by_class={"a/chat": 0.99, "a/batch": 0.95}))
+    assert ('class="target"' in same, 'class="target"' in other) == (True, False)
+    assert "class by class (chat 99%, batch 95%)" in other
+
+
+def test_classes_are_called_by_their_names_where_all_are_of_one_namespace() -> None:
+    line = timeline()
+    for key in ("arrived_per_s", "hosted_per_s", "forecast"):
+        line[key] = {"a/chat": line[key]["chat"], "a/code": line[key]["chat"]}
+    shares = {"a/chat": 0.99, "a/code": 0.98}
+    made = result(policies={"spillway": policy(1.0, slo_attainment_by_class=shares)}, timelines={"spillway": line})
+    text = html(made)
+    stored = re.search(r'<script id="timelines" type="application/json">(.*?)</script>', text)
+    assert stored is not None
+    kept = json.loads(stored.group(1))["lines"]["spillway"]
+    assert {key: list(kept[key]) for key in ("arrived_per_s", "hosted_per_s", "forecast")} == {
+        "arrived_per_s": ["chat", "code"],
+        "hosted_per_s": ["chat", "code"],
+        "forecast": ["chat", "code"],
+    }
+    assert "code attained" in text
+    assert "a/code attained" not in text
+    assert short_names(["a/x", "b/x"]) == {"a/x": "a/x", "b/x": "b/x"}
+
+
+def test_an_interval_of_one_day_is_none() -> None:
+    page = Page(html(result(policies={"spillway": policy(3.0, ci95=[3.0, 3.0])})))
+    assert "95% interval" not in page.texts
+
+
+def test_marks_above_the_drawing_are_explained() -> None:
+    made = result()
+    assert "dearer than drawn" in html(made)
+    del made["policies"]["api-only"]
+    assert "dearer than drawn" not in html(made)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_the_text_of_a_reference_keeps_off_the_marks(size: Any) -> None:
+    attained = [1 - 0.1**power for power in (0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 2.3, 2.6, 2.9)]
+    rows = {f"p{number}": policy(684.0, attainment=each) for number, each in enumerate(attained)}
+    text = scatter(comparison_of(result(policies=rows | {"dear": policy(700.0, attainment=0.5)})), size, None)
+    said = re.search(r' y="([\d.]+)"[^>]*>clairvoyant', text)
+    mark = re.search(r'data-policy="p0" transform="translate\([\d.]+ ([\d.]+)\)', text)
+    assert said is not None
+    assert mark is not None
+    assert float(said.group(1)) - 12 >= float(mark.group(1)) + 6

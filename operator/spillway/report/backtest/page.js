@@ -43,7 +43,7 @@
 
   const store = document.getElementById("timelines");
   if (!store) return;
-  const {lines, chosen} = JSON.parse(store.textContent);
+  const {lines, chosen, scored_from_s: scoredFrom = 0} = JSON.parse(store.textContent);
   const names = Object.keys(lines);
   const picks = [...document.querySelectorAll(".choose select")];
   const shown = document.querySelector(".choose output");
@@ -79,13 +79,15 @@
     Object.entries(line.arrived_per_s ?? {}).forEach(([name, values], position) => {
       const colour = COLOURS[position % COLOURS.length], forecast = line.forecast?.[name];
       if (forecast) {
-        const of = several ? ` of ${name}` : "", lead = `${+(forecast.lead_s / 60).toFixed(1)} min before`;
-        found.push({name: `80% band forecast ${lead}${of}`, colour, band: [forecast.q10, forecast.q90], forecast: true, format: figure});
-        found.push({name: `its median${of}`, colour, values: forecast.q50, dashed: true, forecast: true, format: figure});
+        const lead = several ? "" : ` forecast ${+(forecast.lead_s / 60).toFixed(1)} min before`;
+        found.push({name: `80% band${lead}`, colour, band: [forecast.q10, forecast.q90], forecast: true, group: position, format: figure});
+        found.push({name: several ? "median" : "its median", colour, values: forecast.q50, dashed: true, forecast: true, group: position, format: figure});
       }
-      found.push({name, colour, values, format: figure});
+      found.push({name, colour, values, group: position, format: figure});
     });
-    return {title: "Demand, requests a second", series: found};
+    const leads = Object.values(line.forecast ?? {}).map(each => +(each.lead_s / 60).toFixed(1));
+    const ahead = several && leads.length ? `, with what was forecast ${leads[0]} min before` : "";
+    return {title: `Demand, requests a second${ahead}`, series: found};
   };
   // Policies may have been looked at at different moments: each value is found by its time.
   const onto = (name, values) => {
@@ -165,7 +167,7 @@
     ? `<svg viewBox="0 0 18 10"><rect width="18" height="10" rx="2" fill="${each.colour}" opacity=".22"/></svg>`
     : `<svg viewBox="0 0 18 10"><line x1="0" x2="18" y1="5" y2="5" stroke="${each.colour}" stroke-width="2.5" ${each.dashed ? 'stroke-dasharray="4 3"' : ""}/></svg>`;
   // What is measured first, what was forecast after it; drawn the other way round.
-  const legend = series => series.map((each, i) => [each, i]).sort(([a], [b]) => Boolean(a.forecast) - Boolean(b.forecast))
+  const legend = series => series.map((each, i) => [each, i]).sort(([a], [b]) => (a.group ?? 0) - (b.group ?? 0) || Boolean(a.forecast) - Boolean(b.forecast))
     .map(([each, i]) => `<span>${key(each)}${escaped(each.name)} <i data-i="${i}"></i></span>`).join("");
   const escaped = text => { const node = document.createElement("span"); node.textContent = text; return node.innerHTML; };
 
@@ -185,6 +187,11 @@
       const format = panel.series[0].format;
       const short = value => format === share ? `${+(100 * value).toPrecision(3)}%` : format === money ? `$${+value.toPrecision(4)}` : `${+value.toPrecision(4)}`;
       const parts = [];
+      if (scoredFrom > at[0]) {
+        const end = x(Math.min(scoredFrom, at[at.length - 1]));
+        parts.push(`<rect class="unscored" x="${LEFT}" y="${TOP}" width="${(end - LEFT).toFixed(1)}" height="${bottom - TOP}"/>`);
+        if (!number && end - LEFT > 110) parts.push(`<text class="tick" x="${LEFT + 6}" y="${TOP + 12}">warm-up, not scored</text>`);
+      }
       times.forEach(t => parts.push(`<line class="grid" x1="${x(t).toFixed(1)}" x2="${x(t).toFixed(1)}" y1="${TOP}" y2="${bottom}"/>`));
       ticks(top, 3).forEach(value => parts.push(`<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}"/><text class="tick" x="${LEFT - 6}" y="${Math.max(TOP + 6, y(value) + 4).toFixed(1)}" text-anchor="end">${short(value)}</text>`));
       if (last) times.forEach(t => parts.push(`<text class="tick" x="${x(t).toFixed(1)}" y="${height - 4}" text-anchor="${x(t) > width - 40 ? "end" : x(t) < LEFT + 20 ? "start" : "middle"}">${timeLabel(t, step)}</text>`));

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-from spillway.report.backtest.plot import NARROW, WIDE, scatter
+from spillway.report.backtest.plot import NARROW, WIDE, scatter, some_cut_off
+from spillway.report.backtest.policies import policies
 from spillway.report.backtest.result import SPILL_RULES, Comparison, Row, comparison_of, ratio, verdict
-from spillway.report.backtest.text import MISSING, count, dollars, number, percent, span, times
-from spillway.report.backtest.timelines import downsample
+from spillway.report.backtest.text import MISSING, dollars, percent, span, times
+from spillway.report.backtest.timelines import downsample, short_names
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 BESIDE = 2
@@ -27,9 +28,9 @@ def html(result: Mapping[str, Any]) -> str:
         (
             _header(title, result),
             _headline(comparison),
-            _plot(comparison, result.get("target")),
-            _timelines(comparison, result.get("timelines") or {}),
-            _table(comparison),
+            _plot(comparison, result),
+            _timelines(comparison, result.get("timelines") or {}, result.get("warmup_seconds")),
+            policies(comparison),
             _facts(comparison, result),
         )
     )
@@ -104,14 +105,22 @@ def _against(label: str, name: str, own_usd: float | None, usd: float) -> _Tile:
     return _Tile(label, times(multiple), f"of its {dollars(usd)}" + (f"<br>{escape(name)}" if name else ""))
 
 
-def _plot(comparison: Comparison, target: Any) -> str:
+def _plot(comparison: Comparison, result: Mapping[str, Any]) -> str:
+    target, by_class = result.get("target"), result.get("target_by_class") or {}
     promised = float(target) if isinstance(target, int | float) and 0 < target < 1 else None
+    promises = ""
+    if len(set(by_class.values())) > 1:
+        # No line at one of them: it would part the policies wrongly.
+        promised, names = None, short_names(by_class)
+        each = ", ".join(f"{names[key]} {100 * share:g}%" for key, share in by_class.items())
+        promises = f" The SLO is judged class by class ({escape(each)}); here stand the requests of all of them."
     wide, narrow = scatter(comparison, WIDE, promised), scatter(comparison, NARROW, promised)
     if not wide:
         return ""
     return (
         "<section><h2>Cost against SLO attainment</h2>"
-        '<p class="sub">Lower is cheaper, further right is better served. A policy that missed the SLO is hollow.</p>'
+        '<p class="sub">Lower is cheaper, further right is better served. A policy that missed the SLO is hollow.'
+        f"{promises}</p>"
         f'<div class="plot"><div class="wide">{wide}</div><div class="narrow">{narrow}</div></div>'
         f"{_keys(comparison)}</section>\n"
     )
@@ -138,6 +147,8 @@ def _keys(comparison: Comparison) -> str:
     drawn = drawn if len(drawn) > 1 else []
     if any(not row.held for row in rows):
         drawn.append(_key("mark missed", '<circle r="5.2"/>', "missed the SLO"))
+    if some_cut_off(comparison):
+        drawn.append(_key("mark", '<circle r="4"/><path class="arrow" d="M-4 -5 0 -9 4 -5"/>', "dearer than drawn"))
     return "".join(f'<ul class="keys">{"".join(keys)}</ul>' for keys in (colours, drawn) if keys)
 
 
@@ -145,7 +156,7 @@ def _key(kind: str, drawing: str, text: str) -> str:
     return f'<li><svg viewBox="-9 -9 18 18" aria-hidden="true"><g class="{kind}">{drawing}</g></svg>{text}</li>'
 
 
-def _timelines(comparison: Comparison, timelines: Mapping[str, Any]) -> str:
+def _timelines(comparison: Comparison, timelines: Mapping[str, Any], warmup_s: Any) -> str:
     if not timelines:
         return ""
     order = [row.name for row in comparison.rows if row.name in timelines]
@@ -155,7 +166,9 @@ def _timelines(comparison: Comparison, timelines: Mapping[str, Any]) -> str:
     own = [row.name for row in comparison.rows if row.own and row.name in timelines]
     first = next(iter(own or held), order[0])
     chosen = [first, *(name for name in [*held, *order] if name != first)][:BESIDE]
-    data = {"lines": {name: downsample(timelines[name]) for name in order}, "chosen": chosen}
+    data: dict[str, Any] = {"lines": {name: downsample(_named(timelines[name])) for name in order}, "chosen": chosen}
+    if isinstance(warmup_s, int | float):
+        data["scored_from_s"] = warmup_s
     picks = "".join(
         f'<label><span class="swatch"></span>{label}<select aria-label="{title}"></select></label>'
         for label, title in (("show", "Policy shown"), ("beside", "Second policy"), ("and", "Third policy"))
@@ -171,114 +184,19 @@ def _timelines(comparison: Comparison, timelines: Mapping[str, Any]) -> str:
     )
 
 
+def _named(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The time line with its classes' short names."""
+    names = short_names(line.get("arrived_per_s") or {})
+    by_class = ("arrived_per_s", "hosted_per_s", "forecast")
+    return {
+        key: {names.get(name, name): each for name, each in value.items()} if key in by_class else value
+        for key, value in line.items()
+    }
+
+
 def _embedded(data: Any) -> str:
     """JSON that can't end its own element."""
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    heading: str
-    value: Callable[[Row], Any]
-    """What is sorted by; None is missing."""
-    text: Callable[[Row], str]
-    word: bool = False
-
-
-def _columns(comparison: Comparison) -> list[_Column]:
-    own = comparison.spillway
-    own_usd = None if own is None else own.usd
-    tunings = {row.tuning for row in comparison.rows}
-    classes = sorted({key for row in comparison.rows for key in row.attainment_by_class})
-    columns = [
-        _Column("cost", lambda r: r.usd, lambda r: dollars(r.usd)),
-        _Column("95% interval", lambda r: r.ci95 and r.ci95[0], _interval),
-        _Column("× Spillway's", lambda r: ratio(r.usd, own_usd), lambda r: times(ratio(r.usd, own_usd))),
-        _Column("SLO", lambda r: int(r.held), _slo, word=True),
-        _Column("attained", lambda r: r.attainment, lambda r: percent(r.attainment)),
-        *([_of_class(name) for name in classes] if len(classes) > 1 else []),
-        _Column("tokens attained", lambda r: r.token_attainment, lambda r: percent(r.token_attainment)),
-        _Column("class-hours held", lambda r: r.hours_held, lambda r: percent(r.hours_held, 1)),
-        _Column("spill rule", lambda r: r.spill, lambda r: escape(r.spill) or MISSING, word=True),
-        *([_Column("tuning", lambda r: r.tuning, lambda r: escape(r.tuning), word=True)] if len(tunings) > 1 else []),
-        _Column("GPU hours", lambda r: r.gpu_hours, lambda r: count(r.gpu_hours)),
-        _Column("GPU cost", lambda r: r.gpu_usd, lambda r: dollars(r.gpu_usd)),
-        _Column("hosted cost", lambda r: r.hosted_usd, lambda r: dollars(r.hosted_usd)),
-        _Column("spilled tokens", lambda r: r.spilled_token_share, lambda r: percent(r.spilled_token_share, 1)),
-        *(_with_misses(factor) for factor in ("3", "10")),
-        _Column("scale-ups", lambda r: r.scale_ups, lambda r: count(r.scale_ups)),
-        _Column("scale-downs", lambda r: r.scale_downs, lambda r: count(r.scale_downs)),
-        _Column(
-            "turns an hour", lambda r: r.direction_changes_per_hour, lambda r: number(r.direction_changes_per_hour, 2)
-        ),
-        _Column("deadlines missed", lambda r: r.deadline_misses, lambda r: count(r.deadline_misses)),
-        _Column("decide p50, ms", lambda r: r.decide_p50_ms, lambda r: number(r.decide_p50_ms, 2)),
-        _Column("decide p99, ms", lambda r: r.decide_p99_ms, lambda r: number(r.decide_p99_ms, 2)),
-    ]
-    return [each for each in columns if any(each.value(row) not in (None, "") for row in comparison.rows)]
-
-
-def _of_class(name: str) -> _Column:
-    return _Column(
-        f"{name} attained",
-        lambda r: r.attainment_by_class.get(name),
-        lambda r: percent(r.attainment_by_class.get(name)),
-    )
-
-
-def _with_misses(factor: str) -> _Column:
-    return _Column(
-        f"cost, misses × {factor}",
-        lambda r: r.usd_with_misses.get(factor),
-        lambda r: dollars(r.usd_with_misses.get(factor)),
-    )
-
-
-def _interval(row: Row) -> str:
-    return MISSING if row.ci95 is None else f"{dollars(row.ci95[0])} to {dollars(row.ci95[1])}"
-
-
-def _slo(row: Row) -> str:
-    return '<span class="held">held</span>' if row.held else '<span class="lost">missed</span>'
-
-
-def _table(comparison: Comparison) -> str:
-    columns = _columns(comparison)
-    headings = "".join(
-        f'<th scope="col"{" class=word" * each.word}><button type="button">{escape(each.heading)}</button></th>'
-        for each in columns
-    )
-    rows = "".join(_table_row(row, columns) for row in comparison.rows)
-    return (
-        "<section><h2>All policies</h2>"
-        '<p class="sub">Costs compare only among policies that held the SLO: those stand first, by cost. '
-        "Sort by a heading.</p>"
-        f"{_filter(comparison)}"
-        '<div class="scroll" tabindex="0" role="region" aria-label="All policies"><table id="policies"><thead><tr>'
-        f'<th scope="col"><button type="button">policy</button></th>{headings}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></section>\n"
-    )
-
-
-def _filter(comparison: Comparison) -> str:
-    if all(row.held for row in comparison.rows):
-        return ""
-    return '<label class="filter"><input type="checkbox" id="held-only"> only those that held it</label>'
-
-
-def _table_row(row: Row, columns: Sequence[_Column]) -> str:
-    kinds = " ".join(kind for kind, has in (("own", row.own), ("missed", not row.held)) if has)
-    cells = "".join(_cell(each, row) for each in columns)
-    name = escape(row.name, quote=True)
-    attribute = f' class="{kinds}"' if kinds else ""
-    return f'<tr{attribute} data-policy="{name}"><th scope="row" data-v="{name}" title="{name}">{name}</th>{cells}</tr>'
-
-
-def _cell(column: _Column, row: Row) -> str:
-    value = column.value(row)
-    kind = ' class="word slo"' if column.heading == "SLO" else ' class="word"' if column.word else ""
-    shown = "" if value is None else f' data-v="{escape(str(value), quote=True)}"'
-    return f"<td{kind}{shown}>{column.text(row)}</td>"
 
 
 def _facts(comparison: Comparison, result: Mapping[str, Any]) -> str:

@@ -100,6 +100,12 @@ def scatter(comparison: Comparison, size: Size, target: float | None) -> str:
     )
 
 
+def some_cut_off(comparison: Comparison) -> bool:
+    """Whether marks stand at the upper edge that belong above it."""
+    high = _cost_axis(comparison, WIDE).high if comparison.rows else 0.0
+    return any(row.usd > high for row in comparison.rows if row.attainment is not None)
+
+
 def misses(attainment: float) -> float:
     """What the axis is even in: 0 at none attained, 1 at 90%, 2 at 99%."""
     return -math.log10(1.0 - min(attainment, BEST))
@@ -197,21 +203,23 @@ class _Reference:
 def _reference_lines(
     comparison: Comparison, marks: Sequence[tuple[float, float]], up: Axis, size: Size
 ) -> list[_Reference]:
-    """Each text stands at the end of its line that covers fewer marks."""
-    found = []
-    for name, usd, below in (
-        ("clairvoyant replay", comparison.replay_usd, -5.0),
-        ("bound", comparison.bound_usd, 13.0),
+    """Each text stands at that end and side of its line where it covers the fewest marks."""
+    found: list[_Reference] = []
+    for name, usd, sides in (
+        ("clairvoyant replay", comparison.replay_usd, (-5.0, 13.0)),
+        ("bound", comparison.bound_usd, (13.0, -5.0)),
     ):
         if usd is None:
             continue
         text, y = f"{name} {dollars(usd)}", up.at(usd)
-        width, middle = CHARACTER * len(text) + 12, y + below - 4
-        right = size.width - size.right
-        boxes = [Box(left, middle - 8, left + width, middle + 8) for left in (size.left, right - width)]
-        covered = [sum(box.overlaps(_around(mark)) for mark in marks) for box in boxes]
-        at_end = covered[1] < covered[0]
-        found.append(_Reference(text, y, y + below, boxes[at_end], at_end))
+        width, right = CHARACTER * len(text) + 12, size.width - size.right
+        places = [
+            _Reference(text, y, y + below, Box(left, y + below - 12, left + width, y + below + 4), at_end)
+            for below in sides
+            for at_end, left in ((False, size.left), (True, right - width))
+        ]
+        taken = [*map(_around, marks), *(each.box for each in found)]
+        found.append(min(places, key=lambda place: sum(place.box.overlaps(box) for box in taken)))
     return found
 
 

@@ -209,4 +209,5 @@ def _interval(value: Any) -> tuple[float, float] | None:
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
     low, high = map(_number, value)
-    return None if low is None or high is None else (low, high)
+    # One block has no spread to tell of.
+    return None if low is None or high is None or low == high else (low, high)

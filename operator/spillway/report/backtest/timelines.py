@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LIMIT = 700
@@ -38,3 +38,11 @@ def _mean(values: Sequence[Any]) -> float | None:
 def _short(value: float) -> float:
     """Significant digits enough for a plot."""
     return float(f"{value:.{DIGITS}g}")
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Each "namespace/name" as its name alone, where all are of one namespace; as it is otherwise."""
+    found = list(keys)
+    namespaces = {key.partition("/")[0] for key in found if "/" in key}
+    alone = len(namespaces) == 1 and all("/" in key for key in found)
+    return {key: key.partition("/")[2] if alone else key for key in found}

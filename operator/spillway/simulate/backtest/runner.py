@@ -113,6 +113,7 @@ def _result(
         "warmup_seconds": world.warmup_s,
         "duration_seconds": world.duration_s,
         "target": min(item.attainment for item in world.classes),
+        "target_by_class": {item.key: item.attainment for item in world.classes},
         "version": spillway.__version__,
         "command": command,
         "timelines": {name.text: runs[name].timeline for name in shown},
