@@ -30,9 +30,12 @@ async def taken(kube: Kube, cluster: Cluster, namespace: str) -> dict[str, Held]
     """A Deployment scaled from 1 to 3 and a route moved to 40/60; plan and lane exist no more."""
     for manifest in (deployment(namespace), http_route(namespace)):
         cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
-    target = await kube.get(DEPLOYMENTS, namespace, "vllm")
     decided = LaneDecision("gpu", 1, 1, 3, 3, Reason("Test", "Because."), writable=True)
-    await scale_lane(kube, CapacityLane.parse(own_lane(namespace)), decided, target["metadata"]["uid"], 0.0)
+    for _ in range(20):  # the deployment controller writes too: then the step is for the next tick
+        target = await kube.get(DEPLOYMENTS, namespace, "vllm")
+        if target["spec"]["replicas"] == 3:
+            break
+        await scale_lane(kube, CapacityLane.parse(own_lane(namespace)), decided, target["metadata"]["uid"], 0.0)
     (binding,) = CapacityPlan.parse(plan(namespace)).spec.routing.bindings
     route = await kube.get(HTTP_ROUTES, namespace, "chat")
     await kube.json_patch(HTTP_ROUTES, namespace, "chat", adopted_patch(route, binding, {"gpu": 40, "hosted": 60}))

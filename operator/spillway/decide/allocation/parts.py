@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from spillway.decide.allocation.problem import Problem
+from spillway.decide.allocation.problem import LaneProblem, Problem
 from spillway.decide.allocation.recourse import hosted_limits_bind
 
 
@@ -14,15 +14,26 @@ def fitted(problem: Problem) -> Problem:
     for pool, gpus in problem.pools.items():
         mine = [lane for lane in problem.lanes if lane.pool == pool]
         mine.sort(key=lambda lane: (lane.usd_per_replica_hour / max(lane.gpus_per_replica, 1), lane.name))
-        room = gpus
+        # What must stay up for a while has its GPUs already.
+        locked = {lane.name: _locked(problem, lane) for lane in mine}
+        room = gpus - sum(locked[lane.name] * lane.gpus_per_replica for lane in mine)
         for lane in mine:
-            least = min(problem.least(lane), int(room // max(lane.gpus_per_replica, 1)))
-            room -= least * lane.gpus_per_replica
+            more = max(0, problem.least(lane) - locked[lane.name])
+            fits = max(0, min(more, int(room // max(lane.gpus_per_replica, 1))))
+            room -= fits * lane.gpus_per_replica
+            least = min(problem.least(lane), locked[lane.name] + fits)
             if least != lane.min_replicas:
                 lanes[lane.name] = replace(lane, min_replicas=least)
     if all(lanes[lane.name] is lane for lane in problem.lanes):
         return problem
     return replace(problem, lanes=tuple(lanes.values()))
+
+
+def _locked(problem: Problem, lane: LaneProblem) -> int:
+    """Replicas that their minimum up-time may keep."""
+    if lane.minimum_up_seconds <= 0:
+        return 0
+    return min(lane.ready + len(lane.pending_seconds), problem.most(lane))
 
 
 def split(problem: Problem) -> list[Problem]:

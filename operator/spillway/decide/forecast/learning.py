@@ -153,11 +153,9 @@ def _learn_block(learned: Learned, past: Past, upto: int) -> Learned:
     )
     typical, number = learned.typical_error, valid.sum(axis=0)
     clipped = np.clip(error, -CLIPPED_ERRORS * typical, CLIPPED_ERRORS * typical)
-    usual = (
-        np.nanmean(past.values[max(0, upto - past.first - round(past.season)) : upto - past.first])
-        if valid.any()
-        else 0.0
-    )
+    lately = past.values[max(0, upto - past.first - round(past.season)) : upto - past.first]
+    lately = lately[np.isfinite(lately)]
+    usual = float(lately.mean()) if lately.size else 0.0
     weight = np.where(valid, np.sqrt((level + learned.offset) / (usual + learned.offset)), 0.0)
     keep = min(0.99, learned.count / (learned.count + 4)) ** number
     absolute = np.abs(error)
