@@ -1,4 +1,4 @@
-"""The page in a real browser: what its script does, and that nothing sticks out. Needs Debian's package chromium."""
+"""The page in a real browser: what its script does, and that nothing sticks out. Skipped without chromium."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUIET = (
 PROBE = Path(__file__).with_name("probe.js")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
 @pytest.mark.parametrize("width", [500, 1100])
 def test_the_page_works(tmp_path: Path, width: int) -> None:
     made = result(target=0.99, timelines={"spillway": timeline(), "keda-slo+cap@tuned": timeline()})
