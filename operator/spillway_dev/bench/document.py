@@ -53,10 +53,10 @@ def _head(found: Findings) -> str:
         "# Benchmarks",
         "",
         f"Written by `{made}` (Spillway {spillway.__version__}); every figure is from a run, none by hand.",
-        "Costs are dollars of the scored time, means over seeds 1 to "
-        f"{found.settings.seeds}; only costs of policies that hold the SLO compare, and a cost in (parentheses) is of "
-        "one that did not, with the attainment of its worst class, by requests or by tokens. Spillway runs with one "
-        "configuration everywhere, its defaults. What scenarios, truth and score are: [backtest.md](backtest.md).",
+        f"Costs are dollars of the scored time, means over {_seeds(found.settings.seeds)}; only costs of policies that "
+        "hold the SLO compare, and a cost in (parentheses) is of one that did not, with the attainment of its worst "
+        "class, by requests or by tokens. Spillway runs with one configuration everywhere, its defaults. What "
+        "scenarios, truth and score are: [backtest.md](backtest.md).",
         "",
         "`@tuned` baselines have the thresholds that `python -m spillway_dev tune` found on "
         "[other, shorter scenarios](../examples/scenarios/tuning) of three of the traces; `@oracle` ones are tuned in "
@@ -69,6 +69,10 @@ def _head(found: Findings) -> str:
     if left_out:
         lines += ["", f"**Not run this time**: {', '.join(left_out)}."]
     return "\n".join(lines) + "\n"
+
+
+def _seeds(count: int) -> str:
+    return "seed 1" if count == 1 else f"seeds 1 to {count}"
 
 
 def _scenarios(found: Findings) -> str:
@@ -92,7 +96,8 @@ def _costs(found: Findings) -> str:
         return ""
     parts = [
         "## Costs by scenario\n\nBaselines: cost over Spillway's on the same seeds (defaults: the first seed), by "
-        "scaler and by the rule by which they spill: the engines' queue limit, an in-flight cap, or a cap and a hold.\n"
+        "scaler and by the rule by which they spill: the engines' queue limit, an in-flight cap, or a cap and a hold. "
+        "Tuned ones that miss the SLO on the first seed are not run on the others.\n"
     ]
     first = {result["scenario"]: result for result in found.first_seed}
     for result in found.results:
@@ -146,7 +151,10 @@ def _losses(found: Findings) -> str:
     cells = [cell for fleet in found.fleets for cell in fleet.cells]
     if not found.results and not cells and not found.faults:
         return ""
-    note = "Every case above in which Spillway missed the SLO, or in which a policy that held it was cheaper."
+    note = (
+        "Every case above in which Spillway missed the SLO, or in which a policy that held it cost less (by 0.5% or "
+        "more; the clairvoyant replay is left out, it stands in the tables)."
+    )
     listed = tables.losses([*found.results, *found.faults], cells, found.first_days)
     return f"## Where Spillway loses\n\n{note}\n\n{listed}"
 

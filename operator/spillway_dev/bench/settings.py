@@ -30,7 +30,7 @@ class Map:
     duration_s: float = 30 * HOUR_S
 
 
-FLEETS = (("small", 0.4), ("large", 4.0))
+FLEETS = (("small", 0.4), ("large", 2.5))
 RATIOS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
@@ -45,11 +45,13 @@ class Settings:
     span_s: tuple[float, float] | None = None
     """Warm-up and duration that scenarios are cut to; None: as they are."""
     tuned: tuple[str, ...] = ("all@tuned",)
+    """All on the first seed; those that hold the SLO there on the others too."""
     hindsight: tuple[str, ...] = ("static-best", "cron-best", "api-only", "clairvoyant-replay")
     defaults: tuple[str, ...] = SCALERS
     """Baselines at their defaults, on the first seed."""
     variants: tuple[str, ...] = VARIANTS
-    """On the first seed."""
+    """On the first seed of `variant_scenarios`."""
+    variant_scenarios: tuple[str, ...] = SCENARIOS
     oracles: int = 3
     """So many of each scenario's best tuned pairs of scaler and spill rule are tuned in hindsight."""
     maps: tuple[Map, ...] = ()
@@ -64,9 +66,20 @@ class Settings:
 FAULT_POLICIES = ("spillway", "keda-queue@tuned+queue", "hpa@tuned+hold", "static-best", "api-only")
 FULL = Settings(
     name="full",
+    variants=(
+        "spillway-oracle-forecast",
+        "spillway-oracle-service",
+        "spillway-oracle-both",
+        "spillway-no-spill",
+        "spillway-no-hold",
+        "spillway-no-cap",
+        "spillway-no-learning",
+        "spillway-no-learning-x2",
+    ),
+    variant_scenarios=("code-week", "office-week", "burst-week", "reasoning-day"),
     maps=(
         Map("chat-week", startups_s=(30.0, 240.0, 1500.0), ratios=RATIOS, fleets=FLEETS),
-        Map("burst-week", startups_s=(240.0,), ratios=RATIOS, fleets=FLEETS),
+        Map("burst-week", startups_s=(240.0,), ratios=RATIOS, fleets=FLEETS[:1]),
     ),
     fault_policies=FAULT_POLICIES,
 )

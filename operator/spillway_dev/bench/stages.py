@@ -67,12 +67,13 @@ def _scenario(bench: Bench, settings: Settings, name: str, found: Findings, page
     found.facts.append(facts_of(scenario, scenario.seeds[0], bench.store))
     whole: Result | None = None
     if "scenarios" in found.sections:
-        whole = bench.backtest(path, ["spillway", *settings.tuned, *settings.hindsight], settings.seeds)
+        whole = bench.compare(path, ["spillway", *settings.hindsight], settings.tuned, settings.seeds)
         whole = bench.with_oracles(path, whole, settings.oracles)
         found.results.append(whole)
         _save(bench, whole, found, pages)
     defaults = settings.defaults if "scenarios" in found.sections else ()
-    variants = settings.variants if "variants" in found.sections else ()
+    varied = "variants" in found.sections and name in settings.variant_scenarios
+    variants = settings.variants if varied else ()
     if defaults or variants:
         found.first_seed.append(bench.backtest(path, ["spillway", *defaults, *variants], 1))
     if "first-day" in found.sections and settings.first_day is not None:

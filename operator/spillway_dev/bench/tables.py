@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from spillway.simulate.backtest.names import SCALERS, Spill
 from spillway.simulate.spillway import VARIANTS
 from spillway_dev.bench.facts import Facts
 from spillway_dev.bench.first_days import PRIORS, FirstDay
-from spillway_dev.bench.goals import Entry, Figure, candidates
+from spillway_dev.bench.goals import REPLAY, Entry, Figure, candidates
 from spillway_dev.bench.regimes import Cell, Fleet
 from spillway_dev.bench.speed import Speed
 
 Result = Mapping[str, Any]
 MISSING = "–"
 LOSS = 1.005
-"""Costs closer together than this are shown as equal in lists of losses."""
+"""Costs closer together than this are equal in lists of losses."""
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
@@ -75,13 +76,13 @@ def baselines(defaults: Result | None, whole: Result) -> str:
 
 
 def others(result: Result) -> str:
-    """Spillway, the bound, and what is found in hindsight."""
+    """Spillway, the bound, the best tuned baseline of each spill rule, and what is found in hindsight."""
     own, ratios = result["policies"]["spillway"], result.get("ratios") or {}
+    shown = [(name, e) for name, e in candidates(result).items() if e["spill"] is None or e["tuning"] == "oracle"]
+    shown += [pair for rule in Spill if (pair := _best_tuned(result, rule)) is not None]
     rows = [_policy_row("**spillway**", own, own, None)]
-    for name, entry in candidates(result).items():
-        if entry["tuning"] != "default" or entry["spill"] is None:
-            rows.append(_policy_row(name, entry, own, (ratios.get(name) or {}).get("to_spillway_ci95")))
-    rows = [rows[0], *sorted(rows[1:], key=lambda row: float(row[2].strip("()")))]
+    for name, entry in sorted(shown, key=lambda pair: float(pair[1]["cost_usd"])):
+        rows.append(_policy_row(name, entry, own, (ratios.get(name) or {}).get("to_spillway_ci95")))
     bound = (result.get("bound") or {}).get("cost_usd")
     if bound is not None:
         rows.append(("bound", f"${bound:,.0f}", f"{bound / own['cost_usd']:.3f}", *[MISSING] * 6))
@@ -94,6 +95,9 @@ def others(result: Result) -> str:
 
 def variants(results: Sequence[Result]) -> str:
     """What each part is worth: cost over Spillway's."""
+    results = [
+        result for result in results if any(name != "spillway" and name in VARIANTS for name in result["policies"])
+    ]
     rows = []
     for name, variant in VARIANTS.items():
         cells = [_ratio_cell(result, name) for result in results]
@@ -170,7 +174,7 @@ def _losses(where: str, result: Result) -> list[str]:
     cheaper = [
         (own["cost_usd"] / entry["cost_usd"], name)
         for name, entry in candidates(result).items()
-        if entry["slo_held"] and entry["cost_usd"] and own["cost_usd"] / entry["cost_usd"] > LOSS
+        if name != REPLAY and entry["slo_held"] and entry["cost_usd"] and own["cost_usd"] / entry["cost_usd"] > LOSS
     ]
     if cheaper:
         told = ", ".join(f"{name} (by {ratio:.3f})" for ratio, name in sorted(cheaper, reverse=True))
@@ -182,16 +186,33 @@ def _named(scaler: str, suffix: str, rule: Spill) -> str:
     return f"{scaler}{suffix}" if rule is Spill.QUEUE else f"{scaler}{suffix}+{rule}"
 
 
+def _best_tuned(result: Result, rule: Spill) -> tuple[str, Entry] | None:
+    """The cheapest tuned baseline with this spill rule that held the SLO."""
+    found = [
+        (name, e)
+        for name, e in candidates(result).items()
+        if e["tuning"] == "tuned" and e["spill"] == rule and e["slo_held"]
+    ]
+    return min(found, key=lambda pair: float(pair[1]["cost_usd"]), default=None)
+
+
+def _over(entry: Entry, own: Entry) -> float:
+    """Cost over Spillway's on the same seeds."""
+    seeds = {seed["seed"] for seed in entry["seeds"]}
+    mine = fmean(seed["cost_usd"] for seed in own["seeds"] if seed["seed"] in seeds)
+    return float(entry["cost_usd"]) / mine
+
+
 def _ratio_cell(result: Result, name: str) -> str:
     own, entry = result["policies"]["spillway"], result["policies"].get(name)
     if entry is None:
         return MISSING
-    ratio = f"{entry['cost_usd'] / own['cost_usd']:.3f}"
+    ratio = f"{_over(entry, own):.3f}"
     return ratio if entry["slo_held"] else f"({ratio}, {_attained(entry)})"
 
 
 def _policy_row(name: str, entry: Entry, own: Entry, interval: Sequence[float] | None) -> tuple[str, ...]:
-    ratio = f"{entry['cost_usd'] / own['cost_usd']:.3f}"
+    ratio = f"{_over(entry, own):.3f}"
     return (
         name,
         _dollars(entry),
