@@ -17,10 +17,15 @@ from spillway.decide.allocation.problem import Response
 from spillway.decide.compared import Compared
 from spillway.decide.response import RequestModel, Valve
 from spillway.decide.service import Coefficients
+from spillway.decide.service.latency import iteration_work_ms
 from spillway.decide.valves import Objective, opening, streams
 
 MOVED = 0.04
 """Relative change of an input that makes a curve stale."""
+LOOSELY = 0.4
+"""Exponent of inputs that a curve depends on weakly: a tenth counts as 4%."""
+HELD_LOOSELY = 0.15
+"""Requests in flight are few and unlike: 30% counts as 4%."""
 LOADS = 64
 FEWEST_COUNTS = 6
 
@@ -68,7 +73,7 @@ def curve(
     held_tokens: float | None = None,
 ) -> Curve:
     """The lane's curve; ``before`` again while nothing has moved. ``most``: replicas that it should reach."""
-    inputs = (*_inputs(model, objectives, uneven), held_tokens or 0.0)
+    inputs = (*_inputs(model, objectives, uneven), (held_tokens or 0.0) ** HELD_LOOSELY)
     if before is not None and before.most >= most and _alike(before.inputs, inputs):
         return before
     made = opening(model, objectives, held_tokens)
@@ -94,26 +99,25 @@ def _inputs(model: Coefficients, objectives: Mapping[str, Objective], uneven: Un
     total = sum(item.requests_per_second for item in objectives.values())
     found = [
         model.alpha_ms,
-        model.beta_ms,
-        model.gamma_ms_per_ktoken,
-        model.prefill_ms_per_ktoken,
+        model.prefill_ms_per_ktoken + 1.0,
         model.max_sequences,
         model.kv_cache_tokens or 0.0,
-        uneven.dispersion**0.5,
-        0.5 + uneven.moments[0],
-        0.2 + uneven.moments[1],
+        uneven.dispersion**LOOSELY,
+        1.0 + uneven.moments[0],
+        0.5 + uneven.moments[1],
     ]
     for item in objectives.values():
         share = item.requests_per_second / total if total > 0 else 1.0
         found += [
             0.1 + share if len(objectives) > 1 else 1.0,
+            iteration_work_ms(model, item.mix, item.lengths),
             item.mix.input_tokens + 1.0,
             item.mix.output_tokens + 1.0,
             item.lengths.input_sigma + 0.1,
             item.lengths.output_sigma + 0.1,
             item.ttft_ms or 0.0,
             item.itl_ms or 0.0,
-            item.allowance,
+            item.allowance**LOOSELY,
         ]
     return tuple(found)
 
