@@ -18,7 +18,7 @@ from spillway.decide.compared import Compared
 from spillway.decide.response import RequestModel, Valve
 from spillway.decide.service import Coefficients
 from spillway.decide.service.latency import iteration_work_ms
-from spillway.decide.valves import Objective, opening, streams
+from spillway.decide.valves import Objective, opening, reserved_tokens, streams
 
 MOVED = 0.04
 """Relative change of an input that makes a curve stale."""
@@ -73,7 +73,8 @@ def curve(
     held_tokens: float | None = None,
 ) -> Curve:
     """The lane's curve; ``before`` again while nothing has moved. ``most``: replicas that it should reach."""
-    inputs = (*_inputs(model, objectives, uneven), (held_tokens or 0.0) ** HELD_LOOSELY)
+    longer = max(1.0, (held_tokens or 0.0) / reserved_tokens(streams(objectives)))
+    inputs = (*_inputs(model, objectives, uneven), longer**HELD_LOOSELY)
     if before is not None and before.most >= most and _alike(before.inputs, inputs):
         return before
     made = opening(model, objectives, held_tokens)

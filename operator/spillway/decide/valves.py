@@ -115,6 +115,11 @@ def _reserved(traffic: Sequence[Stream], held_tokens: float | None) -> tuple[flo
     return mean, deviation
 
 
+def reserved_tokens(traffic: Sequence[Stream]) -> float:
+    """Mean KV tokens of a request in flight, from the mix alone."""
+    return max(_reserved(traffic, None)[0], 1.0)
+
+
 def _fitting(room: float, mean: float, deviation: float) -> float:
     """Requests whose tokens fit the cache nearly always: n*mean + KV_SIGMAS*sqrt(n)*deviation <= room."""
     half = KV_SIGMAS * deviation / (2 * mean)
