@@ -59,16 +59,23 @@ def _head(found: Findings) -> str:
         "scenarios, truth and score are: [backtest.md](backtest.md).",
         "",
         "`@tuned` baselines have the thresholds that `python -m spillway_dev tune` found on "
-        "[other, shorter scenarios](../examples/scenarios/tuning) of three of the traces; `@oracle` ones are tuned in "
-        f"hindsight on the scored week itself (the {found.settings.oracles} best tuned pairs of each scenario, "
-        "searched on the first seed, run on all). `static-best`, `cron-best` and `clairvoyant-replay` know the whole "
-        "week.",
+        "[other, shorter scenarios](../examples/scenarios/tuning) of three of the traces. `static-best`, `cron-best` "
+        f"and `clairvoyant-replay` know the whole scored time.{_oracles(found.settings.oracles)}",
     ]
     if quick:
         lines += ["", "**A quick look**: scenarios are cut short and few policies run; these are no benchmark figures."]
     if left_out:
         lines += ["", f"**Not run this time**: {', '.join(left_out)}."]
     return "\n".join(lines) + "\n"
+
+
+def _oracles(most: int) -> str:
+    if not most:
+        return ""
+    return (
+        f" `@oracle` baselines are tuned in hindsight on the scored time itself: the {most} best tuned pairs of scaler "
+        "and spill rule of each scenario, searched on the first seed and run on all."
+    )
 
 
 def _seeds(count: int) -> str:
