@@ -77,7 +77,9 @@ def _decimal_type(pattern: str, max_length: int, meaning: str) -> Any:
     ]
 
 
-DecimalText = _decimal_type(DECIMAL_PATTERN, 22, 'a decimal string, not negative, of at most 12 digits and 9 decimals, such as "3.85"')
+DecimalText = _decimal_type(
+    DECIMAL_PATTERN, 22, 'a decimal string, not negative, of at most 12 digits and 9 decimals, such as "3.85"'
+)
 """A non-negative amount as a decimal string, such as "3.85": money, milliseconds, ratios."""
 
 AttainmentText = _decimal_type(PERCENT_PATTERN, 6, 'a percentage from 50 to 99.999, such as "99.5"')
