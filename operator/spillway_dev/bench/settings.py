@@ -63,7 +63,7 @@ class Settings:
     """Scenarios whose whole command is timed."""
 
 
-FAULT_POLICIES = ("spillway", "keda-queue@tuned+queue", "hpa@tuned+hold", "static-best", "api-only")
+FAULT_POLICIES = ("spillway", "keda-queue@tuned+hold", "hpa@tuned+hold", "static-best", "api-only")
 FULL = Settings(
     name="full",
     variants=(
@@ -93,7 +93,7 @@ QUICK = Settings(
     variants=("spillway-oracle-both", "spillway-no-hold", "spillway-prior-x2"),
     oracles=0,
     maps=(Map("chat-week", startups_s=(240.0,), ratios=(1.0, 4.0), fleets=(("small", 0.4),)),),
-    fault_policies=("spillway", "keda-queue@tuned+queue", "api-only"),
+    fault_policies=("spillway", "keda-queue@tuned+hold", "api-only"),
     first_day=None,
     timed=("code-week",),
 )
