@@ -34,6 +34,8 @@ class Findings:
     faults: list[Result] = field(default_factory=list)
     first_days: list[FirstDay] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
+    untuned: Sequence[str] = ()
+    """Tuned baselines for which no search has been written down."""
     pages: dict[str, str] = field(default_factory=dict)
     """Scenario to the page beside the document."""
 
@@ -62,6 +64,8 @@ def _head(found: Findings) -> str:
         "[other, shorter scenarios](../examples/scenarios/tuning) of three of the traces. `static-best`, `cron-best` "
         f"and `clairvoyant-replay` know the whole scored time.{_oracles(found.settings.oracles)}",
     ]
+    if found.untuned:
+        lines += ["", f"**Not tuned yet, so run with their defaults**: {', '.join(found.untuned)}."]
     if quick:
         lines += ["", "**A quick look**: scenarios are cut short and few policies run; these are no benchmark figures."]
     if left_out:

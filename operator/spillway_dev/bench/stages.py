@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spillway.report import backtest as report
+from spillway.simulate.baselines.tuned import is_tuned
 from spillway.simulate.scenario import load_scenario
 from spillway_dev.bench.derive import Change, derive
 from spillway_dev.bench.document import Findings
@@ -70,6 +71,7 @@ def _scenario(bench: Bench, settings: Settings, name: str, found: Findings, page
         whole = bench.compare(path, ["spillway", *settings.hindsight], settings.tuned, settings.seeds)
         whole = bench.with_oracles(path, whole, settings.oracles)
         found.results.append(whole)
+        found.untuned = sorted({*found.untuned, *untuned(whole)})
         _save(bench, whole, found, pages)
     defaults = settings.defaults if "scenarios" in found.sections else ()
     varied = "variants" in found.sections and name in settings.variant_scenarios
@@ -80,6 +82,12 @@ def _scenario(bench: Bench, settings: Settings, name: str, found: Findings, page
         whole = whole or bench.backtest(path, ["spillway"], settings.seeds)
         day = first_day(bench, path, whole, settings.first_day)
         found.first_days += [] if day is None else [day]
+
+
+def untuned(result: Result) -> list[str]:
+    """Its tuned baselines for which no search has been written down."""
+    entries = {name: e for name, e in result["policies"].items() if e["tuning"] == "tuned"}
+    return [name for name, entry in entries.items() if not is_tuned(entry["scaler"], entry["spill"])]
 
 
 def _map_stage(bench: Bench, regime: Map, found: Findings) -> Stage:

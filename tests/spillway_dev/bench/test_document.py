@@ -14,6 +14,7 @@ from spillway_dev.bench.regimes import Cell, Fleet
 from spillway_dev.bench.runs import Bench, best_tuned
 from spillway_dev.bench.settings import FULL, QUICK, SECTIONS
 from spillway_dev.bench.speed import Speed
+from spillway_dev.bench.stages import untuned
 from spillway_dev.bench.tables import losses, others, variants
 from support.bench_results import entry, result
 from support.scenario_files import Files
@@ -98,6 +99,12 @@ def test_the_best_of_each_rule_stands_beside_hindsight() -> None:
     ]  # fmt: skip
     assert "(" not in variants([whole()]).splitlines()[2]
     assert variants([whole(), result("b", {"spillway": entry("spillway", OWN)})]).count("---:") == 1
+
+
+def test_what_was_never_tuned_is_named() -> None:
+    policies = {name: entry(name, OWN) for name in ("spillway", "hpa@tuned+cap", "hpa+hold", "nobody@tuned+cap")}
+    assert untuned(result("a", policies)) == ["nobody@tuned+cap"]
+    assert "run with their defaults**: x, y." in document(Findings(QUICK, SECTIONS, untuned=["x", "y"]))
 
 
 def test_hindsight_is_sought_where_tuning_came_nearest() -> None:
