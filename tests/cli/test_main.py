@@ -79,6 +79,13 @@ def test_errors_are_one_line(
     assert captured.err.count("\n") == 1
 
 
+def test_a_missing_kubeconfig_is_one_line(tmp_path: Path) -> None:
+    done = run("release", "x", env={**os.environ, "KUBECONFIG": str(tmp_path / "none")})
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no usable kubeconfig")
+    assert done.stderr.count("\n") == 1
+
+
 def test_module_without_a_command_runs_the_operator() -> None:
     done = run("--config", "/nonexistent.yaml")
     assert done.returncode == 1

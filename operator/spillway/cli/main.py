@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -246,6 +247,8 @@ def backtest(scenario: Path | None, **asked: Any) -> int:
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 failed, 2 wrong usage, 130 interrupted."""
+    # The client library's warnings repeat what the one line says; `run` shows them in its own log.
+    logging.getLogger("kubernetes").addHandler(logging.NullHandler())
     try:
         result: Any = cli.main(
             args=list(arguments) if arguments is not None else None,
