@@ -54,7 +54,7 @@ def test_all_that_was_run_is_in_it() -> None:
         [whole()],
         [day],
         [Speed("a", 41.0, 50.0)],
-        {"a": "p.html"},
+        pages={"a": "p.html"},
     )
     text = document(found)
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
