@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,11 @@ from spillway.decide.snapshot import ClassSnapshot, Confidence, Demand, PlanSnap
 
 ANNOUNCED_WINDOW_SECONDS = 600.0
 """Announced demand is averaged over at most this long, as a forecast is."""
+NEAR_SLOTS = 0.25
+RATE_WINDOW_STEPS = 4
+"""Steps of the finest history that a rate is taken over."""
+CHANCE_SIGMAS = 3.0
+TINY_RATE = 1e-3
 
 
 class ClassDemand:
@@ -134,7 +140,26 @@ def joint_paths(demands: Sequence[ClassDemand], offsets_seconds: Sequence[float]
         if d.item.announced is not None and (rates := announced(d.item.announced, offsets_seconds, now)) is not None
     }
     made = paths({key: state for key, state in states.items() if key not in certain}, now, offsets_seconds, current)
-    return {key: certain[key] if key in certain else made[key] for key in states}
+    offsets = np.asarray(offsets_seconds, dtype=np.float64)
+    uncertain = {d.key: made[d.key] * _right_now(d, offsets) for d in demands if d.key not in certain}
+    return {key: certain[key] if key in certain else uncertain[key] for key in states}
+
+
+def _right_now(demand: ClassDemand, offsets_seconds: Floats) -> Floats | float:
+    """(offsets,) factors that bring the next moments to the rate of now, where it is far off the forecast's level.
+
+    The level waits for as much as an eighth of a slot before it believes a jump: too long for the weights of the next
+    ticks. What is chance alone changes nothing, and beyond a quarter of a slot the forecast stands as it is.
+    """
+    state, series = demand.state, demand.item.demand
+    if state is None or demand.now is None or series is None or not series.history:
+        return 1.0
+    window = RATE_WINDOW_STEPS * series.history[0].step_seconds
+    level, now = max(state.level, TINY_RATE), max(demand.now.value, TINY_RATE)
+    if abs(now - level) <= CHANCE_SIGMAS * math.sqrt(max(now, level) / window):
+        return 1.0
+    share = np.clip(1.0 - offsets_seconds / (NEAR_SLOTS * state.slot_seconds), 0.0, 1.0)
+    return np.asarray((now / level) ** share, dtype=np.float64)
 
 
 def announced(series: Series, offsets_seconds: Sequence[float], now: float) -> Floats | None:
