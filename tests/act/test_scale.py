@@ -33,7 +33,15 @@ def target(cluster: Cluster, namespace: str) -> dict[str, Any]:
     """A Deployment of three pods, of which Spillway knows nothing yet."""
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(deployment(namespace, replicas=3)))
     wait_until(lambda: len(pods(cluster, namespace)) == 3, "three pods", 30)
+    # What the deployment controller still writes would count as somebody else's change.
+    wait_until(lambda: settled(cluster.get("deployments.apps", "vllm", namespace)), "a settled Deployment", 60)
     return cluster.get("deployments.apps", "vllm", namespace)
+
+
+def settled(found: dict[str, Any]) -> bool:
+    status = found.get("status", {})
+    seen = status.get("observedGeneration") == found["metadata"]["generation"]
+    return seen and status.get("readyReplicas") == 3 and status.get("updatedReplicas") == 3
 
 
 def pods(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
