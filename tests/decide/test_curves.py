@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from spillway.decide import response
-from spillway.decide.curves import MOVED, Curve, Unevenness, curve
+from spillway.decide.bursts import Unevenness
+from spillway.decide.curves import MOVED, Curve, curve
 from spillway.decide.service import Coefficients, Mix
 from spillway.decide.service.lengths import Lengths
 from spillway.decide.valves import Objective

@@ -17,6 +17,8 @@ MEMORY_SECONDS = 6 * 3600.0
 CORRECTION_SECONDS = 2 * 3600.0
 TARGET_SHARE = 0.8
 """Share of the error budget that is meant to be used: the rest covers hosted errors and what isn't seen."""
+UNCAPPED_TARGET_SHARE = 0.6
+"""Without a cap at the gateway: whole minutes are missed, long requests more than short ones."""
 LOWEST, HIGHEST = 0.1, 15.0
 """Bounds of the allowance, in error budgets."""
 MOST_MISSES = 0.15
@@ -27,6 +29,7 @@ SETTLING_SECONDS = 1800.0
 """What is missed so soon after the first look was admitted before any cap was set."""
 WORST_SHARE = 4.0
 """Misses beyond so many error budgets at a time are not the cap's doing: a cold start, an outage."""
+UNCAPPED_WORST_SHARE = 8.0
 START_REQUESTS = 2000.0
 """Weight of the assumption that all is on target, in requests; few misses early say little."""
 
@@ -47,16 +50,24 @@ class ErrorBudget:
         """Share of misses that a replica at its cap may have; ``attainment`` is the objective, 0 to 1."""
         return min(math.exp(self.log_allowance) * (1.0 - attainment), MOST_MISSES)
 
-    def missed_share(self, attainment: float) -> float:
+    def missed_share(self, attainment: float, capped: bool = True) -> float:
         """Decayed share of misses, on target where little was served."""
-        expected = TARGET_SHARE * (1.0 - attainment)
+        expected = _target(attainment, capped)
         return (self.missed + START_REQUESTS * expected) / (self.total + START_REQUESTS)
 
 
 def spent(
-    budget: ErrorBudget | None, now: float, attainment: float, requests_per_second: float, missed_per_second: float
+    budget: ErrorBudget | None,
+    now: float,
+    attainment: float,
+    requests_per_second: float,
+    missed_per_second: float,
+    capped: bool = True,
 ) -> ErrorBudget:
-    """The budget after the time since it was last looked at, at these rates; the first look only takes the time."""
+    """The budget after the time since it was last looked at, at these rates; the first look only takes the time.
+
+    ``capped``: whether the gateway caps what is in flight. If not, all that is missed is the weights' doing.
+    """
     if budget is None:
         return ErrorBudget(now, since=now)
     if now - budget.since < SETTLING_SECONDS:
@@ -64,13 +75,18 @@ def spent(
     elapsed = max(0.0, now - budget.at)
     decay = math.exp(-elapsed / MEMORY_SECONDS)
     now_missed = missed_per_second / requests_per_second if requests_per_second > 0 else 0.0
-    missed_per_second = min(missed_per_second, WORST_SHARE * (1.0 - attainment) * requests_per_second)
+    worst = WORST_SHARE if capped else UNCAPPED_WORST_SHARE
+    missed_per_second = min(missed_per_second, worst * (1.0 - attainment) * requests_per_second)
     total = budget.total * decay + requests_per_second * elapsed
     missed = budget.missed * decay + missed_per_second * elapsed
     moved = replace(budget, at=now, total=total, missed=missed)
-    target = TARGET_SHARE * (1.0 - attainment)
-    error = max(-1.0, (target - moved.missed_share(attainment)) / target)
+    target = _target(attainment, capped)
+    error = max(-1.0, (target - moved.missed_share(attainment, capped)) / target)
     log_allowance = budget.log_allowance + error * min(elapsed, 600.0) / CORRECTION_SECONDS
     if now_missed > MOST_NOW + (1.0 - attainment):
         log_allowance -= min(elapsed, 600.0) / RETREAT_SECONDS
     return replace(moved, log_allowance=min(max(log_allowance, math.log(LOWEST)), math.log(HIGHEST)))
+
+
+def _target(attainment: float, capped: bool) -> float:
+    return (TARGET_SHARE if capped else UNCAPPED_TARGET_SHARE) * (1.0 - attainment)

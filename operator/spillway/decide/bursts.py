@@ -35,9 +35,35 @@ OVERLAP = 17 / 32
 """k."""
 RATIOS = (-1.2, -0.8, -0.55, -0.35, -0.22, -0.12, -0.05, 0.0, 0.05, 0.12, 0.22, 0.35, 0.55, 0.8, 1.2, 1.8)
 """Grid of the logarithm of a minute's rate over the mean around it."""
+AROUND_STEPS = 40
+JITTERS, SLOWLY = 1.5, 0.05
+"""Factors spread by at most so many jitters, and a little."""
+UNUSUAL = 25.0
+"""A squared change beyond so many usual ones, and beyond the highest dispersion, counts as that."""
+TRIMMED, FEWEST_TO_TRIM = 0.01, 50
+"""Of many points seen at once, the wildest part says nothing of what is usual."""
 FEWEST_RATIOS = 30.0
 START_POINTS = 20.0
 """Weight of the assumption of a Poisson stream, in points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unevenness:
+    """Of the arrivals of all classes of a lane; all of a lane's classes together."""
+
+    dispersion: float = 1.0
+    factors: tuple[float, ...] = (1.0,)
+    """Of the load from minute to minute, mean 1."""
+    weights: tuple[float, ...] = (1.0,)
+    """Their probabilities."""
+    jitter: float = 0.0
+    """Relative standard deviation from minute to minute alone: without what moves more slowly."""
+
+    @property
+    def moments(self) -> tuple[float, float]:
+        """Standard deviation of the factors, and mean excess over 1.5: what makes curves differ."""
+        factors, weights = np.array(self.factors), np.array(self.weights)
+        return float(np.sqrt(weights @ (factors - 1) ** 2)), float(weights @ np.maximum(factors - 1.5, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +120,9 @@ class Burst:
         chance = self.dispersion / (WINDOW_STEPS * self.step_seconds * self.rate)
         if variance <= chance:
             return np.ones(1), np.ones(1)
-        factors = np.exp(logs * math.sqrt(1.0 - chance / variance))
+        # What moves more slowly than from minute to minute is the forecast's to follow.
+        uneven = min(math.sqrt(variance - chance), JITTERS * self.jitter + SLOWLY)
+        factors = np.exp(logs * uneven / math.sqrt(variance))
         return factors / float(weights @ factors), weights
 
 
@@ -112,17 +140,38 @@ def seen(burst: Burst | None, series: Series) -> Burst | None:
     known = np.isfinite(now) & np.isfinite(before) & np.isfinite(window)
     now, before, window = now[known], before[known], window[known]
     decay = math.exp(-max(0.0, series.end - burst.at) / MEMORY_SECONDS)
-    around = values[np.isfinite(values)]
-    mean = float(around.mean()) if around.size else 0.0
+    mean = _around(values, AROUND_STEPS)[-new:][known]
     return Burst(
         series.end,
         series.step_seconds,
         decay * burst.points + now.size,
         decay * burst.rates + float(now.sum()),
-        decay * burst.short_squares + float(((now - before) ** 2).sum()) / 2,
-        decay * burst.long_squares + float(((now - window) ** 2).sum()) / 2,
-        _on_grid(burst.ratios, decay, now / mean if mean > 0 else now[:0]),
+        decay * burst.short_squares + _squares(now, before, burst.short_squares, burst, series.step_seconds),
+        decay * burst.long_squares + _squares(now, window, burst.long_squares, burst, WINDOW_STEPS * series.step_seconds),
+        _on_grid(burst.ratios, decay, now[mean > 0] / mean[mean > 0]),
     )
+
+
+def _squares(now: Floats, then: Floats, before: float, burst: Burst, apart_seconds: float) -> float:
+    """Sum of half the squared changes, none of them far beyond what is usual: a jump of demand is no burstiness."""
+    squares = (now - then) ** 2 / 2
+    usual = before / burst.points if burst.points > START_POINTS else 0.0
+    if squares.size >= FEWEST_TO_TRIM:
+        usual = max(usual, float(squares[squares <= np.quantile(squares, 1.0 - TRIMMED)].mean()))
+    # Half the squared change over the seconds apart is rate*dispersion*apart/window^2.
+    window = WINDOW_STEPS * burst.step_seconds
+    wild = HIGHEST_DISPERSION * (now + then) / 2 * apart_seconds / window**2
+    return float(np.minimum(squares, np.maximum(wild, UNUSUAL * usual)).sum())
+
+
+def _around(values: Floats, points: int) -> Floats:
+    """The mean of so many values up to each one, as far as there are any."""
+    finite = np.isfinite(values)
+    sums = np.concatenate(([0.0], np.cumsum(np.where(finite, values, 0.0))))
+    counts = np.concatenate(([0], np.cumsum(finite)))
+    last = np.arange(1, values.size + 1)
+    first = np.maximum(last - points, 0)
+    return np.asarray((sums[last] - sums[first]) / np.maximum(counts[last] - counts[first], 1))
 
 
 def _on_grid(before: tuple[float, ...], decay: float, ratios: Floats) -> tuple[float, ...]:

@@ -14,11 +14,14 @@ import numpy as np
 
 from spillway.decide import response
 from spillway.decide.allocation.problem import Response
+from spillway.decide.bursts import Unevenness
 from spillway.decide.compared import Compared
+from spillway.decide.forecast import Floats
 from spillway.decide.response import RequestModel, Valve
 from spillway.decide.service import Coefficients
 from spillway.decide.service.latency import iteration_work_ms
-from spillway.decide.valves import Objective, opening, reserved_tokens, streams
+from spillway.decide.usable import usable as within_objectives
+from spillway.decide.valves import Objective, misses, opening, reserved_tokens, streams
 
 MOVED = 0.04
 """Relative change of an input that makes a curve stale."""
@@ -27,24 +30,9 @@ LOOSELY = 0.4
 HELD_LOOSELY = 0.15
 """Requests in flight are few and unlike: 30% counts as 4%."""
 LOADS = 64
+LITTLE = 0.05
+"""Share of the work that may spill where a number of replicas is said to serve it."""
 FEWEST_COUNTS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Unevenness:
-    """Of the arrivals of all classes of a lane; see `spillway.decide.bursts`."""
-
-    dispersion: float = 1.0
-    factors: tuple[float, ...] = (1.0,)
-    """Of the load from minute to minute, mean 1."""
-    weights: tuple[float, ...] = (1.0,)
-    """Their probabilities."""
-
-    @property
-    def moments(self) -> tuple[float, float]:
-        """Standard deviation of the factors, and mean excess over 1.5: what makes curves differ."""
-        factors, weights = np.array(self.factors), np.array(self.weights)
-        return float(np.sqrt(weights @ (factors - 1) ** 2)), float(weights @ np.maximum(factors - 1.5, 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +44,22 @@ class Curve(Compared):
     most: int
     """Replicas that the table reaches."""
     valve: Valve
+    """Without a cap at the gateway: the level at which the allowance would be used up."""
     hold_seconds: Mapping[str, float]
     request_seconds: Mapping[str, float]
     """Replica-seconds of a request at a full cap, by class."""
     request: RequestModel
     reachable: bool
     response: Response
+    usable: tuple[float, ...]
+    """Work in replicas that 0, 1, ... replicas take within the objectives."""
+
+    def usable_work(self, replicas: int) -> float:
+        """The same for any number: beyond the table each replica adds what the last one did."""
+        last = len(self.usable) - 1
+        if replicas <= last:
+            return self.usable[max(replicas, 0)]
+        return self.usable[last] + (replicas - last) * (self.usable[last] - self.usable[last - 1])
 
 
 def curve(
@@ -71,28 +69,50 @@ def curve(
     uneven: Unevenness,
     most: int,
     held_tokens: float | None = None,
+    caution: float | None = None,
 ) -> Curve:
-    """The lane's curve; ``before`` again while nothing has moved. ``most``: replicas that it should reach."""
+    """The lane's curve; ``before`` again while nothing has moved. ``most``: replicas that it should reach.
+
+    ``caution``: where no gateway caps the lane, the demand over its mean that weights are set for; None where one does.
+    """
     longer = max(1.0, (held_tokens or 0.0) / reserved_tokens(streams(objectives)))
-    inputs = (*_inputs(model, objectives, uneven), longer**HELD_LOOSELY)
+    inputs = (*_inputs(model, objectives, uneven), longer**HELD_LOOSELY, caution or 0.0)
     if before is not None and before.most >= most and _alike(before.inputs, inputs):
         return before
     made = opening(model, objectives, held_tokens)
-    traffic = streams(objectives)
-    request = response.request_model(model, traffic)
-    valve = made.valve
+    request = response.request_model(model, streams(objectives))
+    seconds = {
+        key: response.request_seconds(model, item.mix, item.lengths, made.valve.cap) for key, item in objectives.items()
+    }
     reach = max(FEWEST_COUNTS, math.ceil(1.25 * most))
     counts = np.arange(reach + 1, dtype=np.float64)
     # Finer where small fleets live: a load of one replica matters as much as the tenth.
     load = np.concatenate([[0.0], np.geomspace(0.05, 1.3 * reach, LOADS - 1)])
-    left = response.left(request, valve, counts, load, uneven.dispersion)
-    left = response.jittered(left, load, np.array(uneven.factors), np.array(uneven.weights))
-    seconds = {
-        key: response.request_seconds(model, item.mix, item.lengths, valve.cap) for key, item in objectives.items()
-    }
+    if caution is None:
+        left = response.left(request, made.valve, counts, load, uneven.dispersion)
+        left = response.jittered(left, load, np.array(uneven.factors), np.array(uneven.weights))
+        usable = _spilling_little(left, load)
+    else:
+        rate = within_objectives(request, misses(model, objectives, held_tokens), counts, uneven)
+        usable = rate / float(request.rate(np.array(made.valve.cap)))
+        left = np.maximum(load[None, :] - usable[:, None] / caution, 0.0)
     return Curve(
-        inputs, reach, valve, made.hold_seconds, seconds, request, made.reachable, Response(counts, load, left)
+        inputs=inputs,
+        most=reach,
+        valve=made.valve,
+        hold_seconds=made.hold_seconds,
+        request_seconds=seconds,
+        request=request,
+        reachable=made.reachable,
+        response=Response(counts, load, left),
+        usable=tuple(usable.tolist()),
     )
+
+
+def _spilling_little(left: Floats, load: Floats) -> Floats:
+    """By replicas, the largest load of which little spills."""
+    share = left[:, 1:] / load[1:]
+    return np.array([float(np.interp(LITTLE, row, load[1:], left=0.0)) for row in share])
 
 
 def _inputs(model: Coefficients, objectives: Mapping[str, Objective], uneven: Unevenness) -> tuple[float, ...]:
@@ -106,6 +126,7 @@ def _inputs(model: Coefficients, objectives: Mapping[str, Objective], uneven: Un
         uneven.dispersion**LOOSELY,
         1.0 + uneven.moments[0],
         0.5 + uneven.moments[1],
+        1.0 + uneven.jitter,
     ]
     for item in objectives.values():
         share = item.requests_per_second / total if total > 0 else 1.0

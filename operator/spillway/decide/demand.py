@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spillway.decide.decision import Reason
-from spillway.decide.forecast import SAMPLES, Floats, Forecast, ForecastState, paths, updated
+from spillway.decide.forecast import SAMPLES, Floats, ForecastState, paths, updated
 from spillway.decide.memory import Memory
 from spillway.decide.reasons import Code, because
 from spillway.decide.service import Mix
@@ -39,18 +39,17 @@ class ClassDemand:
         """What the forecast remembers; None where nothing was ever measured."""
         self.moment = at
         """Unix time of the tick."""
-        self._made: dict[float, Forecast] = {}
+        self._made: dict[float, Floats] = {}
 
     @property
     def current(self) -> float | None:
         """Requests a second now."""
         return None if self.now is None else self.now.value
 
-    def at(self, horizon_seconds: float) -> Forecast:
-        """Forecast at this horizon; raises ``ValueError`` where the class is not known."""
+    def at(self, horizon_seconds: float) -> Floats:
+        """(SAMPLES,) equally likely rates at this horizon; raises ``ValueError`` where the class is not known."""
         if horizon_seconds not in self._made:
-            samples = joint_paths([self], (horizon_seconds,), self.moment)[self.key][:, 0]
-            self._made[horizon_seconds] = Forecast(horizon_seconds, samples, None, "joint paths")
+            self._made[horizon_seconds] = joint_paths([self], (horizon_seconds,), self.moment)[self.key][:, 0]
         return self._made[horizon_seconds]
 
     @property

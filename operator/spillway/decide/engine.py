@@ -8,18 +8,17 @@ from dataclasses import replace
 from spillway.api import LaneType, Mode
 from spillway.decide import costs, explain
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Reason, RouteDecision
-from spillway.decide.demand import ClassDemand, class_demands, fresh, outcomes
+from spillway.decide.demand import ClassDemand, class_demands, fresh
 from spillway.decide.eligibility import Placement, fallback_findings, lane_findings, placements, usd_per_request
 from spillway.decide.gateway import hold_seconds, owed, spilled_by_gateway, with_valve
 from spillway.decide.guards import contested
 from spillway.decide.lanes import LaneView, lane_views, loads_of, view_findings
 from spillway.decide.learning import Learned, kept, learn
 from spillway.decide.memory import Memory
-from spillway.decide.overflow import Load, absorb, host
 from spillway.decide.plan import Planned
 from spillway.decide.planning import planning_due, size_lanes
 from spillway.decide.reasons import Code, because
-from spillway.decide.scaling import Scaled, Sizings, ceiling_usd_per_hour, scale_all, size_all
+from spillway.decide.scaling import Scaled, scale_all
 from spillway.decide.snapshot import Finding, LaneSnapshot, PlanSnapshot, Severity
 from spillway.decide.traffic import ClassTraffic, is_calm, move_traffic, with_calm
 
@@ -38,19 +37,15 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
     places = placements(snapshot)
     demands = class_demands(snapshot, memory)
     # 3. What one replica of each own lane serves, and what the classes are worth.
-    due = planning_due(snapshot, memory.planned)
+    due = planning_due(snapshot, memory.planned, places, demands)
     known = learn(snapshot, places, demands, memory) if due else kept(memory)
     views = lane_views(snapshot, places, demands, known.curves)
     loads = loads_of(snapshot, places, demands)
     # 4. The replicas that cost least over the time that they need to start, taken through the guards.
-    planned = None
-    if snapshot.actuators.in_flight_cap:
-        planned = memory.planned
-        if due and not blind:
-            planned = size_lanes(snapshot, views, known.curves, loads, demands, memory.planned)
-        sizings = Sizings({} if planned is None else planned.sizings, {})
-    else:
-        sizings = size_all(snapshot, views, loads, demands)
+    planned = memory.planned
+    if due and not blind:
+        planned = size_lanes(snapshot, views, known.curves, loads, demands, memory.planned)
+    sizings = {} if planned is None else planned.sizings
     scaled = scale_all(snapshot, views, sizings, places, memory.lanes, blind)
     scaled = {
         name: replace(lane, memory=with_calm(lane.memory, is_calm(snapshot, lane.view, demands), snapshot.at))
@@ -85,7 +80,7 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
             for key in demands
         ),
         routes=routes,
-        costs=costs.plan_costs(snapshot, lanes, _expected_hosted(snapshot, demands, loads, scaled, planned)),
+        costs=costs.plan_costs(snapshot, lanes, _expected_hosted(demands, planned)),
         reason=explain.plan_reason(snapshot, held, lanes, traffic),
         findings=(*snapshot.findings, *_findings(snapshot, places, scaled)),
         held=held,
@@ -148,7 +143,7 @@ def _own_lane(
         ready=view.ready,
         desired=scaled.desired,
         recommended=None if observe else scaled.recommended,
-        reason=_stopped(held) or explain.lane_reason(scaled, demands, snapshot.tick_seconds, planned),
+        reason=_stopped(held) or explain.lane_reason(scaled, snapshot.tick_seconds, planned),
         guards=scaled.bites,
         writable=writable and scaled.blocked is None and _worth_writing(scaled),
         bounds_only=scaled.desired is None,
@@ -225,13 +220,7 @@ def _class(
     if rate is not None and demand.mix is not None:
         tokens = rate * (demand.mix.input_tokens + demand.mix.output_tokens)
     attainment = demand.item.attainment
-    leads = [lane.view.startup_seconds for lane in scaled.values() if key in lane.view.classes]
-    forecast: Mapping[str, float] = {}
-    if planned is not None:
-        forecast = planned.quantiles.get(key, {})
-    elif leads and demand.problem() is None:
-        made = demand.at(min(leads) + snapshot.tick_seconds)
-        forecast = {"0.1": made.quantile(0.1), "0.5": made.quantile(0.5), "0.9": made.quantile(0.9)}
+    forecast = {} if planned is None else planned.quantiles.get(key, {})
     return ClassDecision(
         key=key,
         requests_per_second=rate,
@@ -269,27 +258,11 @@ def _class_usd(
     return total
 
 
-def _expected_hosted(
-    snapshot: PlanSnapshot,
-    demands: Mapping[str, ClassDemand],
-    loads: Mapping[str, Load],
-    scaled: Mapping[str, Scaled],
-    planned: Planned | None,
-) -> float | None:
-    """Expected hosted dollars an hour at the start-up lead with the recommended replicas; None where not known."""
-    if planned is not None:
-        return sum(sizing.hosted_usd_per_hour for sizing in planned.sizings.values())
-    if any(d.problem() is not None and not d.counted_elsewhere for d in demands.values()) or not loads:
+def _expected_hosted(demands: Mapping[str, ClassDemand], planned: Planned | None) -> float | None:
+    """Expected hosted dollars an hour at the start-up lead; None where not known."""
+    if planned is None or any(d.problem() is not None and not d.counted_elsewhere for d in demands.values()):
         return None
-    own = [(lane.view.own(), lane) for lane in scaled.values()]
-    leads = [lane.view.startup_seconds for lane in scaled.values()] or [0.0]
-    left = dict(outcomes([demands[key] for key in loads], (min(leads) + snapshot.tick_seconds,)).rates)
-    for capacity, lane in sorted(own, key=lambda pair: pair[1].view.usd_per_replica_hour):
-        if capacity is not None and lane.recommended is not None:
-            mine = [loads[key] for key in lane.view.classes]
-            room = capacity.usable(lane.recommended)
-            left |= absorb(mine, {load.key: left[load.key] for load in mine}, capacity.service.request_seconds, room)
-    return float(host(list(loads.values()), left, ceiling_usd_per_hour(snapshot)).usd_per_hour.mean())
+    return sum(sizing.hosted_usd_per_hour for sizing in planned.sizings.values())
 
 
 def _findings(snapshot: PlanSnapshot, places: Mapping[str, Placement], scaled: Mapping[str, Scaled]) -> list[Finding]:

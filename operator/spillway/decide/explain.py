@@ -14,6 +14,10 @@ from spillway.decide.snapshot import LaneSnapshot, PlanSnapshot
 from spillway.decide.traffic import ClassTraffic
 
 
+BINDING = (Code.MIN_REPLICAS.value, Code.MAX_REPLICAS.value, Code.POOL_EXHAUSTED.value)
+"""What the cheapest number was found within."""
+
+
 def held(snapshot: PlanSnapshot) -> Reason | None:
     """Why nothing may be written, if nothing may."""
     spec = snapshot.plan.spec
@@ -34,9 +38,7 @@ def blind(snapshot: PlanSnapshot) -> Reason | None:
     return because(Code.HOLD_BLIND, message)
 
 
-def lane_reason(
-    scaled: Scaled, demands: Mapping[str, ClassDemand], tick: float, planned: Planned | None = None
-) -> Reason:
+def lane_reason(scaled: Scaled, tick: float, planned: Planned | None) -> Reason:
     """Why the lane is to have this many replicas."""
     if scaled.blocked is not None:
         return scaled.blocked
@@ -45,8 +47,8 @@ def lane_reason(
         return scaled.bites[0]
     if scaled.desired is None:
         return scaled.bites[-1]
-    sentence = " ".join([_demand_sentence(scaled, demands, tick, planned), _price_sentence(scaled)]).strip()
-    if scaled.bites and wanted != scaled.desired:
+    sentence = " ".join([_demand_sentence(scaled, tick, planned), _price_sentence(scaled)]).strip()
+    if scaled.bites and (wanted != scaled.desired or scaled.bites[-1].code in BINDING):
         sentence = f"{sentence} {scaled.bites[-1].message}".strip()
     return because(_lane_code(scaled, current, wanted), sentence or f"Lane {view.name} stays at {count(wanted)}.")
 
@@ -65,30 +67,21 @@ def _lane_code(scaled: Scaled, current: int, wanted: int) -> Code:
     return Code.STEADY
 
 
-def _demand_sentence(scaled: Scaled, demands: Mapping[str, ClassDemand], tick: float, planned: Planned | None) -> str:
+def _demand_sentence(scaled: Scaled, tick: float, planned: Planned | None) -> str:
     lead = scaled.view.startup_seconds + tick
-    if planned is not None:
-        known = [planned.quantiles[key] for key in scaled.view.classes if key in planned.quantiles]
-        middle, upper = sum(q["0.5"] for q in known), sum(q["0.9"] for q in known)
-        return f"Demand is forecast at {figure(middle)} req/s (90%: {figure(upper)}) in {lead:.0f} s." if known else ""
-    made = [demands[key].at(lead) for key in scaled.view.classes]
-    if not made:
-        return ""
-    mean, upper = sum(f.mean for f in made), sum(f.quantile(0.9) for f in made)
-    return f"Demand is forecast at {figure(mean)} req/s (90%: {figure(upper)}) in {lead:.0f} s."
+    known = [q for key in scaled.view.classes if (q := {} if planned is None else planned.quantiles.get(key, {}))]
+    middle, upper = sum(q["0.5"] for q in known), sum(q["0.9"] for q in known)
+    return f"Demand is forecast at {figure(middle)} req/s (90%: {figure(upper)}) in {lead:.0f} s." if known else ""
 
 
 def _price_sentence(scaled: Scaled) -> str:
     sizing, served = scaled.sizing, replica_rate(scaled, None)
     if sizing is None:
         return "Only deferrable classes use the lane, which justify no GPU of their own."
-    own = scaled.view.own()
-    text = ""
-    if own is not None and served and sizing.replicas > 0:
-        total = float(own.usable(sizing.replicas)) * served
+    service, text = scaled.view.service, ""
+    if service is not None and served and sizing.replicas > 0:
+        total = service.usable_work(sizing.replicas) * served
         text = f"{count(sizing.replicas)} serve{'s' if sizing.replicas == 1 else ''} {figure(total)}"
-    if sizing.replicas == sizing.required > 0 and sizing.next_saves_usd_per_hour < 1e-9:
-        return f"{text}, which the SLO needs." if text else ""
     saves = max(0.0, sizing.next_saves_usd_per_hour)
     more = "a replica" if sizing.replicas == 0 else "one more"
     price = f"{more} would cost {usd(sizing.usd_per_replica_hour)}/h and save {usd(saves)}/h of hosted tokens."

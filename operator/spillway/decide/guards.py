@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from spillway.api import Guards
 from spillway.decide.decision import Reason
 from spillway.decide.memory import LaneMemory
+from spillway.decide.plan import Sizing
 from spillway.decide.reasons import Code, because, count
 from spillway.decide.snapshot import LaneSnapshot, TargetState
 
@@ -32,6 +33,10 @@ class Step:
         if replicas == self.replicas:
             return self
         return Step(replicas, (*self.bites, because(code, message)))
+
+    def noted(self, code: Code, message: str) -> Step:
+        """The same number, with what binds it."""
+        return Step(self.replicas, (*self.bites, because(code, message)))
 
 
 def remember(lane: LaneSnapshot, memory: LaneMemory | None, guards: Guards, now: float) -> LaneMemory:
@@ -110,6 +115,22 @@ def bounded(step: Step, lane: LaneSnapshot, current: int, pool_replicas: int | N
     if pool_replicas is not None and step.replicas > max(current, pool_replicas):
         message = f"GPU pool {spec.gpu.pool or '?'} has room for {count(pool_replicas)} of this lane."
         step = step.to(max(current, pool_replicas), Code.POOL_EXHAUSTED, message)
+    return step
+
+
+def binding(step: Step, lane: LaneSnapshot, sizing: Sizing, pool_replicas: int | None) -> Step:
+    """The step with what keeps the cheapest number from being cheaper still, by what one replica less or more saves."""
+    spec = lane.resource.spec.self_hosted
+    if spec is None or step.replicas != sizing.replicas:
+        return step
+    if sizing.next_saves_usd_per_hour > sizing.usd_per_replica_hour:
+        if step.replicas >= spec.replicas.max:
+            return step.noted(Code.MAX_REPLICAS, f"replicas.max is {spec.replicas.max}.")
+        if pool_replicas is not None and step.replicas >= pool_replicas:
+            message = f"GPU pool {spec.gpu.pool or '?'} has room for {count(pool_replicas)} of this lane."
+            return step.noted(Code.POOL_EXHAUSTED, message)
+    if step.replicas == spec.replicas.min > 0 and sizing.last_saves_usd_per_hour < sizing.usd_per_replica_hour:
+        return step.noted(Code.MIN_REPLICAS, f"replicas.min is {spec.replicas.min}.")
     return step
 
 

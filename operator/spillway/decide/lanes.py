@@ -9,7 +9,6 @@ import numpy as np
 
 from spillway.api import LatencyClass
 from spillway.api.lane import SelfHostedSpec
-from spillway.decide.allocate import OwnLane
 from spillway.decide.curves import Curve
 from spillway.decide.decision import Reason
 from spillway.decide.demand import ClassDemand, fresh
@@ -17,7 +16,6 @@ from spillway.decide.eligibility import Placement, is_invalid, outlets, self_hos
 from spillway.decide.guards import pool_room
 from spillway.decide.overflow import Load
 from spillway.decide.reasons import Code, because, count
-from spillway.decide.service import Mix, Requirement, Service, ServiceSource, service_of
 from spillway.decide.snapshot import ClassSnapshot, Finding, LaneSnapshot, PlanSnapshot, PodState, Severity
 
 DEFAULT_STARTUP_SECONDS = 300.0
@@ -35,7 +33,8 @@ class LaneView:
     spec: SelfHostedSpec
     classes: tuple[str, ...]
     """Keys of the classes that may be served here."""
-    service: Service | None
+    service: Curve | None
+    """What its replicas do at the present mix; None where that is not known."""
     startup_seconds: float
     warm: int
     """Replicas that are Ready, settled and report."""
@@ -44,7 +43,6 @@ class LaneView:
     running: float | None
     waiting: float | None
     kv_usage: float | None
-    attainment: float
     pool_replicas: int | None
     """Replicas that the GPU pool has room for beside the plan's other lanes; None when unbounded."""
     problem: Reason | None
@@ -74,16 +72,11 @@ class LaneView:
         """What the bill falls by when one replica goes."""
         return float(self.spec.price.avoidable_usd_per_gpu_hour) * self.spec.gpu.per_replica
 
-    def own(self, caution: float = 1.0) -> OwnLane | None:
-        """The lane for sizing; None where its service is not known."""
-        if self.service is None:
-            return None
-        most = self.spec.replicas.max
-        if self.pool_replicas is not None:
-            most = min(most, max(self.pool_replicas, self.current or 0))
-        return OwnLane(
-            self.name, self.service, self.usd_per_replica_hour, self.spec.replicas.min, most, self.attainment, caution
-        )
+    @property
+    def usd_per_work(self) -> float:
+        """Dollars of a replica for the mean request: what makes one lane dearer than another."""
+        seconds = [] if self.service is None else [s for s in self.service.request_seconds.values() if s > 0]
+        return self.usd_per_replica_hour * (float(np.mean(seconds)) if seconds else 1.0)
 
 
 def lane_views(
@@ -112,17 +105,9 @@ def _view(
     keys = tuple(key for key, place in places.items() if lane.name in place.own)
     problems = {key: reason for key in keys if (reason := demands[key].problem()) is not None}
     known = [key for key in keys if key not in problems]
-    if snapshot.actuators.in_flight_cap and curve is not None:
+    if curve is not None:
         known = [key for key in known if key in curve.request_seconds]
-    samples = () if lane.engine is None else lane.engine.samples
-    service = None
-    if known and snapshot.actuators.in_flight_cap:
-        service = None if curve is None else _capped(curve)
-    elif known:
-        silent = [key for key in keys if demands[key].counted_elsewhere]
-        needs = {key: _requirement(demands[key]) for key in known}
-        needs |= {key: _requirement(demands[key], demands[known[0]].mix) for key in silent}
-        service = service_of(spec.profile, samples, needs)
+    service = curve if known else None
     problem = None
     if not keys:
         problem = because(Code.NO_CLASSES, f"No class of the plan may use lane {lane.name}; check spec.models.")
@@ -135,7 +120,6 @@ def _view(
         )
         problem = because(Code.SERVICE_UNKNOWN, message)
     engine = lane.engine
-    attainments = [_attainment(demands[key].item) for key in known]
     return LaneView(
         lane=lane,
         spec=spec,
@@ -147,18 +131,11 @@ def _view(
         running=None if engine is None else fresh(engine.running, snapshot),
         waiting=None if engine is None else fresh(engine.waiting, snapshot),
         kv_usage=None if engine is None else fresh(engine.kv_usage, snapshot),
-        attainment=max(attainments, default=0.99),
         pool_replicas=pool_room(lane, _taken_gpus(snapshot, lane)),
         problem=problem,
         rates={key: now.value for key in known if (now := demands[key].now) is not None},
         unknown_class=next((why for key, why in problems.items() if not demands[key].counted_elsewhere), None),
     )
-
-
-def _capped(curve: Curve) -> Service:
-    """A replica whose gateway caps what is in flight."""
-    itl_ms = float(curve.request.itl_ms(np.array(curve.valve.cap)))
-    return Service(ServiceSource.LEARNED, curve.valve.cap, itl_ms, curve.request_seconds, curve.reachable)
 
 
 def _taken_gpus(snapshot: PlanSnapshot, lane: LaneSnapshot) -> int:
@@ -170,18 +147,6 @@ def _taken_gpus(snapshot: PlanSnapshot, lane: LaneSnapshot) -> int:
         if other.name != lane.name and spec is not None and spec.gpu.pool == pool and other.target is not None:
             total += other.target.replicas * spec.gpu.per_replica
     return total
-
-
-def _requirement(demand: ClassDemand, mix: Mix | None = None) -> Requirement:
-    """What the class needs; ``mix`` stands in where its own can't be told."""
-    slo = demand.item.resource.spec.slo
-    rate = 0.0 if demand.now is None else demand.now.value
-    return Requirement(
-        rate,
-        mix or demand.mix or Mix(0.0, 0.0),
-        None if slo is None else float(slo.time_to_first_token_ms),
-        None if slo is None else float(slo.inter_token_latency_ms),
-    )
 
 
 def _attainment(item: ClassSnapshot) -> float:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from spillway.api import LatencyClass
 from spillway.decide.budget import ErrorBudget, spent
-from spillway.decide.bursts import Burst, seen
-from spillway.decide.curves import Curve, Unevenness, curve
-from spillway.decide.demand import ClassDemand, fresh
+from spillway.decide.bursts import Burst, Unevenness, seen
+from spillway.decide.curves import Curve, curve
+from spillway.decide.demand import ClassDemand, fresh, outcomes
 from spillway.decide.eligibility import Placement, self_hosted
 from spillway.decide.memory import Memory
-from spillway.decide.service import ServiceState, learned
+from spillway.decide.service import Mix, ServiceState, learned
 from spillway.decide.service.lengths import Lengths
+from spillway.decide.shares import DEMAND_QUANTILE
 from spillway.decide.snapshot import ClassSnapshot, LaneSnapshot, PlanSnapshot
 from spillway.decide.valves import Objective
 
 FEWEST_RUNNING = 16
 """Requests in flight that tell how much of the KV cache one takes."""
+MAX_CAUTION = 1.5
+"""Where next to nothing comes, the upper demand is many times the mean; that is no reason to size for."""
 LOOSE_ALLOWANCE = 0.5
 """A class without an objective may miss half."""
 
@@ -76,7 +81,8 @@ def _budget(snapshot: PlanSnapshot, item: ClassSnapshot, place: Placement, memor
     by_lane = item.demand.requests_per_second_by_lane
     rate = item.demand.requests_per_second.value
     own = sum(by_lane[name].value for name in place.own if name in by_lane) if by_lane else rate
-    return spent(before, snapshot.at, target, rate, min(own, rate) * (1.0 - attained))
+    missed = min(own, rate) * (1.0 - attained)
+    return spent(before, snapshot.at, target, rate, missed, snapshot.actuators.in_flight_cap)
 
 
 def _target(item: ClassSnapshot) -> float:
@@ -96,18 +102,33 @@ def _curve(
 ) -> Curve | None:
     keys = [key for key, place in places.items() if lane.name in place.own and demands[key].problem() is None]
     before = memory.curves.get(lane.name)
-    if not keys or state.coefficients is None:
+    if not keys:
         return before  # a gateway that knows nothing new keeps its caps
-    objectives = {key: _objective(demands[key], places[key], budgets[key]) for key in keys}
+    capped = snapshot.actuators.in_flight_cap
+    if not capped and not state.declared and not state.informed:
+        return None  # replicas are not scaled on a guess
+    objectives = {key: _objective(demands[key], demands[key].mix, places[key], budgets[key]) for key in keys}
+    for key, place in places.items():
+        if lane.name in place.own and demands[key].counted_elsewhere:
+            # Its traffic is counted with that of the others, so it is like theirs; its objectives are its own.
+            objectives[key] = _objective(demands[key], demands[keys[0]].mix, place, budgets[key])
     uneven = _unevenness({key: objectives[key].requests_per_second for key in keys}, bursts)
     have = 0 if lane.target is None else lane.target.replicas
     load = 0.0 if before is None else _load(before, objectives)
     most = max(have + 3, math.ceil(1.5 * load) + 3)
     held = _held_tokens(snapshot, lane, state.coefficients.kv_cache_tokens)
-    made = curve(before, state.coefficients, objectives, uneven, most, held)
+    caution = None if capped else _caution([demands[key] for key in keys], snapshot.tick_seconds)
+    made = curve(before, state.coefficients, objectives, uneven, most, held, caution)
     # At the first look the load isn't known before the curve is.
     most = math.ceil(1.5 * _load(made, objectives)) + 3
-    return made if before is not None else curve(made, state.coefficients, objectives, uneven, most, held)
+    return made if before is not None else curve(made, state.coefficients, objectives, uneven, most, held, caution)
+
+
+def _caution(demands: Sequence[ClassDemand], tick_seconds: float) -> float:
+    """Upper over mean demand at the next tick, of all classes of a lane together: weights are set for the upper one."""
+    total = outcomes(demands, (tick_seconds,)).total()
+    mean = float(total.mean())
+    return min(MAX_CAUTION, max(1.0, float(np.quantile(total, DEMAND_QUANTILE)) / mean)) if mean > 0 else 1.0
 
 
 def _load(curve: Curve, objectives: Mapping[str, Objective]) -> float:
@@ -125,7 +146,8 @@ def _unevenness(rates: Mapping[str, float], bursts: Mapping[str, Burst]) -> Unev
     busiest = max(known, key=lambda key: (known[key], key))
     factors, weights = bursts[busiest].spread()
     factors = 1.0 + (factors - 1.0) * known[busiest] / total
-    return Unevenness(dispersion, tuple(factors.tolist()), tuple(weights.tolist()))
+    jitter = bursts[busiest].jitter * known[busiest] / total
+    return Unevenness(dispersion, tuple(factors.tolist()), tuple(weights.tolist()), jitter)
 
 
 def _held_tokens(snapshot: PlanSnapshot, lane: LaneSnapshot, cache_tokens: float | None) -> float | None:
@@ -140,7 +162,7 @@ def _held_tokens(snapshot: PlanSnapshot, lane: LaneSnapshot, cache_tokens: float
     return used * cache_tokens / running if running >= FEWEST_RUNNING else None
 
 
-def _objective(demand: ClassDemand, place: Placement, budget: ErrorBudget) -> Objective:
+def _objective(demand: ClassDemand, mix: Mix | None, place: Placement, budget: ErrorBudget) -> Objective:
     item = demand.item
     slo = item.resource.spec.slo
     latencies = [
@@ -149,7 +171,6 @@ def _objective(demand: ClassDemand, place: Placement, budget: ErrorBudget) -> Ob
         if (spec := lane.resource.spec.hosted) is not None and spec.latency is not None
     ]
     deferrable = item.resource.spec.latency is LatencyClass.DEFERRABLE
-    mix = demand.mix
     if mix is None:
         raise ValueError(f"class {demand.key}: its token mix is not known")
     return Objective(

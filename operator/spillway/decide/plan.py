@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from spillway.decide.allocate import Sizing
 from spillway.decide.allocation import AllocationState
 from spillway.decide.calibration import Calibration
 from spillway.decide.compared import Compared
 from spillway.decide.forecast import Steady
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The cheapest number of replicas of one lane and why, at the start-up lead."""
+
+    replicas: int
+    usd_per_replica_hour: float
+    next_saves_usd_per_hour: float
+    """What one replica more would save in hosted dollars and misses."""
+    last_saves_usd_per_hour: float
+    """What the last replica saves."""
+    hosted_usd_per_hour: float
+    """Expected hosted dollars."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

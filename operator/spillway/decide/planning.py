@@ -9,17 +9,16 @@ from dataclasses import replace
 import numpy as np
 
 from spillway.api import LatencyClass
-from spillway.decide.allocate import Sizing
 from spillway.decide.allocation import Settings, allocate
 from spillway.decide.allocation.problem import ClassProblem, HostedOption, LaneProblem, Problem
 from spillway.decide.calibration import Calibration, Promise, held_against, promising
 from spillway.decide.curves import Curve
 from spillway.decide.demand import ClassDemand, joint_paths
-from spillway.decide.eligibility import self_hosted
+from spillway.decide.eligibility import Placement, ceiling_usd_per_hour, self_hosted
 from spillway.decide.forecast import Floats, steadied
 from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load
-from spillway.decide.plan import Planned
+from spillway.decide.plan import Planned, Sizing
 from spillway.decide.snapshot import PlanSnapshot
 
 SOLVE_TICKS = 2
@@ -38,15 +37,29 @@ UNPRICED_MISS_USD = 1.0
 """The same for classes that no hosted lane may take: own GPUs are worth nearly any price there."""
 
 
-def planning_due(snapshot: PlanSnapshot, before: Planned | None) -> bool:
+def planning_due(
+    snapshot: PlanSnapshot,
+    before: Planned | None,
+    places: Mapping[str, Placement],
+    demands: Mapping[str, ClassDemand],
+) -> bool:
     """Whether this tick learns and solves; the ticks between look up what was found."""
-    if before is None:
+    if before is None or _news(before, places, demands):
         return True
     leads = [startup_seconds(lane) for lane in self_hosted(snapshot)]
     share = SOLVE_LEAD_SHARE * min(leads, default=0.0)
     interval = max(SOLVE_TICKS * snapshot.tick_seconds, min(share, LONGEST_SOLVE_SECONDS))
     elapsed = snapshot.at - before.at
     return not -interval < elapsed < interval - 0.5 * snapshot.tick_seconds
+
+
+def _news(before: Planned, places: Mapping[str, Placement], demands: Mapping[str, ClassDemand]) -> bool:
+    """Whether a class or a lane is there that the last solve did not know."""
+    return any(
+        key not in before.quantiles or any(name not in before.sizings for name in place.own)
+        for key, place in places.items()
+        if place.own and demands[key].problem() is None and _justifies(demands[key].item.resource.spec.latency)
+    )
 
 
 def size_lanes(
@@ -68,7 +81,11 @@ def size_lanes(
 
 def _users(view: LaneView, loads: Mapping[str, Load]) -> list[str]:
     """The classes that justify own GPUs on this lane: all but deferrable ones."""
-    return [key for key in view.classes if loads[key].latency is not LatencyClass.DEFERRABLE]
+    return [key for key in view.classes if _justifies(loads[key].latency)]
+
+
+def _justifies(latency: LatencyClass) -> bool:
+    return latency is not LatencyClass.DEFERRABLE
 
 
 def _solved(
@@ -95,7 +112,7 @@ def _solved(
         period_seconds=lengths,
         lanes=tuple(_lane_problem(snapshot, view, curves[view.name], loads) for view in sized),
         classes=tuple(_class_problem(loads[key], demands[key], paths[key][:, :-1]) for key in keys),
-        ceiling_usd_per_hour=_ceiling(snapshot),
+        ceiling_usd_per_hour=ceiling_usd_per_hour(snapshot),
         tier_usd_per_hour={load.tier: load.tier_usd_per_hour for load in loads.values() if load.tier is not None},
         pools=_pools(snapshot, sized),
         hosted_tokens_per_minute=_token_limits(snapshot),
@@ -161,7 +178,10 @@ def _lane_problem(snapshot: PlanSnapshot, view: LaneView, curve: Curve, loads: M
     ready, asked = view.ready or 0, view.current or 0
     # Pods that the apiserver doesn't show yet were just asked for.
     pending += [view.startup_seconds] * max(0, asked - ready - len(pending))
-    most = view.spec.replicas.max if view.pool_replicas is None else min(view.spec.replicas.max, view.pool_replicas)
+    most = view.spec.replicas.max
+    if view.pool_replicas is not None:
+        # A pool that is short is no reason to remove what runs.
+        most = min(most, max(view.pool_replicas, asked))
     return LaneProblem(
         name=view.name,
         usd_per_replica_hour=view.usd_per_replica_hour,
@@ -194,11 +214,6 @@ def _class_problem(load: Load, demand: ClassDemand, paths: Floats) -> ClassProbl
     )
 
 
-def _ceiling(snapshot: PlanSnapshot) -> float:
-    ceiling = snapshot.plan.spec.overflow.ceiling_usd.per_hour
-    return math.inf if ceiling is None else float(ceiling)
-
-
 def _pools(snapshot: PlanSnapshot, sized: Sequence[LaneView]) -> dict[str, float]:
     """GPUs of each pool that this plan's lanes may hold, those held included."""
     found = {}
@@ -229,9 +244,6 @@ def _sizing(
     costs = (curve.response.table(work, replicas + 1) * per_work[:, None]).mean(axis=0)
     return Sizing(
         replicas=replicas,
-        required=0,
-        capped=False,
-        left={},
         usd_per_replica_hour=view.usd_per_replica_hour,
         next_saves_usd_per_hour=float(costs[replicas] - costs[replicas + 1]),
         last_saves_usd_per_hour=float(costs[replicas - 1] - costs[replicas]) if replicas > 0 else 0.0,

@@ -44,7 +44,6 @@ class Code(StrEnum):
     STEP_UP = "ScaleUpStep"
     STEP_DOWN = "ScaleDownStep"
     STABILIZING = "Stabilizing"
-    NEEDED_UNTIL_THEN = "NeededUntilThen"
     WOULD_SATURATE = "ScaleInWouldSaturate"
     ZERO_NOT_ALLOWED = "ZeroNotAllowed"
     DRAINING = "Draining"

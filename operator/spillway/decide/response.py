@@ -86,7 +86,7 @@ def _left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dis
     offered = np.maximum(load, 1e-9) / seconds
     n = counts[:, None, None]
     width = (n * valve.cap + 1.0) / LEVELS
-    departs = n * _whole_rate(request, valve.cap, ((np.arange(LEVELS) + 0.5) * width - 0.5) / n)
+    departs = n * whole_rate(request, valve.cap, ((np.arange(LEVELS) + 0.5) * width - 0.5) / n)
     arrives = offered[None, :, None]
     variance = arrives * dispersion + departs
     slope = 2.0 * (arrives - departs) / variance
@@ -98,22 +98,26 @@ def _left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dis
     rise = 2.0 * (offered[None, :] - at_full) / edge_variance
     room = at_full * valve.hold_seconds
     top = np.maximum(np.maximum(exponent.max(axis=2), edge), edge + rise * room)
-    # The exponent is linear within a step.
-    half = np.clip(np.abs(steps) / 2, 1e-6, 300.0)
-    mass = (np.exp(exponent - top[:, :, None]) * np.sinh(half) / (half * variance)).sum(axis=2) * width[:, :, 0]
+    mass = (np.exp(exponent - top[:, :, None]) * edges(steps) / variance).sum(axis=2) * width[:, :, 0]
     held = _ramp(edge - top, rise, room) / edge_variance
     loss = 0.5 * np.exp(edge + rise * room - top) / (mass + held)
     # What can't be served spills in any case; nothing more than what comes can.
     return np.asarray(np.clip(loss * seconds, np.maximum(load - counts[:, None], 0.0), load))
 
 
-def _whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
+def whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
     """Requests a second of one of many replicas that share so many each: some have one more than others."""
     shared = np.clip(in_flight, 0.0, cap)
     low = np.floor(shared)
     high = np.minimum(low + 1.0, cap)
     part = np.divide(shared - low, high - low, out=np.zeros_like(shared), where=high > low)
     return np.asarray(request.rate(low) * (1.0 - part) + request.rate(high) * part)
+
+
+def edges(steps: Floats) -> Floats:
+    """Mean of exp over a step of the exponent, which is linear within it, over exp at its middle."""
+    half = np.clip(np.abs(steps) / 2, 1e-6, 300.0)
+    return np.asarray(np.sinh(half) / half)
 
 
 def _ramp(start: Floats, rise: Floats, room: Floats) -> Floats:

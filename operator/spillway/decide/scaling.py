@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from spillway.api import Mode
-from spillway.decide.allocate import OwnLane, Sizing, allocate
 from spillway.decide.decision import Reason
-from spillway.decide.demand import ClassDemand, fresh, outcomes
+from spillway.decide.demand import fresh
 from spillway.decide.eligibility import Placement, moves_traffic
-from spillway.decide.forecast import Floats
 from spillway.decide.guards import (
     Step,
+    binding,
     bounded,
     conflict,
     override,
@@ -25,15 +22,11 @@ from spillway.decide.guards import (
     unsaturated,
     with_recommendation,
 )
-from spillway.decide.lanes import LaneView, invalid, sized_loads
+from spillway.decide.lanes import LaneView, invalid
 from spillway.decide.memory import LaneMemory
-from spillway.decide.overflow import Load
+from spillway.decide.plan import Sizing
 from spillway.decide.reasons import Code, because, count, figure
-from spillway.decide.shares import DEMAND_QUANTILE
 from spillway.decide.snapshot import PlanSnapshot, PodState, RouteState
-
-MAX_CAUTION = 1.5
-"""Where next to nothing comes, the upper demand is many times the mean; that is no reason to size for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,61 +49,10 @@ class Scaled:
     pods_to_remove: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sizings:
-    """The cheapest replicas at the start-up lead, and at the next tick."""
-
-    at_lead: Mapping[str, Sizing]
-    at_tick: Mapping[str, Sizing]
-
-
-def size_all(
-    snapshot: PlanSnapshot,
-    views: Mapping[str, LaneView],
-    loads: Mapping[str, Load],
-    demands: Mapping[str, ClassDemand],
-) -> Sizings:
-    """Size every own lane that can be sized."""
-    tick = snapshot.tick_seconds
-    mine = {name: sized_loads(view, loads) for name, view in views.items() if view.service is not None}
-    own = {}
-    for name, classes in mine.items():
-        lane = views[name].own(_caution([demands[load.key] for load in classes], tick))
-        if lane is not None:
-            own[name] = lane
-
-    def rates(name: str, horizons: Sequence[float]) -> Mapping[str, Floats]:
-        return outcomes([demands[load.key] for load in mine[name]], horizons).rates
-
-    def sized(horizons: Mapping[str, Sequence[float]]) -> dict[str, Sizing]:
-        lanes: list[OwnLane] = [lane for name, lane in own.items() if mine[name]]
-        by_lane = {lane.name: rates(lane.name, horizons[lane.name]) for lane in lanes}
-        return allocate(lanes, mine, by_lane, ceiling_usd_per_hour(snapshot))
-
-    lead = {name: views[name].startup_seconds + tick for name in own}
-    return Sizings(
-        at_lead=sized({name: (lead[name], lead[name] + 2 * tick) for name in own}),
-        at_tick=sized(dict.fromkeys(own, (tick,))),
-    )
-
-
-def _caution(demands: Sequence[ClassDemand], tick: float) -> float:
-    """Upper over mean demand at the next tick, of all classes of a lane together."""
-    total = outcomes(demands, (tick,)).total()
-    mean = float(total.mean())
-    return min(MAX_CAUTION, max(1.0, float(np.quantile(total, DEMAND_QUANTILE)) / mean)) if mean > 0 else 1.0
-
-
-def ceiling_usd_per_hour(snapshot: PlanSnapshot) -> float:
-    """The plan's ceiling on hosted dollars; infinite without one."""
-    ceiling = snapshot.plan.spec.overflow.ceiling_usd.per_hour
-    return float("inf") if ceiling is None else float(ceiling)
-
-
 def scale_all(
     snapshot: PlanSnapshot,
     views: Mapping[str, LaneView],
-    sizings: Sizings,
+    sizings: Mapping[str, Sizing],
     places: Mapping[str, Placement],
     before: Mapping[str, LaneMemory],
     blind: Reason | None,
@@ -133,7 +75,7 @@ def scale_all(
 def scale(
     snapshot: PlanSnapshot,
     view: LaneView,
-    sizings: Sizings,
+    sizings: Mapping[str, Sizing],
     places: Mapping[str, Placement],
     before: LaneMemory | None,
     blind: Reason | None,
@@ -147,20 +89,21 @@ def scale(
     if current is None:
         return Scaled(view, None, None, None, None, (), conflict(view.lane), True, memory)
     hold = blind or _lane_blind(view) or view.problem
-    sizing = sizings.at_lead.get(view.name)
+    sizing = sizings.get(view.name)
     if hold is None and sizing is None:
         desired: int | None = 0  # only deferrable classes: they justify no own GPU
     else:
         desired = None if hold is not None or sizing is None else sizing.replicas
     step = Step(current if desired is None else desired, () if hold is None else (hold,))
     if desired is not None:
-        step = _needed_until_then(step, current, sizings.at_tick.get(view.name), view)
         step = _no_guessing(snapshot, step, current, view)
         memory = with_recommendation(memory, now, step.replicas)
         step = stabilized(step, current, memory, guards, now)
     else:
         memory = with_recommendation(memory, now, current)
     step = bounded(step, view.lane, current, pool_replicas)
+    if desired is not None and sizing is not None:
+        step = binding(step, view.lane, sizing, pool_replicas)
     if desired is not None or current > 0:
         step = _zero_allowed(step, current, view, places)
     planned = stepped(step, current, memory, guards)
@@ -189,14 +132,6 @@ def _lane_blind(view: LaneView) -> Reason | None:
         return None
     message = f"Lane {view.name} has Ready pods, but none of them reports; replicas and weights are held."
     return because(Code.LANE_BLIND, message)
-
-
-def _needed_until_then(step: Step, current: int, at_tick: Sizing | None, view: LaneView) -> Step:
-    """Nothing is removed that the demand before the start-up lead still needs."""
-    if step.replicas >= current or at_tick is None or at_tick.replicas <= step.replicas:
-        return step
-    message = f"{at_tick.replicas} are worth their price until demand falls, {view.startup_seconds:.0f} s from now."
-    return step.to(min(current, at_tick.replicas), Code.NEEDED_UNTIL_THEN, message)
 
 
 def _no_guessing(snapshot: PlanSnapshot, step: Step, current: int, view: LaneView) -> Step:
@@ -260,7 +195,7 @@ def _traffic_first(
             return step
         if snapshot.actuators.in_flight_cap:
             return _fits_after(step, current, view, places)
-        batch = None if view.service is None else view.service.batch
+        batch = None if view.service is None else view.service.valve.cap
         held = unsaturated(step, current, view.running, batch, view.kv_usage, view.warm)
         most = max(step.replicas, view.spec.replicas.max)
         return held if held.replicas <= most else step

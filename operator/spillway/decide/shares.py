@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillway.decide.allocate import OwnLane
 from spillway.decide.forecast import Floats
 from spillway.decide.overflow import Load, absorb, host
 
@@ -27,16 +26,19 @@ DEMAND_QUANTILE = 0.9
 class Capacity:
     """What one own lane takes now: its warm replicas that are to stay."""
 
-    lane: OwnLane
-    replicas: int
+    lane: str
+    request_seconds: Mapping[str, float]
+    """Replica-seconds of a request, by class key."""
+    usd_per_work: float
+    usable_work: float
+    """Work in replicas that it takes within the objectives."""
     backlog_work: float = 0.0
     """Work in replicas that requests which wait already ask for; at most half of the lane, as gauges lag."""
 
     @property
     def work(self) -> float:
-        """Work in replicas that it takes within the SLO."""
-        usable = float(self.lane.usable(self.replicas))
-        return usable - min(self.backlog_work, usable / 2)
+        """What is left for new work."""
+        return self.usable_work - min(self.backlog_work, self.usable_work / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,9 @@ def wanted_shares(
     """
     left: dict[str, Floats] = {load.key: np.asarray(upper[load.key]) for load in loads}
     for capacity in _distinct(own):
-        mine = [load for load in loads if any(c.lane.name == capacity.lane.name for c in own[load.key])]
-        seconds = capacity.lane.service.request_seconds
-        left |= absorb(mine, {load.key: left[load.key] for load in mine}, seconds, np.asarray(capacity.work))
+        mine = [load for load in loads if any(c.lane == capacity.lane for c in own[load.key])]
+        rest = {load.key: left[load.key] for load in mine}
+        left |= absorb(mine, rest, capacity.request_seconds, np.asarray(capacity.work))
     over = {}
     for load in loads:
         empty = sum(c.work for c in own[load.key]) <= 0
@@ -82,8 +84,8 @@ def _distinct(own: Mapping[str, Sequence[Capacity]]) -> list[Capacity]:
     found: dict[str, Capacity] = {}
     for capacities in own.values():
         for capacity in capacities:
-            found.setdefault(capacity.lane.name, capacity)
-    return sorted(found.values(), key=lambda c: (c.lane.usd_per_work, c.lane.name))
+            found.setdefault(capacity.lane, capacity)
+    return sorted(found.values(), key=lambda c: (c.usd_per_work, c.lane))
 
 
 def _share(load: Load, over: float, mean: float, requests: Mapping[tuple[str, str], Floats], capped: bool) -> Share:

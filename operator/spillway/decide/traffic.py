@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from spillway.api import DataPolicy, LaneType, Mode, OverflowMode
+from spillway.decide.curves import Curve
 from spillway.decide.decision import Reason, RouteDecision
 from spillway.decide.demand import ClassDemand
-from spillway.decide.eligibility import Placement, binding_name
+from spillway.decide.eligibility import Placement, binding_name, ceiling_usd_per_hour
 from spillway.decide.lanes import LaneView
 from spillway.decide.memory import LaneMemory, Memory
 from spillway.decide.overflow import Load
 from spillway.decide.reasons import Code, because, figure
-from spillway.decide.scaling import Scaled, ceiling_usd_per_hour
+from spillway.decide.scaling import Scaled
 from spillway.decide.shares import (
     DEMAND_QUANTILE,
     HOLD_TICKS,
@@ -61,8 +64,8 @@ def move_traffic(
         wanted_shares(
             sized,
             {load.key: own[load.key] for load in sized},
-            {load.key: near[load.key].quantile(DEMAND_QUANTILE) for load in sized},
-            {load.key: near[load.key].mean for load in sized},
+            {load.key: float(np.quantile(near[load.key], DEMAND_QUANTILE)) for load in sized},
+            {load.key: float(near[load.key].mean()) for load in sized},
             ceiling_usd_per_hour(snapshot),
         )
         if sized
@@ -109,33 +112,34 @@ def _capacities(place: Placement, scaled: Mapping[str, Scaled], tick: float) -> 
     found = []
     for name in place.own:
         lane = scaled.get(name)
-        own = None if lane is None else lane.view.own()
-        if lane is not None and own is not None:
-            fixed = lane.planned is None or lane.blocked is not None
-            staying = lane.view.warm if fixed else min(lane.view.warm, lane.planned or 0)
-            found.append(Capacity(own, staying, _backlog_work(lane.view, tick)))
-    return sorted(found, key=lambda capacity: (capacity.lane.usd_per_work, capacity.lane.name))
+        if lane is None or lane.view.service is None:
+            continue
+        view, service = lane.view, lane.view.service
+        fixed = lane.planned is None or lane.blocked is not None
+        staying = view.warm if fixed else min(view.warm, lane.planned or 0)
+        work, backlog = service.usable_work(staying), _backlog_work(view, service, tick)
+        found.append(Capacity(name, service.request_seconds, view.usd_per_work, work, backlog))
+    return sorted(found, key=lambda capacity: (capacity.usd_per_work, capacity.lane))
 
 
-def _backlog_work(view: LaneView, tick: float) -> float:
-    """Replicas that it takes to work off within a few ticks what waits or runs beyond the batch that meets the SLO."""
-    if view.service is None or view.waiting is None or view.running is None or not view.service.request_seconds:
+def _backlog_work(view: LaneView, service: Curve, tick: float) -> float:
+    """Replicas that it takes to work off within a few ticks what waits or runs beyond what meets the SLO."""
+    if view.waiting is None or view.running is None:
         return 0.0
-    excess = view.waiting + max(0.0, view.running - view.service.batch * view.warm)
-    seconds = view.service.request_seconds.values()
+    excess = view.waiting + max(0.0, view.running - service.valve.cap * view.warm)
+    seconds = service.request_seconds.values()
     return excess * sum(seconds) / len(seconds) / (DRAIN_TICKS * tick)
 
 
 def is_calm(snapshot: PlanSnapshot, view: LaneView, demands: Mapping[str, ClassDemand]) -> bool:
     """Whether the lane could take more: no queue, KV cache free, and its own traffic below what it serves."""
-    own = view.own()
-    if own is None or view.service is None or view.warm == 0:
+    if view.service is None or view.warm == 0:
         return False
     if view.waiting is None or view.running is None or view.waiting > CALM_QUEUE_SHARE * max(view.running, 1.0):
         return False
     if view.kv_usage is not None and view.kv_usage > CALM_KV_USAGE:
         return False
-    return own_work(snapshot, view, demands) <= LOW_LOAD * float(own.usable(view.warm))
+    return own_work(snapshot, view, demands) <= LOW_LOAD * view.service.usable_work(view.warm)
 
 
 def own_work(snapshot: PlanSnapshot, view: LaneView, demands: Mapping[str, ClassDemand]) -> float:
@@ -192,7 +196,7 @@ def _class_traffic(
     decided = memory.hosted_shares.get(item.key)
     applies = before is not None and snapshot.plan.spec.mode is Mode.APPLY
     share = moved_share(wanted.wanted, before if applies or decided is None else decided, calm)
-    capacity = {c.lane.name: c.work for c in own if c.work > 0}
+    capacity = {c.lane: c.work for c in own if c.work > 0}
     if not capacity and not wanted.capped and place.hosted:
         share = 1.0
     reason = _reason(item, place, share, wanted, bool(capacity), before)
@@ -237,7 +241,7 @@ def _own_as_now(snapshot: PlanSnapshot, route: RouteState) -> dict[str, float]:
 
 
 def _own_only(snapshot: PlanSnapshot, route: RouteState, own: Sequence[Capacity]) -> dict[str, int]:
-    capacity = {c.lane.name: c.work for c in own if c.work > 0 and c.lane.name in route.weights}
+    capacity = {c.lane: c.work for c in own if c.work > 0 and c.lane in route.weights}
     return weights(list(route.weights), 0.0, {}, capacity or _own_as_now(snapshot, route))
 
 

@@ -13,6 +13,7 @@ from spillway.decide.response import Valve
 from spillway.decide.service import Coefficients, Mix
 from spillway.decide.service.latency import itl_miss, ttft_miss
 from spillway.decide.service.lengths import Lengths, Stream, second_moment
+from spillway.decide.usable import Misses
 
 LEVELS = 48
 HOSTED_TAIL = 3.0
@@ -62,13 +63,21 @@ def opening(model: Coefficients, objectives: Mapping[str, Objective], held_token
     ``held_tokens``: KV tokens of a request in flight as the engines show them, where they do.
     """
     traffic = streams(objectives)
-    levels = _levels(model, traffic, held_tokens)
-    over = np.max([_misses(model, item, levels, traffic) / item.allowance for item in objectives.values()], axis=0)
-    cap = _crossing(levels, over)
+    missed = misses(model, objectives, held_tokens)
+    cap = _crossing(missed.levels, missed.over)
     holds = {key: _hold(model, item, cap, traffic) for key, item in objectives.items()}
     shares = np.array([stream.share for stream in traffic])
     mean = float(shares @ np.array(list(holds.values())) / shares.sum())
-    return Opening(Valve(cap, mean), holds, bool(over[0] <= 1.0))
+    return Opening(Valve(cap, mean), holds, bool(missed.over[0] <= 1.0))
+
+
+def misses(model: Coefficients, objectives: Mapping[str, Objective], held_tokens: float | None = None) -> Misses:
+    """How often the class that is worst off misses its objectives, by level in flight per replica."""
+    traffic = streams(objectives)
+    levels = _levels(model, traffic, held_tokens)
+    over = np.max([_misses(model, item, levels, traffic) / item.allowance for item in objectives.values()], axis=0)
+    late = [1.0 / item.allowance for item in objectives.values() if item.ttft_ms is not None]
+    return Misses(levels, np.asarray(over), max(late, default=0.0))
 
 
 def _crossing(levels: Floats, over: Floats) -> float:

@@ -22,16 +22,6 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
-class Requirement:
-    """One class's traffic on a lane: how much of it, of what, within which latencies."""
-
-    requests_per_second: float
-    mix: Mix
-    ttft_ms: float | None
-    itl_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Coefficients:
     """The latency model of one replica."""
 
