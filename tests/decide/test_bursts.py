@@ -145,7 +145,7 @@ def test_gaps_are_left_out() -> None:
     values = tuple(None if 100 <= i < 200 else value for i, value in enumerate(series.values))
     burst = seen(None, Series(series.start, STEP, values))
     assert burst is not None
-    assert burst.points == len(values) - 4 - 100 - 4
+    assert burst.points == len(values) - 8 - 100 - 8
     assert burst.dispersion == pytest.approx(1.0, abs=0.25)
     assert seen(None, Series(0.0, STEP, (None,) * 40)) is not None
 
@@ -162,4 +162,4 @@ def test_another_step_begins_anew() -> None:
     known = looked_at(poisson(np.random.default_rng(10), 10.0, 1, 3.0), 1)
     other = seen(known, Series(known.at, 30.0, (10.0,) * 20))
     assert other is not None
-    assert (other.step_seconds, other.points) == (30.0, 16.0)
+    assert (other.step_seconds, other.points) == (30.0, 12.0)

@@ -217,10 +217,9 @@ def test_the_same_snapshot_twice_changes_nothing_but_the_record_of_it() -> None:
     assert again.forecasts == memory.forecasts
 
 
-def test_without_caps_nothing_is_planned() -> None:
-    _, memory = made(world())
-    assert memory.planned is not None
+def test_without_caps_it_is_planned_as_well_and_weights_move_the_traffic() -> None:
     snapshot = replace(capped(world()), actuators=World().snapshot().actuators)
     decision, plain = decide(snapshot, REMEMBERED)
-    assert plain.planned is None
+    assert plain.planned is not None
     assert decision.routes
+    assert decision.lanes[0].in_flight_cap is None

@@ -154,17 +154,17 @@ def test_the_forecast_that_it_was_sized_for_is_told() -> None:
 def test_when_it_is_due() -> None:
     snapshot = capped(world())  # starts in 60 s, ticks of 3 s: every 15 s
     before = Planned(NOW, {}, {}, None)
-    assert planning_due(snapshot, None)
-    due = [planning_due(replace(snapshot, at=NOW + 3.0 * tick), before) for tick in range(8)]
+    assert planning_due(snapshot, None, {}, {})
+    due = [planning_due(replace(snapshot, at=NOW + 3.0 * tick), before, {}, {}) for tick in range(8)]
     assert due == [False] * 5 + [True] * 3
     slow = replace(snapshot, lanes=(own(startupSeconds=1500), hosted_lane()))
-    assert [planning_due(replace(slow, at=NOW + at), before) for at in (57.0, 60.0)] == [False, True]
+    assert [planning_due(replace(slow, at=NOW + at), before, {}, {}) for at in (57.0, 60.0)] == [False, True]
     quick = replace(snapshot, lanes=(own(startupSeconds=1), hosted_lane()))
-    assert [planning_due(replace(quick, at=NOW + at), before) for at in (3.0, 6.0)] == [False, True]
+    assert [planning_due(replace(quick, at=NOW + at), before, {}, {}) for at in (3.0, 6.0)] == [False, True]
 
 
 def test_a_clock_set_back_is_no_reason_to_wait() -> None:
-    assert planning_due(replace(capped(world()), at=NOW - 3600.0), Planned(NOW, {}, {}, None))
+    assert planning_due(replace(capped(world()), at=NOW - 3600.0), Planned(NOW, {}, {}, None), {}, {})
 
 
 def test_between_solves_the_last_one_is_looked_up() -> None:
@@ -185,13 +185,13 @@ def test_blind_it_keeps_what_was_planned() -> None:
     assert after.planned is memory.planned
 
 
-def test_a_lane_whose_demand_is_not_known_is_held() -> None:
+def test_a_lane_whose_demand_is_not_known_is_held_and_planned_for_once_it_is() -> None:
     stale = replace(chat(), demand=demand(41.0, at=NOW - 120))
     decision, memory = made(world(classes=(stale,)))
     assert (gpu(decision).desired, gpu(decision).recommended) == (None, 4)
     assert planned(memory).sizings == {}
     known, _ = made(world(at=NOW + 3), memory)
-    assert gpu(known).recommended == 4  # not until it has been planned for
+    assert (gpu(known).desired, gpu(known).recommended) == (3, 3)
 
 
 def test_attainment_moves_the_cap() -> None:

@@ -8,19 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decide.test_allocate import lane, load
 from spillway.api import LatencyClass
+from spillway.decide.eligibility import Outlet
 from spillway.decide.overflow import Load
-from spillway.decide.service import Service, ServiceSource
 from spillway.decide.shares import Capacity, keep_if_close, moved_share, wanted_shares, weights, whole
+
+
+def load(key: str = "c", usd: float | None = 0.5 / 3600, **fields: object) -> Load:
+    outlets = () if usd is None else (Outlet("h", usd, math.inf),)
+    base = {"key": key, "latency": LatencyClass.INTERACTIVE, "outlets": outlets, "attainment": 0.99}
+    return Load(**(base | fields))  # type: ignore[arg-type]
 
 
 def wanted(replicas: int, *loads: Load, upper: float = 10.0, mean: float = 8.0, ceiling: float = math.inf):  # type: ignore[no-untyped-def]
     keys = [item.key for item in loads]
-    own = lane(service=Service(ServiceSource.PROFILE, 1e12, 10.0, dict.fromkeys(keys, 1.0)))
+    own = Capacity("gpu", dict.fromkeys(keys, 1.0), 1.0, replicas)
     return wanted_shares(
         loads,
-        {key: [Capacity(own, replicas)] for key in keys},
+        {key: [own] for key in keys},
         dict.fromkeys(keys, upper),
         dict.fromkeys(keys, mean),
         ceiling,
@@ -53,10 +58,9 @@ def test_the_ceiling_keeps_the_rest_on_own_lanes() -> None:
 
 
 def test_what_waits_takes_capacity_but_at_most_half() -> None:
-    own = lane(service=Service(ServiceSource.PROFILE, 1e12, 10.0, {"c": 1.0}))
-    assert Capacity(own, 4).work == pytest.approx(4)
-    assert Capacity(own, 4, 1.5).work == pytest.approx(2.5)
-    assert Capacity(own, 4, 99.0).work == pytest.approx(2)
+    assert Capacity("gpu", {"c": 1.0}, 1.0, 4.0).work == pytest.approx(4)
+    assert Capacity("gpu", {"c": 1.0}, 1.0, 4.0, 1.5).work == pytest.approx(2.5)
+    assert Capacity("gpu", {"c": 1.0}, 1.0, 4.0, 99.0).work == pytest.approx(2)
 
 
 @pytest.mark.parametrize(

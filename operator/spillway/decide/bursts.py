@@ -4,11 +4,12 @@ Rates are means over a window of w seconds, read every step of s seconds. With c
 Poisson; the squared coefficient of variation of inter-arrival times for a renewal stream) and j the relative standard
 deviation of the rate from minute to minute, at a mean rate r:
 
-    window dispersion = w * E[(r(t) - r(t - w))^2/2] / r          = c + k*w*r*j^2
-    step dispersion   = w^2/s * E[(r(t) - r(t - s))^2/2] / r      = c + s*r*j^2
+    window dispersion = w * E[(r(t) - 2 r(t - w) + r(t - 2w))^2/6] / r    = c + k*w*r*j^2
+    step dispersion   = w^2/s * E[(r(t) - r(t - s))^2/2] / r              = c + s*r*j^2
 
-k is 17/32 where rates change each minute and a window begins at any quarter of one: at u of it, two windows in a row
-share a minute, 1 - 3u(1 - u) in the mean over u = 0, 1/4, 1/2, 3/4.
+Second differences, so that a rate that rises steadily is no jitter. k is 23/48 where rates change each minute and a
+window begins at any quarter of one: at u of it, windows in a row share minutes, and the mean of
+((1-u)^2 + (3u-2)^2 + (1-3u)^2 + u^2)/6 over u = 0, 1/4, 1/2, 3/4 is that.
 A hold absorbs bursts, but not a minute of more demand than there is capacity for. How the minutes spread is kept as it
 is (rare spikes and steady unevenness of the same variance want different fleets): the rate of a window over the mean
 of the last ten minutes, on a grid, less what chance alone spreads.
@@ -31,7 +32,7 @@ LONGEST_STEP_SECONDS = 60.0
 """Coarser series say nothing of bursts."""
 HIGHEST_DISPERSION = 40.0
 HIGHEST_JITTER = 1.0
-OVERLAP = 17 / 32
+OVERLAP = 23 / 48
 """k."""
 RATIOS = (-1.2, -0.8, -0.55, -0.35, -0.22, -0.12, -0.05, 0.0, 0.05, 0.12, 0.22, 0.35, 0.55, 0.8, 1.2, 1.8)
 """Grid of the logarithm of a minute's rate over the mean around it."""
@@ -78,7 +79,7 @@ class Burst:
     short_squares: float = 0.0
     """Sum of half the squared changes over one step."""
     long_squares: float = 0.0
-    """Sum of half the squared changes over one window."""
+    """Sum of a sixth of the squared second differences over windows."""
     ratios: tuple[float, ...] = (0.0,) * len(RATIOS)
     """Weights of the grid."""
 
@@ -128,39 +129,44 @@ class Burst:
 
 def seen(burst: Burst | None, series: Series) -> Burst | None:
     """With the points that have come since the last look."""
-    if series.step_seconds > LONGEST_STEP_SECONDS or len(series.values) <= WINDOW_STEPS:
+    if series.step_seconds > LONGEST_STEP_SECONDS or len(series.values) <= 2 * WINDOW_STEPS:
         return burst
     values = np.array([math.nan if value is None else value for value in series.values])
     if burst is None or burst.step_seconds != series.step_seconds:
         burst = Burst(series.start, series.step_seconds)
-    new = min(len(values) - WINDOW_STEPS, round((series.end - burst.at) / series.step_seconds))
+    new = min(len(values) - 2 * WINDOW_STEPS, round((series.end - burst.at) / series.step_seconds))
     if new <= 0:
         return burst
-    now, before, window = values[-new:], values[-new - 1 : -1], values[-new - WINDOW_STEPS : -WINDOW_STEPS]
-    known = np.isfinite(now) & np.isfinite(before) & np.isfinite(window)
-    now, before, window = now[known], before[known], window[known]
+    at = np.arange(len(values) - new, len(values))
+    known = np.isfinite(values[at]) & np.isfinite(values[at - 1])
+    known &= np.isfinite(values[at - WINDOW_STEPS]) & np.isfinite(values[at - 2 * WINDOW_STEPS])
+    at = at[known]
+    now, before, window, first = (values[at - back] for back in (0, 1, WINDOW_STEPS, 2 * WINDOW_STEPS))
     decay = math.exp(-max(0.0, series.end - burst.at) / MEMORY_SECONDS)
-    mean = _around(values, AROUND_STEPS)[-new:][known]
+    mean = _around(values, AROUND_STEPS)[at]
     return Burst(
         series.end,
         series.step_seconds,
         decay * burst.points + now.size,
         decay * burst.rates + float(now.sum()),
-        decay * burst.short_squares + _squares(now, before, burst.short_squares, burst, series.step_seconds),
-        decay * burst.long_squares + _squares(now, window, burst.long_squares, burst, WINDOW_STEPS * series.step_seconds),
+        decay * burst.short_squares + _clipped((now - before) ** 2 / 2, now + before, burst.short_squares, burst, 1),
+        decay * burst.long_squares + _clipped(
+            (now - 2 * window + first) ** 2 / 6, now + window, burst.long_squares, burst, WINDOW_STEPS
+        ),
         _on_grid(burst.ratios, decay, now[mean > 0] / mean[mean > 0]),
     )
 
 
-def _squares(now: Floats, then: Floats, before: float, burst: Burst, apart_seconds: float) -> float:
-    """Sum of half the squared changes, none of them far beyond what is usual: a jump of demand is no burstiness."""
-    squares = (now - then) ** 2 / 2
+def _clipped(squares: Floats, sums: Floats, before: float, burst: Burst, steps: int) -> float:
+    """Sum of the squares, none of them far beyond what is usual: a jump of demand is no burstiness.
+
+    ``sums``: of two rates, ``steps`` apart.
+    """
     usual = before / burst.points if burst.points > START_POINTS else 0.0
     if squares.size >= FEWEST_TO_TRIM:
         usual = max(usual, float(squares[squares <= np.quantile(squares, 1.0 - TRIMMED)].mean()))
-    # Half the squared change over the seconds apart is rate*dispersion*apart/window^2.
-    window = WINDOW_STEPS * burst.step_seconds
-    wild = HIGHEST_DISPERSION * (now + then) / 2 * apart_seconds / window**2
+    # The square is rate*dispersion*apart/window^2 in the mean.
+    wild = HIGHEST_DISPERSION * sums / 2 * steps / (WINDOW_STEPS**2 * burst.step_seconds)
     return float(np.minimum(squares, np.maximum(wild, UNUSUAL * usual)).sum())
 
 

@@ -33,6 +33,9 @@ LOADS = 64
 LITTLE = 0.05
 """Share of the work that may spill where a number of replicas is said to serve it."""
 FEWEST_COUNTS = 6
+LOAD_REACH = 1.3
+"""Offered work that a table reaches, over its replicas."""
+KINKS, MOST_LOADS = 5, 600
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +90,7 @@ def curve(
     reach = max(FEWEST_COUNTS, math.ceil(1.25 * most))
     counts = np.arange(reach + 1, dtype=np.float64)
     # Finer where small fleets live: a load of one replica matters as much as the tenth.
-    load = np.concatenate([[0.0], np.geomspace(0.05, 1.3 * reach, LOADS - 1)])
+    load = np.concatenate([[0.0], np.geomspace(0.05, LOAD_REACH * reach, LOADS - 1)])
     if caution is None:
         left = response.left(request, made.valve, counts, load, uneven.dispersion)
         left = response.jittered(left, load, np.array(uneven.factors), np.array(uneven.weights))
@@ -95,6 +98,8 @@ def curve(
     else:
         rate = within_objectives(request, misses(model, objectives, held_tokens), counts, uneven)
         usable = rate / float(request.rate(np.array(made.valve.cap)))
+        # What is left has kinks, one for each number of replicas.
+        load = np.unique(np.concatenate([load, np.linspace(0.0, load[-1], min(MOST_LOADS, KINKS * reach))]))
         left = np.maximum(load[None, :] - usable[:, None] / caution, 0.0)
     return Curve(
         inputs=inputs,

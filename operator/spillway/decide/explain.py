@@ -13,7 +13,6 @@ from spillway.decide.scaling import Scaled
 from spillway.decide.snapshot import LaneSnapshot, PlanSnapshot
 from spillway.decide.traffic import ClassTraffic
 
-
 BINDING = (Code.MIN_REPLICAS.value, Code.MAX_REPLICAS.value, Code.POOL_EXHAUSTED.value)
 """What the cheapest number was found within."""
 

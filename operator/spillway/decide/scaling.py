@@ -141,9 +141,9 @@ def _no_guessing(snapshot: PlanSnapshot, step: Step, current: int, view: LaneVie
     if view.unknown_class is not None:
         return Step(current, (*step.bites, view.unknown_class))
     known = {item.resource.metadata.name for item in snapshot.classes}
-    for binding in snapshot.plan.spec.routing.bindings:
-        if binding.class_ not in known and view.name in binding.backends:
-            message = f"Class {binding.class_} is bound to lane {view.name} but missing, so nothing is removed."
+    for bound in snapshot.plan.spec.routing.bindings:
+        if bound.class_ not in known and view.name in bound.backends:
+            message = f"Class {bound.class_} is bound to lane {view.name} but missing, so nothing is removed."
             return step.to(current, Code.CLASS_MISSING, message)
     return step
 
