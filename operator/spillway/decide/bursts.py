@@ -150,9 +150,8 @@ def seen(burst: Burst | None, series: Series) -> Burst | None:
         decay * burst.points + now.size,
         decay * burst.rates + float(now.sum()),
         decay * burst.short_squares + _clipped((now - before) ** 2 / 2, now + before, burst.short_squares, burst, 1),
-        decay * burst.long_squares + _clipped(
-            (now - 2 * window + first) ** 2 / 6, now + window, burst.long_squares, burst, WINDOW_STEPS
-        ),
+        decay * burst.long_squares
+        + _clipped((now - 2 * window + first) ** 2 / 6, now + window, burst.long_squares, burst, WINDOW_STEPS),
         _on_grid(burst.ratios, decay, now[mean > 0] / mean[mean > 0]),
     )
 

@@ -39,7 +39,7 @@ class LaneDecision:
     """Replicas asked for now; None for hosted lanes and missing targets."""
     ready: int | None
     desired: int | None
-    """Replicas that cost least before guards; None when not known."""
+    """Replicas that cost least within the lane's bounds, before other guards; None when not known."""
     recommended: int | None
     """Replicas after guards: what Apply writes."""
     reason: Reason

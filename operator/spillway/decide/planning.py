@@ -27,8 +27,6 @@ LONGEST_SOLVE_SECONDS = 60.0
 SHORTEST_TICKS = 4
 LONGEST_SECONDS = 600.0
 FEWEST_PERIODS, MOST_PERIODS = 6, 12
-INDIFFERENCE = 0.0
-"""Part of a start-up's price that a change must save: forecasts move a little at every look."""
 LEADS = 3.0
 """The horizon is at least so many start-up times."""
 SLO_MISS_FACTOR = 10.0
@@ -122,7 +120,7 @@ def _solved(
         problem,
         None if before is None else before.state,
         snapshot.at,
-        Settings(solve_seconds=0.0, orders_only=True, indifference=INDIFFERENCE),
+        Settings(solve_seconds=0.0, orders_only=True),
     )
     at_lead = {key: paths[key][:, -1] for key in keys}
     sizings = {

@@ -24,8 +24,6 @@ class Settings:
     levels: int = 8
     """Demand levels of the dynamic program."""
     effort: Effort = field(default_factory=Effort)
-    indifference: float = 0.0
-    """Start-ups' price that a change of a single lane's order must save, over the horizon."""
     orders_only: bool = False
     """Only what to ask for now: no later periods, shares and dollars of the whole plan."""
 
@@ -51,18 +49,18 @@ def allocate(
             schedules[_name(part)] = found
     made = AllocationState(at, schedules, signature) if due or state is None else state
     if settings.orders_only:
-        return _ordered(parts, solved, at - made.solved_at, settings.indifference), made
+        return _ordered(parts, solved, at - made.solved_at), made
     return _plan(problem, parts, solved, at - made.solved_at, fast=bool(schedules) and not due), made
 
 
-def _ordered(parts: list[Problem], solved: list[Solved], elapsed: float, indifference: float) -> Plan:
+def _ordered(parts: list[Problem], solved: list[Solved], elapsed: float) -> Plan:
     """The orders of now alone."""
     lanes = {}
     for part, found in zip(parts, solved, strict=True):
         for number, lane in enumerate(part.lanes):
             order = part.least(lane)
             if isinstance(found, Policy):
-                order = _worthwhile(found, lane, indifference)
+                order = _cheapest(found, lane)
             elif isinstance(found, Schedule):
                 order = int(found.replicas[number, found.shifted(elapsed)])
             order = min(max(order, part.least(lane)), part.most(lane))
@@ -70,12 +68,11 @@ def _ordered(parts: list[Problem], solved: list[Solved], elapsed: float, indiffe
     return Plan(lanes, {}, {}, math.nan, Status.OPTIMAL)
 
 
-def _worthwhile(policy: Policy, lane: LaneProblem, indifference: float) -> int:
-    """The order nearest to what is asked for now whose expected dollars are as good as the least."""
+def _cheapest(policy: Policy, lane: LaneProblem) -> int:
+    """The order with the least expected dollars; of equals the one nearest to what is asked for now."""
     costs = policy.costs(lane.ready, lane.pending_seconds)
     asked = lane.ready + len(lane.pending_seconds)
-    enough = float(costs.min()) + indifference * lane.usd_per_replica_hour * lane.startup_seconds / 3600
-    return min(np.nonzero(costs <= enough)[0].tolist(), key=lambda order: (abs(order - asked), order))
+    return min(np.nonzero(costs <= costs.min())[0].tolist(), key=lambda order: (abs(order - asked), order))
 
 
 def _solve_part(part: Problem, state: AllocationState | None, at: float, settings: Settings, *, due: bool) -> Solved:
