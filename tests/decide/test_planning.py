@@ -210,3 +210,18 @@ def test_attainment_moves_the_cap() -> None:
         caps[attained] = gpu(decision).in_flight_cap or 0
     start = gpu(made(world(lane=prompts(NOW)))[0]).in_flight_cap or 0
     assert caps[0.97] < start < caps[1.0]
+
+
+def test_what_a_wider_bound_would_save_is_told_once_an_hour() -> None:
+    """Solved again with each bound moved: a replica more where max binds, nothing where it does not."""
+    tight = own(2, **{"replicas": {"min": 0, "max": 2}})
+    decision, memory = made(replace(world(100.0), lanes=(tight, hosted_lane(usd_out="3"))))
+    assert decision.bound_savings["lane/gpu"] > 1.0
+    assert decision.bound_savings["ceiling"] == 0.0  # there is none
+    free, _ = made(world(20.0))
+    assert free.bound_savings["lane/gpu"] == pytest.approx(0.0, abs=1e-6)
+    later, after = made(world(100.0, at=NOW + 1800.0), memory)
+    assert later.bound_savings == decision.bound_savings
+    assert planned(after).bounds_moved_at == NOW
+    _, much_later = made(world(100.0, at=NOW + 3700.0), after)
+    assert planned(much_later).bounds_moved_at == NOW + 3700.0

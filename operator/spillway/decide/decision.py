@@ -131,6 +131,9 @@ class Decision:
     """Why everything is held (blind, stopped, paused), if it is."""
     overflow_active: bool = False
     """Hosted lanes get or should get a share."""
+    bound_savings: Mapping[str, float] = field(default_factory=dict)
+    """Dollars an hour that one replica, one dollar of ceiling or 1,000 tokens a minute more would save, by bound
+    ("lane/gpu", "pool/p", "ceiling", "tier/t", "tokens-per-minute/hosted"); looked at once an hour."""
 
     def lane(self, name: str) -> LaneDecision | None:
         """The decision on the lane of that name."""

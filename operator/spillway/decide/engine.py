@@ -85,6 +85,7 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
         findings=(*snapshot.findings, *_findings(snapshot, places, scaled)),
         held=held,
         overflow_active=any((t.share or 0.0) > 0 for t in traffic.values()),
+        bound_savings={} if planned is None else planned.bound_savings,
     )
     # 7. What to remember.
     scaled = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -38,3 +39,7 @@ class Planned(Compared):
     """By lane name."""
     steadies: Mapping[str, Steady] = field(default_factory=dict)
     """By class key."""
+    bound_savings: Mapping[str, float] = field(default_factory=dict)
+    """Dollars an hour that each bound moved by a little would save, by its name (`Marginals.by_bound`)."""
+    bounds_moved_at: float = -math.inf
+    """When that was last looked at."""

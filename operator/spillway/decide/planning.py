@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from spillway.api import LatencyClass
-from spillway.decide.allocation import Settings, allocate
+from spillway.decide.allocation import Settings, allocate, marginal_values
 from spillway.decide.allocation.problem import ClassProblem, HostedOption, LaneProblem, Problem
 from spillway.decide.calibration import Calibration, Promise, held_against, promising
 from spillway.decide.curves import Curve
@@ -27,6 +27,8 @@ LONGEST_SOLVE_SECONDS = 60.0
 SHORTEST_TICKS = 4
 LONGEST_SECONDS = 600.0
 FEWEST_PERIODS, MOST_PERIODS = 6, 12
+BOUNDS_SECONDS = 3600.0
+"""What each bound costs is for people and needs a solve a bound: so often is enough."""
 LEADS = 3.0
 """The horizon is at least so many start-up times."""
 SLO_MISS_FACTOR = 10.0
@@ -130,9 +132,14 @@ def _solved(
         size, moment = sizings[view.name], snapshot.at + view.startup_seconds
         saves = size.last_saves_usd_per_hour + size.next_saves_usd_per_hour
         records[view.name] = promising(records[view.name], Promise(moment, size.replicas, saves))
+    savings, moved_at = ({}, -math.inf) if before is None else (before.bound_savings, before.bounds_moved_at)
+    if not 0 <= snapshot.at - moved_at < BOUNDS_SECONDS:
+        savings, moved_at = marginal_values(problem, Settings()).by_bound(), snapshot.at
     return Planned(
         at=snapshot.at,
         sizings=sizings,
+        bound_savings=savings,
+        bounds_moved_at=moved_at,
         quantiles={key: {str(q): float(np.quantile(at_lead[key], q)) for q in (0.1, 0.5, 0.9)} for key in keys},
         state=state,
         steadies=steadies,

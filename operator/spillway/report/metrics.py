@@ -128,6 +128,12 @@ _DEFINITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("plan",),
     ),
     ("spillway_plan_gpus", "GPUs by state (current, recommended).", ("plan", "state")),
+    (
+        "spillway_plan_bound_saving_usd_per_hour",
+        "US dollars an hour saved if a bound were wider: by one replica (lane/, pool/), one dollar an hour (ceiling,"
+        " tier/), 1,000 tokens a minute (tokens-per-minute/).",
+        ("plan", "bound"),
+    ),
     ("spillway_plan_condition", "1 where the condition is True, else 0.", ("plan", "type")),
     (
         "spillway_lane_replicas",
@@ -180,6 +186,7 @@ def _plan(report: PlanReport, families: _Families) -> None:
     bases = ("billed", "allocated", "static", "expected", "hosted")
     _set_each(families, "spillway_plan_usd_per_hour", (key,), ((basis, getattr(costs, basis)) for basis in bases))
     _set(families, "spillway_plan_saving_usd_per_hour", (key,), costs.saving)
+    _set_each(families, "spillway_plan_bound_saving_usd_per_hour", (key,), report.decision.bound_savings.items())
     if totals:
         gpus = (("current", totals.gpus), ("recommended", totals.recommended_gpus))
         _set_each(families, "spillway_plan_gpus", (key,), gpus)

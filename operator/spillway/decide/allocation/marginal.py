@@ -30,6 +30,13 @@ class Marginals:
     hosted: Mapping[str, float]
     """By hosted lane: 1,000 tokens a minute more."""
 
+    def by_bound(self) -> dict[str, float]:
+        """Those that are known and finite, by a name of the bound: "lane/gpu", "pool/p", "ceiling", ..."""
+        kinds = (("lane", self.lanes), ("pool", self.pools), ("tier", self.tiers), ("tokens-per-minute", self.hosted))
+        found = {f"{kind}/{name}": usd for kind, values in kinds for name, usd in values.items()}
+        found["ceiling"] = self.ceiling
+        return {name: usd for name, usd in found.items() if math.isfinite(usd)}
+
 
 def marginal_values(problem: Problem, settings: Settings | None = None) -> Marginals:
     """Re-solve with each bound moved. Costs one solve a bound: for reports, not for every tick."""
