@@ -41,7 +41,9 @@ def target(cluster: Cluster, namespace: str) -> dict[str, Any]:
 def settled(found: dict[str, Any]) -> bool:
     status = found.get("status", {})
     seen = status.get("observedGeneration") == found["metadata"]["generation"]
-    return seen and status.get("readyReplicas") == 3 and status.get("updatedReplicas") == 3
+    complete = any(c["reason"] == "NewReplicaSetAvailable" for c in status.get("conditions", ()))
+    counts = {status.get(f"{state}Replicas") for state in ("ready", "updated", "available")}
+    return seen and complete and counts == {3}
 
 
 def pods(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
