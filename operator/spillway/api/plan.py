@@ -197,6 +197,16 @@ class CeilingUsd(Model):
     per_hour: DecimalText | None = Field(
         default=None, description="US dollars an hour, over all classes of the plan. Default: no ceiling."
     )
+    per_day: DecimalText | None = Field(
+        default=None,
+        description="US dollars a day (UTC), as the egress' token counters tell; needs an egress gateway in the "
+        "operator's configuration. Default: no ceiling.",
+    )
+    per_month: DecimalText | None = Field(
+        default=None,
+        description="US dollars a calendar month (UTC), as the egress' token counters tell; needs an egress gateway in "
+        "the operator's configuration. Default: no ceiling.",
+    )
 
 
 class Overflow(Model):

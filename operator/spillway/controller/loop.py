@@ -14,6 +14,7 @@ from time import monotonic
 from spillway.act.executor import execute
 from spillway.act.writes import Outcome, Write
 from spillway.config import OperatorConfig
+from spillway.controller.ledger import LedgerKeeper
 from spillway.controller.publish import Publisher
 from spillway.controller.recorder import Recorder
 from spillway.decide import decide
@@ -26,6 +27,7 @@ from spillway.observe.join import build_snapshot
 from spillway.observe.metrics import MetricsReader, MetricsView
 from spillway.observe.prices import PriceBook
 from spillway.observe.scope import ClusterView
+from spillway.observe.spenders import counted as spending
 from spillway.report.health import TickHealth
 from spillway.report.metrics import OperatorMetrics
 
@@ -82,6 +84,7 @@ class Loop:
         self._cluster = ClusterReader(kube, config)
         self._prometheus = MetricsReader(config, clock)
         self._prices = PriceBook()
+        self._ledger = LedgerKeeper(kube, config)
         self._publisher = Publisher(kube, metrics)
         self._recorder = Recorder.of(config, clock)
         self._memory = Remembered()
@@ -127,7 +130,8 @@ class Loop:
         # 2. Join them into one frozen snapshot.
         if metrics.error is not None:
             self._metrics.prometheus_read_failed()
-        snapshot = build_snapshot(cluster, metrics, self._config, now, self._prices)
+        await self._count_spending(cluster, metrics, now)
+        snapshot = build_snapshot(cluster, metrics, self._config, now, self._prices, self._ledger)
         # 3. Decide each plan, purely.
         decided = self._decide(snapshot)
         await self._record()
@@ -147,6 +151,12 @@ class Loop:
             # Without the cluster nothing is decided: a slow Prometheus must not be asked a second time beside this.
             reading.cancel()
             await asyncio.wait({reading})
+
+    async def _count_spending(self, cluster: ClusterView, metrics: MetricsView, now: float) -> None:
+        if metrics.spend is None:
+            return
+        counted = spending(cluster, metrics.spend, self._config, lambda lane: self._prices.quote(lane, now).price)
+        await self._ledger.enter(counted, {scope.plan.metadata.namespace for scope in cluster.plans}, now)
 
     def _decide(self, snapshot: Snapshot) -> tuple[Decided, ...]:
         decided = []

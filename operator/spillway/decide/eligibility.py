@@ -183,9 +183,3 @@ def _max_rate(lane: LaneSnapshot, mix: Mix) -> float:
 def moves_traffic(snapshot: PlanSnapshot) -> bool:
     """Whether the operator itself writes weights in this plan."""
     return snapshot.plan.spec.mode is Mode.APPLY and not snapshot.plan.spec.paused and snapshot.stopped is None
-
-
-def ceiling_usd_per_hour(snapshot: PlanSnapshot) -> float:
-    """The plan's ceiling on hosted dollars; infinite without one."""
-    ceiling = snapshot.plan.spec.overflow.ceiling_usd.per_hour
-    return float("inf") if ceiling is None else float(ceiling)

@@ -9,6 +9,7 @@ import numpy as np
 
 from spillway.api import LatencyClass
 from spillway.api.lane import SelfHostedSpec
+from spillway.decide.ceilings import tier_usd_per_hour
 from spillway.decide.curves import Curve
 from spillway.decide.decision import Reason
 from spillway.decide.demand import ClassDemand, fresh
@@ -207,7 +208,9 @@ def loads_of(
             attainment=_attainment(demand.item),
             miss_usd=0.0 if tier is None or tier.miss_usd is None else float(tier.miss_usd),
             tier=None if tier is None else tier.name,
-            tier_usd_per_hour=float("inf") if limit is None else float(limit),
+            tier_usd_per_hour=tier_usd_per_hour(
+                snapshot, spec.value_tier, float("inf") if limit is None else float(limit)
+            ),
         )
     return found
 

@@ -12,9 +12,10 @@ from spillway.api import LatencyClass
 from spillway.decide.allocation import Settings, allocate, marginal_values
 from spillway.decide.allocation.problem import ClassProblem, HostedOption, LaneProblem, Problem
 from spillway.decide.calibration import Calibration, Promise, held_against, promising
+from spillway.decide.ceilings import ceiling_usd_per_hour
 from spillway.decide.curves import Curve
 from spillway.decide.demand import ClassDemand, joint_paths
-from spillway.decide.eligibility import Placement, ceiling_usd_per_hour, self_hosted
+from spillway.decide.eligibility import Placement, self_hosted
 from spillway.decide.forecast import Floats, steadied
 from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load

@@ -315,6 +315,20 @@ class MetricsHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What the plan's hosted lanes have cost, in US dollars, as the egress counts their tokens."""
+
+    hour_usd: float
+    """In the running hour (UTC), and so on."""
+    day_usd: float
+    month_usd: float
+    tier_hour_usd: Mapping[str, float] = field(default_factory=dict)
+    """In the running hour, by value tier."""
+    since: float = 0.0
+    """When counting began, Unix time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Actuators:
     """What the routing plane can do beside scaling: decisions use what is there, and nothing else."""
 
@@ -344,6 +358,8 @@ class PlanSnapshot:
     scrape_seconds: float = 15.0
     """The scrape interval: how coarse and how late metrics are."""
     actuators: Actuators = Actuators()
+    spent: Spent | None = None
+    """None: nothing counts hosted tokens, or what was counted can't be read."""
 
     @property
     def key(self) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spillway.api import DataPolicy, LaneType, Mode, OverflowMode
+from spillway.decide.ceilings import ceiling_usd_per_hour
 from spillway.decide.curves import Curve
 from spillway.decide.decision import Reason, RouteDecision
 from spillway.decide.demand import ClassDemand
-from spillway.decide.eligibility import Placement, binding_name, ceiling_usd_per_hour
+from spillway.decide.eligibility import Placement, binding_name
 from spillway.decide.lanes import LaneView
 from spillway.decide.memory import LaneMemory, Memory
 from spillway.decide.overflow import Load

@@ -149,7 +149,7 @@ def hosted_units(lanes: Iterable[HostedLane], classes: Sequence[WorkloadClass]) 
             units.append(
                 Unit(
                     lane=lane.name,
-                    claimants=tuple(c.metadata.key for c in _narrowed(able, row)),
+                    claimants=tuple(c.metadata.key for c in narrowed(able, row)),
                     requests=rate_of([row], "requests"),
                     fine={**row.fine, **({"requests_done": row.fine["requests"]} if "requests" in row.fine else {})},
                     coarse=row.coarse,
@@ -163,7 +163,7 @@ def may_go_hosted(item: WorkloadClass, models: Collection[str]) -> bool:
     return item.spec.data_policy is DataPolicy.ANY and bool(set(item.spec.equivalent_models) & set(models))
 
 
-def _narrowed(classes: Sequence[WorkloadClass], row: GatewayRow) -> Sequence[WorkloadClass]:
+def narrowed(classes: Sequence[WorkloadClass], row: GatewayRow) -> Sequence[WorkloadClass]:
     """Those whose ``match`` the row's labels name, if any does; else all."""
     teams = {row.labels.get("team"), row.labels.get("team_alias")} - {None, ""}
     model = row.labels.get("requested_model")

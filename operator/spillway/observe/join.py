@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
+from spillway.api import CapacityPlan
 from spillway.config import OperatorConfig
 from spillway.decide.snapshot import (
     ClassSnapshot,
@@ -14,6 +16,7 @@ from spillway.decide.snapshot import (
     PlanSnapshot,
     Severity,
     Snapshot,
+    Spent,
     TokenPrice,
 )
 from spillway.observe.attainment import attainment
@@ -37,18 +40,42 @@ class _Observed:
     attributed: Attributed
 
 
+class SpentBook(Protocol):
+    """What plans have spent."""
+
+    def spent(self, plan: CapacityPlan, now: float) -> Spent | None:
+        """In the running hour, day and month; None where that is not known."""
+
+    def findings(self, plan: CapacityPlan) -> tuple[Finding, ...]:
+        """Why it is not known."""
+
+
 def build_snapshot(
-    cluster: ClusterView, metrics: MetricsView, config: OperatorConfig, now: float, prices: PriceBook
+    cluster: ClusterView,
+    metrics: MetricsView,
+    config: OperatorConfig,
+    now: float,
+    prices: PriceBook,
+    book: SpentBook | None = None,
 ) -> Snapshot:
     """Join one tick's views. ``now`` is Unix time in seconds."""
     sources = index_sources(metrics, config)
     observed = [_observe(plan, sources) for plan in cluster.plans]
     shared = _claimed_twice(observed)
     plans = tuple(
-        _plan_snapshot(each, shared.get(each.scope.plan.metadata.key, ()), cluster, sources, now, prices)
+        _with_spending(
+            _plan_snapshot(each, shared.get(each.scope.plan.metadata.key, ()), cluster, sources, now, prices), book
+        )
         for each in observed
     )
     return Snapshot(at=now, plans=plans)
+
+
+def _with_spending(snapshot: PlanSnapshot, book: SpentBook | None) -> PlanSnapshot:
+    if book is None:
+        return snapshot
+    findings = (*snapshot.findings, *book.findings(snapshot.plan))
+    return replace(snapshot, spent=book.spent(snapshot.plan, snapshot.at), findings=findings)
 
 
 def _observe(plan: PlanScope, sources: Sources) -> _Observed:

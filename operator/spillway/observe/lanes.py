@@ -226,12 +226,12 @@ def hosted_lane(
         return None
     names = (hosted.model, f"{hosted.provider}/{hosted.model}")
     found = [row for name in names for row in sources.egress.labelled("model", name)]
-    rows = tuple(row for row in allowed_rows(found, namespaces) if _is_own(row, scope, siblings))
+    rows = tuple(row for row in allowed_rows(found, namespaces) if is_own(row, scope, siblings))
     known_zero = may_claim(sources.egress.gateways, namespaces, hosted.model)
     return HostedLane(scope, rows, _hosted_state(rows, sources if known_zero else None))
 
 
-def _is_own(row: GatewayRow, scope: LaneScope, siblings: Sequence[LaneScope]) -> bool:
+def is_own(row: GatewayRow, scope: LaneScope, siblings: Sequence[LaneScope]) -> bool:
     """Of several lanes with one model, the provider decides; else the first by name has the series."""
     same = [other for other in siblings if _model(other) == _model(scope)]
     provider = row.labels.get("api_provider", "")

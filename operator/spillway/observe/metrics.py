@@ -28,6 +28,7 @@ from spillway.observe.readings import (
     parse_gpus,
     parse_latency,
 )
+from spillway.observe.spend import SpendSeries, parse_spend, spend_query
 
 READ_LIMIT_TIMEOUTS = 2.0
 """Most time that a whole read may take, in time limits of one query."""
@@ -58,6 +59,8 @@ class MetricsView:
     """By the gateway's configured name."""
     engine_history: HistoryView = field(default_factory=HistoryView)
     gateway_history: Mapping[GatewayType, HistoryView] = field(default_factory=dict)
+    spend: tuple[SpendSeries, ...] | None = None
+    """The egress' cumulative token counters; None where they were not read."""
     seconds: float = 0.0
     """How long the read took."""
     queries: int = 0
@@ -72,6 +75,7 @@ class MetricsReader:
         self._config = config
         self._clock = clock
         self._queries = build_queries(config)
+        self._spend = spend_query(config)
         self._client: PrometheusClient | None = None
         step = max(1, -int(-config.prometheus.scrape_interval_seconds // 1))
         self._fine = {query.name: History(step, FINE_POINTS) for query in self._queries.fine}
@@ -81,6 +85,7 @@ class MetricsReader:
             "engines": parse_engines(prometheus),
             "latency": parse_latency(prometheus),
             "gpus": parse_gpus(prometheus),
+            "spend": parse_spend,
             **{kind.value: parse_gateways(kind, config.gateways) for kind in GatewayType},
         }
 
@@ -100,10 +105,8 @@ class MetricsReader:
 
     def _instant_work(self, client: PrometheusClient, now: float) -> dict[str, Coroutine[Any, Any, Any]]:
         when = Evaluation(end=now)
-        return {
-            query.name: client.query(query.expression, when, self._parsers[query.name])
-            for query in self._queries.instant
-        }
+        asked = (*self._queries.instant, *([] if self._spend is None else [self._spend]))
+        return {query.name: client.query(query.expression, when, self._parsers[query.name]) for query in asked}
 
     def _history_work(self, client: PrometheusClient, now: float) -> dict[str, Coroutine[Any, Any, Any]]:
         work: dict[str, Coroutine[Any, Any, Any]] = {}
@@ -155,6 +158,7 @@ class MetricsReader:
             gateways=gateways,
             engine_history=self._history_view("engines"),
             gateway_history={kind: self._history_view(kind.value) for kind in GatewayType if kind.value in self._fine},
+            spend=got.get("spend"),
             seconds=self._clock() - began,
             queries=count,
         )

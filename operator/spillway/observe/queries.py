@@ -239,7 +239,8 @@ def _gateway_conditions(kind: GatewayType, config: OperatorConfig) -> str:
     return matchers({label: [gateway.labels[label] for gateway in chosen] for label in shared})
 
 
-def _gateway_counters(kind: GatewayType, config: OperatorConfig) -> tuple[Metric, ...]:
+def gateway_counters(kind: GatewayType, config: OperatorConfig) -> tuple[Metric, ...]:
+    """The counters of a type of gateway, with the conditions that its gateways share."""
     conditions = _gateway_conditions(kind, config)
     if kind is GatewayType.ENVOY:
         conditions = ",".join(part for part in (conditions, f'{ENVOY_LABEL}=~"httproute/.+"') if part)
@@ -251,7 +252,7 @@ def _gateway_counters(kind: GatewayType, config: OperatorConfig) -> tuple[Metric
 def _gateway_terms(kind: GatewayType, config: OperatorConfig, seconds: float) -> list[Term]:
     by = _gateway_by(kind, config)
     wrap = f"rate(%s[{window(seconds)}])"
-    return [Term(metric.key, metric.expression(by, wrap)) for metric in _gateway_counters(kind, config)]
+    return [Term(metric.key, metric.expression(by, wrap)) for metric in gateway_counters(kind, config)]
 
 
 def _gateway_rates(kind: GatewayType, config: OperatorConfig, seconds: float) -> str:
@@ -267,7 +268,7 @@ def _gateway_now(kind: GatewayType, config: OperatorConfig) -> str:
     by = _gateway_by(kind, config)
     seconds = rate_seconds(config.prometheus)
     terms = _gateway_terms(kind, config, seconds)
-    first, *more = _gateway_counters(kind, config)
+    first, *more = gateway_counters(kind, config)
     stamped = [first, *(metric for metric in more if metric.key == "proxy_requests")]
     terms.append(Term("at", " or ".join(metric.expression(by, "timestamp(%s)", "max") for metric in stamped)))
     own = gateway_labels(kind, config.gateways)

@@ -82,18 +82,21 @@ class GatewayReading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class Sample:
+    """One sample of an answer."""
+
     tag: str
     labels: Labels
     value: float
 
 
-def _samples(result: Any) -> Iterator[_Sample]:
+def samples(result: Any) -> Iterator[Sample]:
+    """The finite samples of an instant query's answer."""
     for item in result:
         value = float(item["value"][1])
         if math.isfinite(value):
             metric = item["metric"]
-            yield _Sample(metric.get(TAG, ""), metric, value)
+            yield Sample(metric.get(TAG, ""), metric, value)
 
 
 def parse_engines(prometheus: PrometheusConfig) -> Callable[[Any], dict[PodKey, tuple[PodEngine, ...]]]:
@@ -102,7 +105,7 @@ def parse_engines(prometheus: PrometheusConfig) -> Callable[[Any], dict[PodKey, 
 
     def parse(result: Any) -> dict[PodKey, tuple[PodEngine, ...]]:
         values: dict[tuple[PodKey, str, str], dict[str, float]] = defaultdict(dict)
-        for sample in _samples(result):
+        for sample in samples(result):
             labels = sample.labels
             if namespace not in labels or pod not in labels:
                 continue
@@ -144,7 +147,7 @@ def parse_latency(prometheus: PrometheusConfig) -> Callable[[Any], dict[PodKey, 
 
     def parse(result: Any) -> dict[PodKey, PodLatency]:
         buckets: dict[tuple[PodKey, str, str], list[tuple[float, float]]] = defaultdict(list)
-        for sample in _samples(result):
+        for sample in samples(result):
             labels = sample.labels
             if namespace in labels and pod in labels and "le" in labels:
                 key = (labels[namespace], labels[pod])
@@ -165,7 +168,7 @@ def parse_gpus(prometheus: PrometheusConfig) -> Callable[[Any], GpuReadings]:
     def parse(result: Any) -> GpuReadings:
         figures: dict[str, dict[PodKey, float]] = {"busy": {}, "at": {}, "requested": {}}
         allocatable = None
-        for sample in _samples(result):
+        for sample in samples(result):
             if sample.tag == "allocatable":
                 allocatable = sample.value
                 continue
@@ -187,7 +190,7 @@ def parse_gateways(kind: GatewayType, gateways: Iterable[GatewayConfig]) -> Call
 
     def parse(result: Any) -> dict[str, GatewayReading]:
         groups: dict[tuple[tuple[str, str], ...], dict[str, float]] = defaultdict(dict)
-        for sample in _samples(result):
+        for sample in samples(result):
             labels = tuple(sorted((name, text) for name, text in sample.labels.items() if name != TAG))
             groups[labels][sample.tag] = sample.value
         return {gateway.name: _gateway(gateway, groups, own) for gateway in chosen}

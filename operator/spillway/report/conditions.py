@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from spillway.api import Condition, Mode
 from spillway.api.status import ConditionStatus
+from spillway.decide.ceilings import ALERT_SHARE, windows
 from spillway.decide.decision import Decision, LaneDecision
 from spillway.decide.snapshot import Finding, LaneSnapshot, PlanSnapshot
 from spillway.report.figures import errors, sentences, shorten, timestamp
@@ -74,6 +75,7 @@ def plan_states(decision: Decision, snapshot: PlanSnapshot) -> tuple[State, ...]
         _metrics_available(snapshot),
         _recommendation_available(decision, snapshot),
         _overflow_active(decision),
+        _budget_at_risk(snapshot),
         _manual_override(decision),
         unavailable,
         _degraded(decision, snapshot, unavailable),
@@ -136,6 +138,28 @@ def _overflow_active(decision: Decision) -> State:
         served = f" ({', '.join(shares)} of the requests now)" if shares else ""
         return State("OverflowActive", True, "HostedLanesServe", f"hosted lanes get or should get a share{served}")
     return State("OverflowActive", False, "OwnCapacitySuffices", "no traffic goes to hosted lanes")
+
+
+def _budget_at_risk(snapshot: PlanSnapshot) -> State:
+    """Before a ceiling is reached, people should know."""
+    name, ceilings = "BudgetAtRisk", windows(snapshot)
+    if not ceilings:
+        return State(name, False, "NoCeiling", "spec.overflow.ceilingUsd sets no ceiling")
+    unknown = [window.period for window in ceilings if window.spent_usd is None and window.period != "hour"]
+    if unknown:
+        text = (
+            f"hosted tokens are not counted, so with a ceiling per {' and '.join(unknown)} nothing goes to hosted lanes"
+        )
+        return State(name, True, "SpendingUnknown", text)
+    if snapshot.spent is None:
+        return State(name, False, "RateOnly", "hosted tokens are not counted; the rate is held to the ceiling per hour")
+    shown = "; ".join(f"${window.spent_usd:.2f} of ${window.ceiling_usd:g} this {window.period}" for window in ceilings)
+    worst = max((window.share or 0.0) for window in ceilings)
+    if worst >= 1.0:
+        return State(name, True, "CeilingReached", f"{shown}: nothing more goes to hosted lanes")
+    if worst >= ALERT_SHARE:
+        return State(name, True, "CeilingNear", shown)
+    return State(name, False, "WithinCeilings", shown)
 
 
 def _manual_override(decision: Decision) -> State:

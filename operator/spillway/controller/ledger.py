@@ -1,0 +1,122 @@
+"""Keeps the spend ledger: entered each tick, written to a ConfigMap of the operator's namespace, read after a restart.
+
+One key for each namespace with plans. What is in the counters and not yet written is no loss: the next entry counts
+from the last one that was written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+
+from spillway.api import CapacityPlan
+from spillway.config import OperatorConfig
+from spillway.decide.snapshot import Finding, Severity, Spent
+from spillway.kube import CONFIG_MAPS, Kube, KubeError
+from spillway.observe.ledger import Counted, Ledger, LedgerError, entered, from_text, opened, spent, to_text
+
+NAME = "spillway-ledger"
+WRITE_SECONDS = 60.0
+"""Written at most so often; what was counted meanwhile is counted again after a crash."""
+
+logger = logging.getLogger("spillway.ledger")
+
+
+class LedgerKeeper:
+    """The ledgers of all namespaces with plans."""
+
+    def __init__(self, kube: Kube, config: OperatorConfig) -> None:
+        self._kube, self._namespace = kube, config.operator_namespace
+        self._ledgers: dict[str, Ledger] = {}
+        self._unread: dict[str, str] = {}
+        """Keys that can't be understood, as they are: never written over."""
+        self._problem: str | None = "the spend ledger has not been read yet"
+        """Why nothing is known."""
+        self._version = ""
+        self._written_at = 0.0
+
+    async def enter(self, counted: Iterable[Counted], namespaces: Iterable[str], now: float) -> None:
+        """Enter what was spent. ``namespaces``: of the plans; each has a ledger from its first tick on."""
+        if self._problem is not None:
+            await self._read()
+        if self._problem is not None:
+            return
+        mine = defaultdict[str, list[Counted]](list)
+        for each in counted:
+            mine[each.lane.partition("/")[0]].append(each)
+        for namespace in set(namespaces) - set(self._unread):
+            before = self._ledgers.get(namespace)
+            self._ledgers[namespace] = (
+                opened(mine[namespace], now) if before is None else entered(before, mine[namespace], now)
+            )
+        if now - self._written_at >= WRITE_SECONDS:
+            await self._write(now)
+
+    def spent(self, plan: CapacityPlan, now: float) -> Spent | None:
+        """What the plan's lanes have cost; None where that is not known."""
+        namespace = plan.metadata.namespace
+        ledger = self._ledgers.get(namespace)
+        if ledger is None or self._problem is not None:
+            return None
+        return spent(ledger, [f"{namespace}/{lane}" for lane in plan.spec.lanes], now)
+
+    def findings(self, plan: CapacityPlan) -> tuple[Finding, ...]:
+        """Why the plan's spending isn't counted, where something stands in the way."""
+        where = f"ConfigMap {self._namespace}/{NAME}"
+        text = None
+        if plan.metadata.namespace in self._unread:
+            key = f"{plan.metadata.namespace}.json"
+            text = f"{where}: key {key} can't be read; restore it, or delete the key to begin to count anew"
+        elif self._problem is not None and self._ledgers:
+            text = f"{where}: {self._problem}"
+        if text is None:
+            return ()
+        return (Finding(Severity.WARNING, "LedgerUnreadable", text, f"CapacityPlan/{plan.metadata.key}"),)
+
+    async def _read(self) -> None:
+        """What was kept. While it can't be read nothing is entered and nothing written."""
+        try:
+            found = await self._kube.find(CONFIG_MAPS, self._namespace, NAME)
+        except KubeError as error:
+            if self._problem != error.message:
+                logger.error("ConfigMap %s/%s can't be read: %s", self._namespace, NAME, error.message)
+            self._problem = error.message
+            return
+        self._problem, self._unread = None, {}
+        self._version = "" if found is None else found["metadata"]["resourceVersion"]
+        for key, text in ((found or {}).get("data") or {}).items():
+            namespace = key.removesuffix(".json")
+            try:
+                self._ledgers[namespace] = from_text(text)
+            except LedgerError as error:
+                self._ledgers.pop(namespace, None)
+                self._unread[namespace] = text
+                logger.error("ConfigMap %s/%s, key %s: %s", self._namespace, NAME, key, error)
+
+    async def _write(self, now: float) -> None:
+        meta: dict[str, object] = {"name": NAME, "namespace": self._namespace}
+        if self._version:
+            meta["resourceVersion"] = self._version
+        pages = {namespace: to_text(ledger) for namespace, ledger in self._ledgers.items()} | self._unread
+        data = {f"{namespace}.json": text for namespace, text in sorted(pages.items())}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+        try:
+            written = await self._kube.apply(CONFIG_MAPS, self._namespace, NAME, body)
+        except KubeError as error:
+            logger.error("ConfigMap %s/%s was not written: %s", self._namespace, NAME, error.message)
+            if error.conflict or error.not_found:
+                await self._look_again()
+            return
+        self._version, self._written_at = written["metadata"]["resourceVersion"], now
+
+    async def _look_again(self) -> None:
+        """Somebody else wrote it: it is read and gone on from. Or deleted it: it is made again as it was."""
+        try:
+            found = await self._kube.find(CONFIG_MAPS, self._namespace, NAME)
+        except KubeError:
+            return
+        if found is None:
+            self._version = ""
+        else:
+            await self._read()
