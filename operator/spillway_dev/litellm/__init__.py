@@ -1,0 +1,1 @@
+"""A real LiteLLM proxy on loopback, without a database: what rendered configurations are held against."""
