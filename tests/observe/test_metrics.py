@@ -82,6 +82,7 @@ def server(filled: Filled, past: float) -> PrometheusServer:
     e.add("vllm:cache_config_info", 1, namespace="plain", pod=POD, block_size="16", num_gpu_blocks="1000", engine="0")
     e.vllm("plain", pod_name("other", 0), requests=50)
     e.vllm("old", POD, old=True)
+    e.vllm("servers", POD, processes=2)
     e.vllm("halfidle", POD, waiting=0.0)
     e.vllm("halfidle", pod_name("vllm", 1), running=0.0, waiting=0.0)
     e.vllm("stale", POD, last=150)
@@ -221,6 +222,15 @@ async def test_service_is_sampled_with_what_the_cache_holds(settings: OperatorCo
     assert last.computed_prompt_tokens_per_second == pytest.approx(2 * 750)
     assert last.busy_share == pytest.approx(1.0)
     assert last.time_to_first_token_seconds is None, "requests wait"
+
+
+async def test_steps_that_several_api_servers_count_are_not_believed(settings: OperatorConfig, past: float) -> None:
+    found = snapshot(await read(settings, past), settings, "servers", POD)
+    engine = found.lanes[0].engine
+    assert engine is not None
+    last = engine.samples[-1]
+    assert last.decodes_per_second == pytest.approx(2 * 199)
+    assert last.iterations_per_second is None
 
 
 async def test_idle_engines_are_seen_idle(settings: OperatorConfig, past: float) -> None:

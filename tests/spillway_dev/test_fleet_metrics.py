@@ -65,7 +65,10 @@ def test_engine_series_carry_the_labels_of_a_scrape(fleet: FleetModel) -> None:
     for family in parse(exposition(exporter.engines(fleet))):
         for sample in family.samples:
             assert {"namespace", "pod"} <= sample.labels.keys()
-            if family.name not in ("vllm:cache_config_info", "vllm:admission_rejections"):
+            if family.name.startswith("vllm:") and family.name not in (
+                "vllm:cache_config_info",
+                "vllm:admission_rejections",
+            ):
                 assert {"model_name", "engine"} <= sample.labels.keys(), sample
 
 

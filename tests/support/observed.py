@@ -65,9 +65,13 @@ class Exposition:
         itl: Sequence[float] = (0.0, 1.0, 1.0, 1.0, 1.0, 1.0),
         old: bool = False,
         histograms: bool = True,
+        processes: int = 1,
         **span: Any,
     ) -> None:
-        """One engine at a steady rate: 1,000 tokens in and 200 out per request, a quarter of the input cached."""
+        """One engine at a steady rate: 1,000 tokens in and 200 out per request, a quarter of the input cached.
+
+        Joined metrics of several ``processes`` (API servers) come without any of a process's own.
+        """
         who = {"namespace": namespace, "pod": pod, "model_name": model, "engine": "0"} | {
             key: span.pop(key) for key in list(span) if key not in ("last", "first")
         }
@@ -75,6 +79,8 @@ class Exposition:
         def counter(name: str, rate: float, **extra: str) -> None:
             self.add(f"vllm:{name}", per_second(rate, 100.0), **span, **who, **extra)
 
+        if processes == 1:
+            self.add("process_start_time_seconds", 1.7e9, **span, **{k: who[k] for k in who if k != "model_name"})
         self.add("vllm:num_requests_running", running, **span, **who)
         self.add("vllm:num_requests_waiting", waiting, **span, **who)
         self.add("vllm:gpu_cache_usage_perc" if old else "vllm:kv_cache_usage_perc", 0.4, **span, **who)

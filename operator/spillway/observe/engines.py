@@ -33,6 +33,8 @@ class Metric:
     conditions: str = ""
     rank: str = ""
     """Label that tells real shares apart; series that differ in other rank labels repeat each other."""
+    beside: str = ""
+    """A series that the same target must export, without which the figure is not to be trusted."""
 
     def series_names(self) -> tuple[str, ...]:
         """All names to ask for; a counter may lose its ``_total`` on the way through other formats."""
@@ -50,6 +52,9 @@ class Metric:
         )
 
     def _shares(self, expression: str, by: Sequence[str]) -> str:
+        if self.beside:
+            # Whatever is grouped by begins with the namespace's and the pod's label.
+            expression = f"({expression} and on ({','.join((*by[:2], 'instance'))}) {self.beside})"
         return grouped("max", [*by, self.rank], expression) if self.rank else expression
 
 
@@ -103,8 +108,9 @@ VLLM = EngineTable(
         Metric("flops", ("vllm:estimated_flops_per_gpu",), combine="avg"),
         Metric("read_bytes", ("vllm:estimated_read_bytes_per_gpu",), combine="avg"),
         Metric("write_bytes", ("vllm:estimated_write_bytes_per_gpu",), combine="avg"),
-        # Counts the engine's steps.
-        Metric("iterations", ("vllm:iteration_tokens_total_count",)),
+        # Counts the engine's steps, but with several API servers (the default where data-parallel) up to once for each
+        # of them. Those export no figures of a process of their own, as all that joins several processes' metrics.
+        Metric("iterations", ("vllm:iteration_tokens_total_count",), beside="process_start_time_seconds"),
         *_mean("ttft", _VLLM_TTFT),
         *_mean("itl", _VLLM_ITL),
     ),

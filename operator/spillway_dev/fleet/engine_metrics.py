@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from spillway.simulate.replica import Completion, Replica, Request
@@ -47,6 +48,7 @@ class EngineMetrics:
         self.base = labels(namespace=namespace, pod=pod, model_name=model, engine="0")
         self._scrape = labels(namespace=namespace, pod=pod)
         self._model = model
+        self._started = time.time()
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.succeeded = 0
@@ -93,6 +95,8 @@ class EngineMetrics:
         yield Family("vllm:num_requests_waiting_by_reason", "gauge", "Number of waiting requests by reason.", by_reason)
         usage = replica.kv_usage
         yield _gauge("kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", base, usage)
+        started = (f"process_start_time_seconds{{{self._scrape}}}", self._started)
+        yield Family("process_start_time_seconds", "gauge", "Start time of the process since unix epoch.", [started])
         yield from self._info(replica)
         yield from self._counters()
         for name, text, _ in HISTOGRAMS:
