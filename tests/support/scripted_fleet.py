@@ -84,6 +84,12 @@ class ScriptedFleet:
             thread.join(timeout=5)
         self._api.close()
 
+    @property
+    def hosted_requests(self) -> float:
+        """Served by the hosted lane so far."""
+        with self._lock:
+            return self._hosted
+
     def ramp(self, to_rps: float, seconds: float) -> None:
         """Raise or lower demand evenly until it is ``to_rps``."""
         with self._lock:

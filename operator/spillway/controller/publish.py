@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from spillway.api import API_VERSION, CapacityLane, CapacityPlan, CapacityPlanStatus, SimpleStatus, WorkloadClass
+from spillway.decide.ceilings import windows
 from spillway.decide.decision import Decision
 from spillway.decide.snapshot import PlanSnapshot
 from spillway.kube import CLASSES, EVENTS, LANES, PLANS, Kube, KubeError, Resource
@@ -69,7 +70,8 @@ class Publisher:
         ):
             self._written_at[uid] = now
             await self._post(PLANS, plan, plan_events(plan.status, status), now)
-        return PlanReport(decision, status)
+        ceilings = tuple((window.period, window.ceiling_usd) for window in windows(snapshot))
+        return PlanReport(decision, status, snapshot.spent, ceilings)
 
     async def _publish_simple(
         self,

@@ -197,6 +197,8 @@ def _class_traffic(
     decided = memory.hosted_shares.get(item.key)
     applies = before is not None and snapshot.plan.spec.mode is Mode.APPLY
     share = moved_share(wanted.wanted, before if applies or decided is None else decided, calm)
+    if wanted.capped:
+        share = min(share, wanted.wanted)  # money that is gone can't wait for calm
     capacity = {c.lane: c.work for c in own if c.work > 0}
     if not capacity and not wanted.capped and place.hosted:
         share = 1.0

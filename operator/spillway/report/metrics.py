@@ -26,6 +26,7 @@ from spillway import __version__
 from spillway.api import CapacityPlanStatus
 from spillway.api.status import ConditionStatus
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision
+from spillway.decide.snapshot import Spent
 
 TICK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds."""
@@ -38,6 +39,9 @@ class PlanReport:
 
     decision: Decision
     status: CapacityPlanStatus
+    spent: Spent | None = None
+    ceilings: tuple[tuple[str, float], ...] = ()
+    """By period."""
 
 
 class OperatorMetrics:
@@ -134,6 +138,12 @@ _DEFINITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         " tier/), 1,000 tokens a minute (tokens-per-minute/).",
         ("plan", "bound"),
     ),
+    (
+        "spillway_plan_spent_usd",
+        "What hosted lanes have cost in the running period (hour, day, month), US dollars.",
+        ("plan", "period"),
+    ),
+    ("spillway_plan_ceiling_usd", "Ceilings on hosted dollars by period (hour, day, month).", ("plan", "period")),
     ("spillway_plan_condition", "1 where the condition is True, else 0.", ("plan", "type")),
     (
         "spillway_lane_replicas",
@@ -187,6 +197,10 @@ def _plan(report: PlanReport, families: _Families) -> None:
     _set_each(families, "spillway_plan_usd_per_hour", (key,), ((basis, getattr(costs, basis)) for basis in bases))
     _set(families, "spillway_plan_saving_usd_per_hour", (key,), costs.saving)
     _set_each(families, "spillway_plan_bound_saving_usd_per_hour", (key,), report.decision.bound_savings.items())
+    if (spent := report.spent) is not None:
+        periods = (("hour", spent.hour_usd), ("day", spent.day_usd), ("month", spent.month_usd))
+        _set_each(families, "spillway_plan_spent_usd", (key,), periods)
+    _set_each(families, "spillway_plan_ceiling_usd", (key,), report.ceilings)
     if totals:
         gpus = (("current", totals.gpus), ("recommended", totals.recommended_gpus))
         _set_each(families, "spillway_plan_gpus", (key,), gpus)

@@ -31,6 +31,7 @@ from spillway.observe.metrics import MetricsReader
 from spillway.observe.prices import PriceBook
 from spillway.observe.scope import ClusterView
 
+LEDGER = "spillway-ledger"
 MOUNTED_CONFIG = Path("/etc/spillway/config.yaml")
 CONFIG_KEY = "config.yaml"
 CHART_SELECTOR = "app.kubernetes.io/name=spillway"
@@ -166,6 +167,8 @@ def _asked(config: OperatorConfig | None, request: Request) -> Iterable[tuple[Pe
         elif permission.scope is Scope.STOP:
             stop = config.emergency_stop.name if config else "spillway-emergency-stop"
             yield permission, config.stop_namespace if config else request.operator_namespace, stop
+        elif permission.scope is Scope.LEDGER:
+            yield permission, config.operator_namespace if config else request.operator_namespace, LEDGER
         else:
             yield from ((permission, namespace, None) for namespace in namespaces)
 

@@ -23,6 +23,8 @@ class Scope(StrEnum):
     CLUSTER = "cluster"
     STOP = "stop"
     """The namespace of the emergency stop's ConfigMap."""
+    LEDGER = "ledger"
+    """The operator's own namespace, where the spend ledger is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ PERMISSIONS: tuple[Permission, ...] = (
         for verb in ("get", "list")
     ),
     Permission("", "configmaps", "get", Need.RECOMMEND, Scope.STOP),
+    Permission("", "configmaps", "get", Need.RECOMMEND, Scope.LEDGER),
+    Permission("", "configmaps", "patch", Need.RECOMMEND, Scope.LEDGER),
     *_write("apps", "deployments/scale", "statefulsets/scale", "deployments", "statefulsets"),
     *_write(LEADER_WORKER, "leaderworkersets/scale", "leaderworkersets", optional=True),
     *_write("", "pods"),
