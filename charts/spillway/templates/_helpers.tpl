@@ -95,6 +95,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list]
+- apiGroups: [gateway.envoyproxy.io]
+  resources: [backends]
+  verbs: [list]
 {{- if .Values.namespaces }}
 # The namespace's own object: the emergency stop is an annotation on it.
 - apiGroups: [""]

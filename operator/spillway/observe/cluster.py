@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from spillway.api.names import STOP_ANNOTATION, STOP_KEY
 from spillway.config import OperatorConfig
 from spillway.decide.snapshot import Finding
 from spillway.kube import (
+    BACKENDS,
     CLASSES,
     CONFIG_MAPS,
     HPAS,
@@ -84,6 +85,15 @@ def _gpus_allocatable(nodes: Items | None) -> float | None:
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What routes are made of, by namespace."""
+
+    routes: Mapping[str, dict[str, JSON]]
+    backends: Mapping[str, dict[str, JSON]] | None
+    conflicts: Mapping[tuple[str, str], str]
+
+
 class ClusterReader:
     """Reads everything that one tick needs from the apiserver, a bounded number of requests at a time."""
 
@@ -108,12 +118,18 @@ class ClusterReader:
         plans = parse_all(CapacityPlan, plans_raw, broken)
         labels = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in namespaces or []}
         memberships = resolve(plans, lanes, classes, labels, broken)
-        hpas, scaled_objects, routes = await asyncio.gather(
-            _optional(self._list(HPAS)), _optional(self._list(SCALED_OBJECTS)), self._routes(plans)
+        hpas, scaled_objects, routes, backends = await asyncio.gather(
+            _optional(self._list(HPAS)),
+            _optional(self._list(SCALED_OBJECTS)),
+            self._routes(plans),
+            self._backends(plans),
         )
         conflicts = rule_conflicts(m.plan for m in memberships.plans) | ambiguous_bindings(memberships.plans)
         scopes = await asyncio.gather(
-            *(self._scope(members, hpas, scaled_objects or [], routes, conflicts) for members in memberships.plans)
+            *(
+                self._scope(members, hpas, scaled_objects or [], _Rules(routes, backends, conflicts))
+                for members in memberships.plans
+            )
         )
         stops = self._stops(namespaces, stop)
         return ClusterView(
@@ -172,6 +188,20 @@ class ClusterReader:
 
         return reason
 
+    async def _backends(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]] | None:
+        """Envoy Gateway's Backends by namespace, where any binding names one; None where they may not be read."""
+        named = (text for plan in plans for binding in plan.spec.routing.bindings for text in binding.backends.values())
+        if not any(text.startswith("Backend/") for text in named):
+            return None
+        listed = await _optional(self._list(BACKENDS))
+        if listed is None:
+            return None
+        by_namespace: dict[str, dict[str, JSON]] = {}
+        for backend in listed:
+            meta = backend["metadata"]
+            by_namespace.setdefault(meta["namespace"], {})[meta["name"]] = backend
+        return by_namespace
+
     async def _routes(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]]:
         if not any(p.spec.routing.plane is RoutingPlane.GATEWAY_API for p in plans):
             return {}
@@ -186,8 +216,7 @@ class ClusterReader:
         members: Members,
         hpas: Items | None,
         scaled_objects: Items,
-        routes: Mapping[str, dict[str, JSON]],
-        conflicts: Mapping[tuple[str, str], str],
+        rules: _Rules,
     ) -> PlanScope:
         findings = list(members.findings)
         lanes: list[LaneScope] = []
@@ -202,7 +231,8 @@ class ClusterReader:
             lanes.append(scope or LaneScope(resource=lane))
             findings += _target_findings(lane, scope)
         namespace = members.plan.metadata.namespace
-        states = route_states(members.plan, routes.get(namespace, {}), conflicts)
+        backends = None if rules.backends is None else rules.backends.get(namespace, {})
+        states = route_states(members.plan, rules.routes.get(namespace, {}), rules.conflicts, backends)
         findings += [
             error(subject(members.plan), "RouteProblem", f"routing: {state.problem}")
             for state in states

@@ -8,6 +8,7 @@ from typing import Any
 from spillway.api import Binding, CapacityPlan, Ownership, RoutingPlane
 from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE, PLAN_ANNOTATION, BackendName, strangers
 from spillway.decide.snapshot import RouteState
+from spillway.observe.endpoints import Backends, endpoint_problem, managed_refs
 
 JSON = dict[str, Any]
 
@@ -44,7 +45,9 @@ def managed_by(route: JSON, plan: CapacityPlan) -> bool:
     return labels.get(MANAGED_LABEL) == MANAGED_VALUE and annotations.get(PLAN_ANNOTATION) == plan.metadata.key
 
 
-def _problem(plan: CapacityPlan, binding: Binding, route: JSON | None, index: int | None) -> str | None:
+def _problem(
+    plan: CapacityPlan, binding: Binding, route: JSON | None, index: int | None, backends: Backends
+) -> str | None:
     where = f"HTTPRoute {plan.metadata.namespace}/{binding.http_route}"
     if binding.ownership is Ownership.MANAGED:
         if route is not None and not managed_by(route, plan):
@@ -54,7 +57,10 @@ def _problem(plan: CapacityPlan, binding: Binding, route: JSON | None, index: in
             for lane, text in binding.backends.items()
             if (b := BackendName.parse(text)).kind == "Service" and b.port is None
         ]
-        return f"binding {binding.class_}: backends.{bare[0]} needs a port (name:port)" if bare else None
+        if bare:
+            return f"binding {binding.class_}: backends.{bare[0]} needs a port (name:port)"
+        mixed = endpoint_problem(managed_refs(binding.backends), backends)
+        return f"binding {binding.class_} {mixed}" if mixed else None
     if route is None:
         return f"{where} does not exist: create it, or use ownership Managed"
     if index is None:
@@ -68,7 +74,8 @@ def _problem(plan: CapacityPlan, binding: Binding, route: JSON | None, index: in
             f"{where} rule {binding.rule} also sends traffic to {', '.join(others)}, which stands for no lane: "
             "name it in the binding's backends, or give it weight 0"
         )
-    return None
+    mixed = endpoint_problem(refs, backends)
+    return f"{where} rule {binding.rule} {mixed}" if mixed else None
 
 
 def _rule_name(binding: Binding) -> str | None:
@@ -102,12 +109,16 @@ def rule_conflicts(plans: Iterable[CapacityPlan]) -> dict[tuple[str, str], str]:
 
 
 def route_state(
-    plan: CapacityPlan, binding: Binding, routes: Mapping[str, JSON], conflict: str | None = None
+    plan: CapacityPlan,
+    binding: Binding,
+    routes: Mapping[str, JSON],
+    conflict: str | None = None,
+    backends: Backends = None,
 ) -> RouteState:
-    """The binding's rule now. ``routes`` are the plan's namespace's HTTPRoutes by name."""
+    """The binding's rule now. ``routes`` are the plan's namespace's HTTPRoutes by name, ``backends`` its Backends."""
     route = routes.get(binding.http_route)
     index = rule_index(route, binding) if route else None
-    problem = conflict or _problem(plan, binding, route, index)
+    problem = conflict or _problem(plan, binding, route, index, backends)
     generated = binding.ownership is Ownership.MANAGED
     weights: dict[str, int] = dict.fromkeys(binding.backends, 0) if generated and index is None else {}
     if route is not None and index is not None:
@@ -130,13 +141,16 @@ def route_state(
 
 
 def route_states(
-    plan: CapacityPlan, routes: Mapping[str, JSON], conflicts: Mapping[tuple[str, str], str] | None = None
+    plan: CapacityPlan,
+    routes: Mapping[str, JSON],
+    conflicts: Mapping[tuple[str, str], str] | None = None,
+    backends: Backends = None,
 ) -> tuple[RouteState, ...]:
     """The rules of all the plan's bindings. ``conflicts``: those of ``rule_conflicts`` and of class names."""
     if plan.spec.routing.plane is not RoutingPlane.GATEWAY_API:
         return ()
     reasons = conflicts or {}
     return tuple(
-        route_state(plan, binding, routes, reasons.get((plan.metadata.key, binding.class_)))
+        route_state(plan, binding, routes, reasons.get((plan.metadata.key, binding.class_)), backends)
         for binding in plan.spec.routing.bindings
     )

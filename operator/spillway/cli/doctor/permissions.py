@@ -93,6 +93,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_read("autoscaling", "horizontalpodautoscalers", verbs="list"),
     *_read("keda.sh", "scaledobjects", verbs="list", optional=True),
     *_read(GATEWAY, "httproutes", optional=True),
+    *_read("gateway.envoyproxy.io", "backends", verbs="list", optional=True),
     *(
         Permission(group, resource, verb, Need.RECOMMEND, Scope.CLUSTER, optional=True)
         for group, resource in (
