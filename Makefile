@@ -1,11 +1,11 @@
 # `make` or `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup tools test lint demo bench up crds docs clean
+.PHONY: help setup tools test test-vllm lint demo bench up crds docs clean
 
 PYTHON := .venv/bin/python
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Make .venv with the locked packages (about 1 minute, once)
 
@@ -17,6 +17,10 @@ tools: setup ## Build apiserver, etcd, kubectl, helm... into ~/.cache/spillway (
 
 test: tools ## Run every check and all tests on a real control plane (minutes); ARGS="-k name" goes to pytest
 	@.ci/test $(ARGS)
+
+test-vllm: tools ## Check what is read of engines against a real vLLM on CPU (installs 6 GB once, then 10 minutes)
+	@$(PYTHON) -m spillway_dev.vllm
+	@$(PYTHON) -m pytest tests/vllm $(ARGS)
 
 lint: setup ## Lint, format check, types, architecture (seconds)
 	.venv/bin/ruff check .

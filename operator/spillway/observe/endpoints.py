@@ -1,8 +1,8 @@
 """What stands behind a rule's backendRefs, and which mixes of it Envoy Gateway can't move traffic between.
 
 Envoy Gateway makes one cluster of all endpoints of a kind. Host names and addresses in one rule become several
-clusters: requests are lost when the weight of one becomes 0, and ``fallback`` is ignored in silence, so that what should
-only be paid for in need gets its weight's share all the time.
+clusters: requests are lost when the weight of one becomes 0, and ``fallback`` is ignored in silence, so that what
+should only be paid for in need gets its weight's share all the time.
 """
 
 from __future__ import annotations

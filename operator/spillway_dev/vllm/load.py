@@ -51,6 +51,8 @@ class Answer:
     """By the answer's usage, as the rest."""
     output_tokens: int = 0
     cached_tokens: int = 0
+    token_times: list[float] = field(default_factory=list)
+    """When events with text came; under load one may bring several tokens."""
     error: str = ""
     """What an event of the stream said went wrong, after the status."""
 
@@ -194,6 +196,7 @@ async def _read_stream(response: aiohttp.ClientResponse, answer: Answer) -> None
         if event.get("choices"):
             answer.first_at = answer.first_at or now
             answer.last_at = now
+            answer.token_times.append(now)
         _take(answer, event)
 
 
