@@ -1,0 +1,273 @@
+"""Rendered configurations in a real LiteLLM proxy, with real upstreams on both sides."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from spillway.act.litellm.compare import unconfirmed
+from spillway.act.litellm.values import Decided, Limits, Rendered, Sending
+from spillway_dev.litellm.install import ensure_litellm
+from spillway_dev.litellm.server import LiteLLMServer
+from spillway_dev.processes import wait_until
+from spillway_dev.upstreams import Upstream
+from support.chat import Answer, Client, chat
+from support.proxied import hosted, own, rendered, workload
+
+PROVIDER_KEY = "sk-of-the-provider"
+CLIENT_KEY = "sk-of-the-clients"
+OPERATOR_KEY = "sk-of-the-operator"
+TOKENS_PER_MINUTE, REQUESTS_PER_MINUTE = 400, 20
+COUNTERS = ("requests", "input_tokens", "output_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy with what stands behind it."""
+
+    rendered: Rendered
+    server: LiteLLMServer
+    gpu: Upstream
+    paid: Upstream
+
+    @property
+    def clients(self) -> Client:
+        """With the key that clients have."""
+        return Client(self.server.url, CLIENT_KEY)
+
+    def counted(self, **wanted: str) -> dict[str, float]:
+        """The proxy's token and request counters, summed over the series with these labels."""
+        found = dict.fromkeys(COUNTERS, 0.0)
+        for name, labels, value in series(self.server.metrics()):
+            for counter in COUNTERS:
+                if name == f"litellm_{counter}_metric_total" and wanted.items() <= labels.items():
+                    found[counter] += value
+        return found
+
+    def reset(self) -> None:
+        """Both upstreams as they are at first."""
+        for upstream in (self.gpu, self.paid):
+            upstream.set(token_seconds=0.0, limit=None, fail_status=None, refuse_status=503)
+
+
+def series(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Samples of an exposition: name, labels, value."""
+    for line in text.splitlines():
+        if found := re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line):
+            yield found[1], dict(re.findall(r'(\w+)="([^"]*)"', found[2])), float(found[3])
+
+
+def proxy(decided: Decided, *names: str, lanes: tuple[str, ...] = ("hosted",)) -> Iterator[Proxy]:
+    """A running proxy whose classes are ``names`` and one SelfHostedOnly class, `secret`."""
+    install = ensure_litellm(print)
+    classes = [*(workload(name) for name in names), workload("secret", dataPolicy="SelfHostedOnly")]
+    with Upstream("gpu") as gpu, Upstream("paid") as paid:
+        addresses = {"gpu": f"{gpu.url}/v1", **dict.fromkeys(lanes, f"{paid.url}/v1")}
+        result = rendered(decided, classes, [own(), *(hosted(lane) for lane in lanes)], addresses=addresses)
+        keys = {f"SPILLWAY_KEY_{lane.upper()}": PROVIDER_KEY for lane in lanes}
+        keys |= {"SPILLWAY_CLIENT_KEY": CLIENT_KEY, "SPILLWAY_OPERATOR_KEY": OPERATOR_KEY}
+        with LiteLLMServer(install, result.files, keys) as server:
+            yield Proxy(result, server, gpu, paid)
+
+
+@pytest.fixture(scope="module")
+def splitting() -> Iterator[Proxy]:
+    """70 to 30, and two classes on hosted lanes with limits."""
+    weights = {
+        "team-a/chat": {"gpu": 70, "hosted": 30},
+        "team-a/dry": {"gpu": 100, "hosted": 0},
+        "team-a/tokens": {"tokens": 100},
+        "team-a/requests": {"requests": 100},
+        "team-a/secret": {"gpu": 0, "hosted": 100},
+    }
+    armed = {
+        "tokens": Limits(tokens_per_minute=TOKENS_PER_MINUTE),
+        "requests": Limits(requests_per_minute=REQUESTS_PER_MINUTE),
+    }
+    decided = Decided(Sending.SPLIT, weights, armed=armed)
+    lanes = ("hosted", "tokens", "requests")
+    yield from proxy(decided, "chat", "dry", "tokens", "requests", lanes=lanes)
+
+
+@pytest.fixture(scope="module")
+def spilling() -> Iterator[Proxy]:
+    """Two requests in flight for each of the two names on the own lane."""
+    yield from proxy(Decided(Sending.SPILL, in_flight={"gpu": 4}), "code")
+
+
+@pytest.fixture(params=["splitting", "spilling"])
+def either(request: pytest.FixtureRequest) -> Proxy:
+    """One proxy, then the other."""
+    found: Proxy = request.getfixturevalue(request.param)
+    found.reset()
+    return found
+
+
+def test_the_rendered_configuration_is_what_the_proxy_shows(either: Proxy) -> None:
+    info = either.server.model_info(OPERATOR_KEY)
+    assert unconfirmed(either.rendered, info) == ()
+    assert PROVIDER_KEY not in str(info)
+    another = rendered(Decided(Sending.SPILL, in_flight={"gpu": 6}), [workload("code")])
+    assert unconfirmed(another, info) != ()
+
+
+async def test_a_split_is_within_two_points_and_every_token_is_counted(splitting: Proxy) -> None:
+    splitting.reset()
+    before = splitting.counted()
+    answers = list[Answer]()
+    # A random split: 3,000 requests are off by 2 points once in 60 times, 9,000 once in 30,000.
+    while len(answers) < 9000 and (len(answers) < 1000 or abs(paid_percent(answers) - 30) > 2):
+        bodies = [chat("chat", 1 + number % 7, stream=number % 3 == 0) for number in range(1000)]
+        answers += await splitting.clients.ask(bodies, 16)
+    assert {answer.status for answer in answers} == {200}
+    assert paid_percent(answers) == pytest.approx(30, abs=2)
+    sent = {
+        "requests": len(answers),
+        "input_tokens": sum(answer.input_tokens for answer in answers),
+        "output_tokens": sum(answer.output_tokens for answer in answers),
+    }
+    assert sent["output_tokens"] > 3 * len(answers)
+
+    def grown() -> dict[str, float]:
+        return {name: value - before[name] for name, value in splitting.counted().items()}
+
+    # Counted just after the answer.
+    wait_until(lambda: grown()["requests"] >= len(answers), "all requests counted", 60)
+    wait_until(lambda: grown() == sent, f"counters equal to {sent}, not {grown()}", 10)
+    by_lane = splitting.counted(requested_model="chat", model="gpt-4o-mini", api_provider="openai")
+    assert by_lane["requests"] == Counter(answer.lane for answer in answers)["hosted"]
+
+
+def paid_percent(answers: list[Answer]) -> float:
+    """Share of the hosted lane."""
+    return 100 * sum(answer.lane == "hosted" for answer in answers) / len(answers)
+
+
+async def test_what_finds_no_room_spills_at_once(spilling: Proxy) -> None:
+    spilling.reset()
+    spilling.gpu.set(token_seconds=0.3)
+    for stream in (False, True):
+        answers = await spilling.clients.ask([chat("code", 10, stream=stream)] * 12, 12)
+        assert Counter((answer.status, answer.lane, answer.reason) for answer in answers) == {
+            (200, "gpu", ""): 2,
+            (200, "hosted", "Saturated"): 10,
+        }
+    assert spilling.gpu.counters()["most_in_flight"] == 2
+
+
+async def test_what_is_refused_goes_on_once_and_comes_back_at_once(spilling: Proxy) -> None:
+    spilling.reset()
+    refused, served = spilling.gpu.counters()["failed"], spilling.gpu.counters()["served"]
+    for status in (503, 429, 500):
+        spilling.gpu.set(fail_status=status)
+        answers = await spilling.clients.ask([chat("code")] * 20, 1)
+        assert Counter((answer.status, answer.lane) for answer in answers) == {(200, "hosted"): 20}
+    # One attempt each: no retries at an engine that is full.
+    assert spilling.gpu.counters()["failed"] == refused + 60
+    spilling.gpu.set(fail_status=None)
+    answers = await spilling.clients.ask([chat("code")] * 5, 1)
+    assert [answer.lane for answer in answers] == ["gpu"] * 5
+    assert spilling.gpu.counters()["served"] == served + 5
+
+
+async def test_a_split_loses_nothing_that_one_side_refuses(splitting: Proxy) -> None:
+    splitting.reset()
+    splitting.gpu.set(fail_status=503)
+    answers = await splitting.clients.ask([chat("chat")] * 60, 4)
+    assert Counter((answer.status, answer.lane) for answer in answers) == {(200, "hosted"): 60}
+
+
+async def test_a_lane_without_a_share_gets_nothing_even_of_what_is_refused(splitting: Proxy) -> None:
+    splitting.reset()
+    splitting.gpu.set(fail_status=503)
+    before = splitting.paid.counters()
+    answers = await splitting.clients.ask([chat("dry")] * 30, 4)
+    assert {answer.status for answer in answers} == {503}
+    assert splitting.paid.counters() == before
+
+
+async def test_a_request_may_stay_on_own_lanes(either: Proxy) -> None:
+    before = either.paid.counters()
+    name = "chat" if "chat@gpu" in either.server.files["config.yaml"] else "code"
+    never = {"X-Spillway-Overflow": "never"}
+    answers = await either.clients.ask([chat(name)] * 20, 1, headers=never)
+    assert {(answer.status, answer.lane) for answer in answers} == {(200, "gpu")}
+    either.gpu.set(fail_status=503)
+    answers = await either.clients.ask([chat(name)] * 20, 4, headers=never)
+    assert all(answer.status in (429, 503) for answer in answers)
+    assert either.paid.counters() == before
+
+
+OTHER_NAMES = (
+    "secret", "secret@hosted", "secret@gpu", "chat@hosted", "code@hosted", "openai/gpt-4o-mini", "gpt-4o-mini",
+    "hosted_vllm/llama", "secret,chat", "secret,code", "*", "SECRET", " secret", ["secret"], "os.environ/X", None, "",
+)  # fmt: skip
+STEERING: tuple[Mapping[str, object], ...] = (
+    {"fallbacks": ["chat"]},
+    {"fallbacks": [{"secret": ["code"]}]},
+    {"context_window_fallbacks": [{"secret": ["chat"]}]},
+    {"_target_order": 2},
+    {"_excluded_deployment_ids": ["secret@gpu"]},
+    {"specific_deployment": True},
+    {"user_config": {"model_list": []}},
+    {"extra_body": {"model": "chat"}},
+    {"extra_headers": {"x-model": "chat"}},
+    {"custom_llm_provider": "openai"},
+    {"num_retries": 3},
+    {"mock_testing_fallbacks": True},
+    {"metadata": {"model_group": "chat", "fallbacks": ["chat"]}},
+)
+OTHER_PATHS = (
+    "/openai/v1/chat/completions", "/openai/deployments/chat@hosted/chat/completions", "/v1/responses",
+    "/engines/chat@hosted/chat/completions", "/v1/chat/completions?model=chat@hosted", "/v1/messages", "/v1/embeddings",
+    "/v1/chat/completions/../responses", "/v1beta/models/chat:generateContent", "/model/new", "/config/update",
+    "/utils/transform_request", "/v1/rerank",
+)  # fmt: skip
+
+
+async def test_a_class_that_must_stay_cannot_be_led_out(either: Proxy) -> None:
+    """While its own lane refuses everything, by names, fields and paths that LiteLLM alone would follow."""
+    either.gpu.set(fail_status=503)
+    before = either.paid.counters()
+    answers = await either.clients.ask([chat(name) for name in OTHER_NAMES], 4)
+    answers += await either.clients.ask([chat("secret", **field) for field in STEERING], 4)
+    answers += await either.clients.ask([chat("secret", stream=True)] * 5, 4)
+    for path in OTHER_PATHS:
+        answers += await either.clients.ask([chat("secret")], 1, path=path)
+    assert [answer for answer in answers if answer.status < 400] == []
+    assert either.paid.counters() == before
+
+
+async def test_keys_open_what_they_are_for(splitting: Proxy) -> None:
+    splitting.reset()
+    for key in ("", "sk-wrong", PROVIDER_KEY, OPERATOR_KEY):
+        answers = await Client(splitting.server.url, key).ask([chat("chat")], 1)
+        assert answers[0].status in (401, 403), answers[0].text
+    with pytest.raises(OSError, match="403"):
+        splitting.server.model_info(CLIENT_KEY)
+    await splitting.clients.ask([chat("chat", service_tier="priority")] * 40, 4)
+    own_headers = str([request["headers"] for request in splitting.gpu.last_requests()])
+    assert not [key for key in (PROVIDER_KEY, CLIENT_KEY, OPERATOR_KEY) if key in own_headers]
+    paid_headers = [request["headers"] for request in splitting.paid.last_requests()]
+    assert paid_headers
+    assert {headers["Authorization"] for headers in paid_headers} == {f"Bearer {PROVIDER_KEY}"}
+
+
+async def test_limits_hold_although_nobody_watches(splitting: Proxy) -> None:
+    splitting.reset()
+    in_flight, tokens = 8, 20
+    began = time.time()
+    counted = await splitting.clients.ask([chat("requests", tokens)] * 60, in_flight)
+    metered = await splitting.clients.ask([chat("tokens", tokens)] * 60, in_flight)
+    minutes = int(time.time() // 60) - int(began // 60) + 1
+    assert {answer.status for answer in (*counted, *metered)} == {200, 429}
+    assert sum(answer.status == 200 for answer in counted) <= REQUESTS_PER_MINUTE * minutes
+    used = sum(answer.input_tokens + answer.output_tokens for answer in metered)
+    each = max(answer.input_tokens + answer.output_tokens for answer in metered)
+    # Tokens are counted when an answer is complete.
+    assert TOKENS_PER_MINUTE <= used <= (TOKENS_PER_MINUTE + in_flight * each) * minutes
