@@ -79,16 +79,39 @@ def test_a_managed_route_has_parents_match_and_weights() -> None:
             },
         }
     )
-    made = managed_route(PLAN, BINDING, resource, {"gpu": 60, "hosted": 40}, "9")
+    made = managed_route(PLAN, BINDING, resource, {"gpu": 60, "hosted": 40}, ["gpu"], "9")
     assert made["metadata"]["resourceVersion"] == "9"
     assert "ownerReferences" not in made["metadata"]
     assert made["spec"]["parentRefs"] == [{"name": "g", "sectionName": "https"}]
-    (rule,) = made["spec"]["rules"]
+    rule, own_only = made["spec"]["rules"]
+    assert rule["name"] == "chat"
     assert rule["matches"][0]["headers"] == [{"type": "Exact", "name": "x-team", "value": "a"}]
     assert rule["backendRefs"] == [
         {"group": "", "kind": "Service", "name": "vllm", "port": 8000, "weight": 60},
         {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "egress", "weight": 40},
     ]
+    # A request may say that it is for own GPUs alone.
+    assert [header["name"] for header in own_only["matches"][0]["headers"]] == ["x-team", "x-spillway-own-only"]
+    assert [ref["name"] for ref in own_only["backendRefs"]] == ["vllm"]
+
+
+def secret(policy: str) -> WorkloadClass:
+    spec = {"planRef": {"name": "main"}, "match": {"model": "m"}, "latency": "Deferrable", "equivalentModels": ["m"]}
+    return WorkloadClass.parse({"metadata": {"name": "chat", "namespace": "ns"}, "spec": spec | {"dataPolicy": policy}})
+
+
+def test_a_class_that_stays_at_home_has_no_hosted_backend_at_all() -> None:
+    """Whatever the weights say: what is not in the route can't be leaked by editing a number."""
+    made = managed_route(PLAN, BINDING, secret("SelfHostedOnly"), {"gpu": 0, "hosted": 100}, ["gpu"], "")
+    assert [[ref["name"] for ref in rule["backendRefs"]] for rule in made["spec"]["rules"]] == [["vllm"]]
+    assert "egress" not in json.dumps(made)
+
+
+def test_who_opts_out_is_never_without_a_backend() -> None:
+    made = managed_route(PLAN, BINDING, secret("Any"), {"gpu": 0, "hosted": 100}, ["gpu"], "")
+    assert [ref["weight"] for ref in made["spec"]["rules"][1]["backendRefs"]] == [1]
+    hosted_alone = managed_route(PLAN, BINDING, secret("Any"), {"hosted": 100}, ["gpu"], "")
+    assert len(hosted_alone["spec"]["rules"]) == 1
 
 
 def two_ports(*weights: int) -> dict[str, Any]:

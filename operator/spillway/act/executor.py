@@ -83,11 +83,12 @@ async def _routes(kube: Kube, snapshot: PlanSnapshot, decided: list[RouteDecisio
     writes = []
     bindings = {(b.class_, b.http_route, b.rule): b for b in snapshot.plan.spec.routing.bindings}
     classes = {c.resource.metadata.name: c.resource for c in snapshot.classes}
+    own = [lane.name for lane in snapshot.lanes if lane.resource.spec.type is LaneType.SELF_HOSTED]
     for route in decided:
         binding = bindings.get((route.class_name, route.route, route.rule))
         resource = classes.get(route.class_name)
         if binding is not None and resource is not None:
-            writes.append(await move_weights(kube, snapshot.plan, binding, resource, route))
+            writes.append(await move_weights(kube, snapshot.plan, binding, resource, route, own))
     return writes
 
 

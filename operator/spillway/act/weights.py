@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from spillway.act.writes import Outcome, Write
-from spillway.api import Binding, CapacityPlan, Ownership, WorkloadClass
+from spillway.api import Binding, CapacityPlan, DataPolicy, Ownership, WorkloadClass
 from spillway.api.names import (
     BASELINE_WEIGHTS_ANNOTATION,
     MANAGED_LABEL,
     MANAGED_VALUE,
+    OPT_OUT_HEADER,
+    OPT_OUT_RULE,
     PLAN_ANNOTATION,
     BackendName,
     baseline_key,
@@ -70,20 +72,16 @@ def adopted_patch(route: JSON, binding: Binding, weights: Mapping[str, int]) -> 
     return operations + _baseline(route, str(binding.rule), refs) + changes
 
 
-def _match(resource: WorkloadClass) -> JSON:
-    header = resource.spec.match.header
-    if header is None:
-        return {"path": {"type": "PathPrefix", "value": "/"}}
-    return {
-        "path": {"type": "PathPrefix", "value": "/"},
-        "headers": [{"type": "Exact", "name": header.name, "value": header.value}],
-    }
+def _match(resource: WorkloadClass, *more: tuple[str, str]) -> JSON:
+    own = resource.spec.match.header
+    named = [(own.name, own.value)] if own is not None else []
+    match: JSON = {"path": {"type": "PathPrefix", "value": "/"}}
+    if headers := [*named, *more]:
+        match["headers"] = [{"type": "Exact", "name": name, "value": value} for name, value in headers]
+    return match
 
 
-def managed_route(
-    plan: CapacityPlan, binding: Binding, resource: WorkloadClass, weights: Mapping[str, int], version: str
-) -> JSON:
-    """The whole generated HTTPRoute. ``version`` is the observed resourceVersion, empty for a new one."""
+def _refs(binding: Binding, weights: Mapping[str, int]) -> Items:
     refs: Items = []
     for lane, weight in sorted(weights.items()):
         backend = BackendName.parse(binding.backends[lane])
@@ -92,6 +90,39 @@ def managed_route(
         if backend.port is not None:
             ref["port"] = backend.port
         refs.append(ref)
+    return refs
+
+
+def _rules(binding: Binding, resource: WorkloadClass, weights: Mapping[str, int], own: Collection[str]) -> Items:
+    """The class's rule, and one for requests that opt out of hosted lanes.
+
+    A class that must stay at home has no hosted backend at all: a weight can be edited, what isn't there can't.
+    """
+    at_home = {lane: weight for lane, weight in weights.items() if lane in own}
+    name = resource.metadata.name
+    if resource.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY:
+        return [{"name": name, "matches": [_match(resource)], "backendRefs": _refs(binding, at_home)}]
+    rules = [{"name": name, "matches": [_match(resource)], "backendRefs": _refs(binding, weights)}]
+    if at_home and len(at_home) < len(weights):
+        # The more headers a match has the sooner it is taken, wherever its rule stands.
+        kept = at_home if any(at_home.values()) else dict.fromkeys(at_home, 1)
+        opted_out = _match(resource, (OPT_OUT_HEADER, "true"))
+        rules.append({"name": OPT_OUT_RULE, "matches": [opted_out], "backendRefs": _refs(binding, kept)})
+    return rules
+
+
+def managed_route(
+    plan: CapacityPlan,
+    binding: Binding,
+    resource: WorkloadClass,
+    weights: Mapping[str, int],
+    own: Collection[str],
+    version: str,
+) -> JSON:
+    """The whole generated HTTPRoute.
+
+    ``own``: names of own lanes; ``version``: the observed resourceVersion, empty for a new route.
+    """
     gateway = binding.gateway
     parent = {"name": gateway.name if gateway else ""}
     if gateway and gateway.namespace:
@@ -110,15 +141,17 @@ def managed_route(
         "apiVersion": HTTP_ROUTES.api_version,
         "kind": "HTTPRoute",
         "metadata": meta,
-        "spec": {
-            "parentRefs": [parent],
-            "rules": [{"name": resource.metadata.name, "matches": [_match(resource)], "backendRefs": refs}],
-        },
+        "spec": {"parentRefs": [parent], "rules": _rules(binding, resource, weights, own)},
     }
 
 
 async def _write(
-    kube: Kube, plan: CapacityPlan, binding: Binding, resource: WorkloadClass, decided: RouteDecision
+    kube: Kube,
+    plan: CapacityPlan,
+    binding: Binding,
+    resource: WorkloadClass,
+    decided: RouteDecision,
+    own: Collection[str],
 ) -> None:
     namespace = plan.metadata.namespace
     route = await kube.find(HTTP_ROUTES, namespace, binding.http_route)
@@ -133,20 +166,25 @@ async def _write(
     ours = (meta.get("annotations") or {}).get(PLAN_ANNOTATION) == plan.metadata.key
     if route is not None and not ours:
         raise KeyError("it is not Spillway's")
-    body = managed_route(plan, binding, resource, decided.weights, meta.get("resourceVersion", ""))
+    body = managed_route(plan, binding, resource, decided.weights, own, meta.get("resourceVersion", ""))
     # A first write must not take over what somebody created meanwhile: only our own route is forced.
     await kube.apply(HTTP_ROUTES, namespace, binding.http_route, body, force=ours)
 
 
 async def move_weights(
-    kube: Kube, plan: CapacityPlan, binding: Binding, resource: WorkloadClass, decided: RouteDecision
+    kube: Kube,
+    plan: CapacityPlan,
+    binding: Binding,
+    resource: WorkloadClass,
+    decided: RouteDecision,
+    own: Collection[str],
 ) -> Write:
-    """Bring the binding's rule to the decided weights."""
+    """Bring the binding's rule to the decided weights. ``own``: names of the plan's own lanes."""
     subject = f"HTTPRoute/{plan.metadata.namespace}/{binding.http_route}"
     shown = ", ".join(f"{lane} {weight}%" for lane, weight in sorted(decided.weights.items()))
     detail = f"{binding.class_}: {shown}"
     try:
-        await _write(kube, plan, binding, resource, decided)
+        await _write(kube, plan, binding, resource, decided, own)
     except KeyError as why:
         return Write("route", subject, detail, Outcome.SUPERSEDED, str(why.args[0]))
     except KubeError as error:

@@ -189,13 +189,16 @@ class ClusterReader:
         return reason
 
     async def _backends(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]] | None:
-        """Envoy Gateway's Backends by namespace, where any binding names one; None where they may not be read."""
+        """Envoy Gateway's Backends by namespace, where any binding names one; None where they can't be read."""
         named = (text for plan in plans for binding in plan.spec.routing.bindings for text in binding.backends.values())
         if not any(text.startswith("Backend/") for text in named):
             return None
-        listed = await _optional(self._list(BACKENDS))
-        if listed is None:
-            return None
+        try:
+            listed = await self._list(BACKENDS)
+        except KubeError as problem:
+            if problem.not_found or problem.forbidden:
+                return None
+            raise
         by_namespace: dict[str, dict[str, JSON]] = {}
         for backend in listed:
             meta = backend["metadata"]

@@ -17,6 +17,7 @@ def rule_index(route: JSON, binding: Binding) -> int | None:
     """Index of the binding's rule in the route; a managed route has one rule."""
     rules = (route.get("spec") or {}).get("rules") or []
     if binding.ownership is Ownership.MANAGED:
+        # The first; a second one serves those who opt out of hosted lanes.
         return 0 if rules else None
     return next((i for i, rule in enumerate(rules) if rule.get("name") == binding.rule), None)
 
