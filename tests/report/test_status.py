@@ -8,9 +8,11 @@ import pytest
 
 from report.builders import NOW, conflict, decision, lane, lane_decision, plan, route, snapshot, target, workload
 from spillway.api import CapacityPlanStatus, SimpleStatus
+from spillway.api.plan import CeilingUsd
 from spillway.api.status import ConditionStatus
 from spillway.decide.decision import ClassDecision, Costs, Reason
-from spillway.decide.snapshot import LaneSnapshot, MetricsHealth, MetricsReason
+from spillway.decide.snapshot import LaneSnapshot, MetricsHealth, MetricsReason, Spent
+from spillway.report.conditions import plan_states
 from spillway.report.status import (
     class_status,
     lane_status,
@@ -24,6 +26,7 @@ EXPECTED = {
     "MetricsAvailable",
     "RecommendationAvailable",
     "OverflowActive",
+    "BudgetAtRisk",
     "ManualOverride",
     "CapacityUnavailable",
     "Degraded",
@@ -239,3 +242,25 @@ def test_lanes_and_classes_say_whether_and_by_whom_they_are_used() -> None:
     assert simple_status_changed(None, used)
     assert not simple_status_changed(used, lane_status(lane(), (), "inference/main", NOW + 999))
     assert simple_status_changed(used, unused)
+
+
+@pytest.mark.parametrize(
+    ("ceilings", "spent", "said"),
+    [
+        ({}, None, ("False", "NoCeiling")),
+        ({"perHour": "5"}, None, ("False", "RateOnly")),
+        ({"perDay": "40"}, None, ("True", "SpendingUnknown")),
+        ({"perDay": "40"}, Spent(1.0, 10.0, 10.0), ("False", "WithinCeilings")),
+        ({"perDay": "40"}, Spent(1.0, 32.0, 10.0), ("True", "CeilingNear")),
+        ({"perHour": "5", "perMonth": "500"}, Spent(1.0, 32.0, 500.0), ("True", "CeilingReached")),
+    ],
+)
+def test_people_are_told_before_a_ceiling_is_reached(
+    ceilings: dict[str, str], spent: Spent | None, said: tuple[str, str]
+) -> None:
+    seen = snapshot()
+    overflow = seen.plan.spec.overflow.model_copy(update={"ceiling_usd": CeilingUsd.model_validate(ceilings)})
+    spec = seen.plan.spec.model_copy(update={"overflow": overflow})
+    seen = replace(seen, plan=seen.plan.model_copy(update={"spec": spec}), spent=spent)
+    (found,) = [each for each in plan_states(decision(), seen) if each.type == "BudgetAtRisk"]
+    assert (str(found.holds), found.reason) == said

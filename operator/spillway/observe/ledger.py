@@ -15,6 +15,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from spillway.decide.snapshot import Spent, TokenPrice
+from spillway.observe.queries import HOSTED_TOKENS as TOKENS
 
 VERSION = 1
 KEPT = {"hour": 26, "day": 32, "month": 3}
@@ -22,7 +23,6 @@ KEPT = {"hour": 26, "day": 32, "month": 3}
 SERIES_KEPT_SECONDS = 7 * 86_400.0
 """An egress pod that comes back within this time goes on where it was."""
 MOST_SERIES = 5_000
-TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 
 Amounts = Mapping[str, Mapping[str, int]]
 """Micro-dollars by lane ("namespace/name") and value tiers (joined by commas; "" for none)."""

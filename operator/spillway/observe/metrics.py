@@ -28,7 +28,7 @@ from spillway.observe.readings import (
     parse_gpus,
     parse_latency,
 )
-from spillway.observe.spend import SpendSeries, parse_spend, spend_query
+from spillway.observe.spend import SpendSeries, parse_spend
 
 READ_LIMIT_TIMEOUTS = 2.0
 """Most time that a whole read may take, in time limits of one query."""
@@ -75,7 +75,6 @@ class MetricsReader:
         self._config = config
         self._clock = clock
         self._queries = build_queries(config)
-        self._spend = spend_query(config)
         self._client: PrometheusClient | None = None
         step = max(1, -int(-config.prometheus.scrape_interval_seconds // 1))
         self._fine = {query.name: History(step, FINE_POINTS) for query in self._queries.fine}
@@ -105,8 +104,10 @@ class MetricsReader:
 
     def _instant_work(self, client: PrometheusClient, now: float) -> dict[str, Coroutine[Any, Any, Any]]:
         when = Evaluation(end=now)
-        asked = (*self._queries.instant, *([] if self._spend is None else [self._spend]))
-        return {query.name: client.query(query.expression, when, self._parsers[query.name]) for query in asked}
+        return {
+            query.name: client.query(query.expression, when, self._parsers[query.name])
+            for query in self._queries.instant
+        }
 
     def _history_work(self, client: PrometheusClient, now: float) -> dict[str, Coroutine[Any, Any, Any]]:
         work: dict[str, Coroutine[Any, Any, Any]] = {}

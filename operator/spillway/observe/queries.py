@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from spillway.config import GatewayConfig, GatewayType, OperatorConfig, PrometheusConfig
+from spillway.config import GatewayConfig, GatewayRole, GatewayType, OperatorConfig, PrometheusConfig
 from spillway.observe.engines import TABLES, EngineTable, Metric
 from spillway.observe.promql import Term, grouped, matchers, selector, union, window, with_workload
 
@@ -32,6 +32,8 @@ MODEL = "model_name"
 CACHE_LABELS = ("block_size", "num_gpu_blocks", "kv_cache_size_tokens")
 LITELLM_LABELS = ("model", "requested_model", "team", "team_alias", "api_provider")
 ENVOY_LABEL = "envoy_cluster_name"
+INSTANCE = "instance"
+"""Prometheus' own label of the process that was scraped: counters begin anew with a process, all at once."""
 
 LITELLM_COUNTERS: tuple[Metric, ...] = (
     Metric("requests", ("litellm_requests_metric",)),
@@ -41,6 +43,7 @@ LITELLM_COUNTERS: tuple[Metric, ...] = (
     Metric("output_tokens", ("litellm_output_tokens_metric",)),
     Metric("cached_tokens", ("litellm_input_cached_tokens_metric",)),
 )
+HOSTED_TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 _LITELLM_FAILURES = Metric("errors", ("litellm_deployment_failure_responses",))
 
 
@@ -88,6 +91,7 @@ def build_queries(config: OperatorConfig) -> QueryList:
             Query("latency", _latency_buckets(prometheus)),
             Query("gpus", _gpus(prometheus)),
             *(Query(kind.value, _gateway_now(kind, config), critical=True) for kind in gateways),
+            *([Query("spend", _spend(config))] if egress_gateways(config) else []),
         ),
         fine=(
             Query("engines", _engine_history(prometheus)),
@@ -239,7 +243,7 @@ def _gateway_conditions(kind: GatewayType, config: OperatorConfig) -> str:
     return matchers({label: [gateway.labels[label] for gateway in chosen] for label in shared})
 
 
-def gateway_counters(kind: GatewayType, config: OperatorConfig) -> tuple[Metric, ...]:
+def _gateway_counters(kind: GatewayType, config: OperatorConfig) -> tuple[Metric, ...]:
     """The counters of a type of gateway, with the conditions that its gateways share."""
     conditions = _gateway_conditions(kind, config)
     if kind is GatewayType.ENVOY:
@@ -252,7 +256,7 @@ def gateway_counters(kind: GatewayType, config: OperatorConfig) -> tuple[Metric,
 def _gateway_terms(kind: GatewayType, config: OperatorConfig, seconds: float) -> list[Term]:
     by = _gateway_by(kind, config)
     wrap = f"rate(%s[{window(seconds)}])"
-    return [Term(metric.key, metric.expression(by, wrap)) for metric in gateway_counters(kind, config)]
+    return [Term(metric.key, metric.expression(by, wrap)) for metric in _gateway_counters(kind, config)]
 
 
 def _gateway_rates(kind: GatewayType, config: OperatorConfig, seconds: float) -> str:
@@ -268,7 +272,7 @@ def _gateway_now(kind: GatewayType, config: OperatorConfig) -> str:
     by = _gateway_by(kind, config)
     seconds = rate_seconds(config.prometheus)
     terms = _gateway_terms(kind, config, seconds)
-    first, *more = gateway_counters(kind, config)
+    first, *more = _gateway_counters(kind, config)
     stamped = [first, *(metric for metric in more if metric.key == "proxy_requests")]
     terms.append(Term("at", " or ".join(metric.expression(by, "timestamp(%s)", "max") for metric in stamped)))
     own = gateway_labels(kind, config.gateways)
@@ -281,3 +285,17 @@ def _gateway_now(kind: GatewayType, config: OperatorConfig) -> str:
         renamed = f'label_replace(rate(%s[{window(seconds)}]), "model", "$1", "litellm_model_name", "(.*)")'
         terms.append(Term("errors", failures.expression(by, renamed)))
     return union(terms)
+
+
+def egress_gateways(config: OperatorConfig) -> tuple[GatewayConfig, ...]:
+    """The gateways that count hosted tokens: the LiteLLM egresses; where there is none, LiteLLM at the front."""
+    litellm = [gateway for gateway in config.gateways if gateway.type is GatewayType.LITELLM]
+    egress = [gateway for gateway in litellm if gateway.role is GatewayRole.EGRESS]
+    return tuple(egress or litellm)
+
+
+def _spend(config: OperatorConfig) -> str:
+    """Hosted tokens as they are counted, cumulative and process by process: what money is counted from."""
+    by = (INSTANCE, *gateway_labels(GatewayType.LITELLM, config.gateways), *LITELLM_LABELS)
+    counters = [metric for metric in _gateway_counters(GatewayType.LITELLM, config) if metric.key in HOSTED_TOKENS]
+    return union([Term(metric.key, metric.expression(tuple(dict.fromkeys(by)), "%s")) for metric in counters])

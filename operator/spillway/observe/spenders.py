@@ -11,9 +11,10 @@ from spillway.observe.claims import may_go_hosted, narrowed
 from spillway.observe.counters import GatewayRow
 from spillway.observe.lanes import is_own
 from spillway.observe.ledger import Counted
+from spillway.observe.queries import egress_gateways
 from spillway.observe.readings import is_of
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
-from spillway.observe.spend import SpendSeries, egress_gateways
+from spillway.observe.spend import SpendSeries
 from spillway.observe.tenancy import allowed_rows
 
 Price = Callable[[CapacityLane], TokenPrice | None]
