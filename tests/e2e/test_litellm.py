@@ -2,77 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import pytest
 
 from spillway.act.litellm.compare import unconfirmed
-from spillway.act.litellm.values import Decided, Limits, Rendered, Sending
-from spillway_dev.litellm.install import ensure_litellm
-from spillway_dev.litellm.server import LiteLLMServer
-from spillway_dev.processes import wait_until
-from spillway_dev.upstreams import Upstream
-from support.chat import Answer, Client, chat
-from support.proxied import hosted, own, rendered, workload
+from spillway.act.litellm.values import Decided, Limits, Sending
+from support.chat import Client, chat
+from support.proxied import CLIENT_KEY, OPERATOR_KEY, PROVIDER_KEY, Proxy, hosted, proxy, rendered, workload
 
-PROVIDER_KEY = "sk-of-the-provider"
-CLIENT_KEY = "sk-of-the-clients"
-OPERATOR_KEY = "sk-of-the-operator"
 TOKENS_PER_MINUTE, REQUESTS_PER_MINUTE = 400, 20
-COUNTERS = ("requests", "input_tokens", "output_tokens")
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A proxy with what stands behind it."""
-
-    rendered: Rendered
-    server: LiteLLMServer
-    gpu: Upstream
-    paid: Upstream
-
-    @property
-    def clients(self) -> Client:
-        """With the key that clients have."""
-        return Client(self.server.url, CLIENT_KEY)
-
-    def counted(self, **wanted: str) -> dict[str, float]:
-        """The proxy's token and request counters, summed over the series with these labels."""
-        found = dict.fromkeys(COUNTERS, 0.0)
-        for name, labels, value in series(self.server.metrics()):
-            for counter in COUNTERS:
-                if name == f"litellm_{counter}_metric_total" and wanted.items() <= labels.items():
-                    found[counter] += value
-        return found
-
-    def reset(self) -> None:
-        """Both upstreams as they are at first."""
-        for upstream in (self.gpu, self.paid):
-            upstream.set(token_seconds=0.0, limit=None, fail_status=None, refuse_status=503)
-
-
-def series(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Samples of an exposition: name, labels, value."""
-    for line in text.splitlines():
-        if found := re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line):
-            yield found[1], dict(re.findall(r'(\w+)="([^"]*)"', found[2])), float(found[3])
-
-
-def proxy(decided: Decided, *names: str, lanes: tuple[str, ...] = ("hosted",)) -> Iterator[Proxy]:
-    """A running proxy whose classes are ``names`` and one SelfHostedOnly class, `secret`."""
-    install = ensure_litellm(print)
-    classes = [*(workload(name) for name in names), workload("secret", dataPolicy="SelfHostedOnly")]
-    with Upstream("gpu") as gpu, Upstream("paid") as paid:
-        addresses = {"gpu": f"{gpu.url}/v1", **dict.fromkeys(lanes, f"{paid.url}/v1")}
-        result = rendered(decided, classes, [own(), *(hosted(lane) for lane in lanes)], addresses=addresses)
-        keys = {f"SPILLWAY_KEY_{lane.upper()}": PROVIDER_KEY for lane in lanes}
-        keys |= {"SPILLWAY_CLIENT_KEY": CLIENT_KEY, "SPILLWAY_OPERATOR_KEY": OPERATOR_KEY}
-        with LiteLLMServer(install, result.files, keys) as server:
-            yield Proxy(result, server, gpu, paid)
+SECRET = workload("secret", dataPolicy="SelfHostedOnly")
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +32,16 @@ def splitting() -> Iterator[Proxy]:
         "requests": Limits(requests_per_minute=REQUESTS_PER_MINUTE),
     }
     decided = Decided(Sending.SPLIT, weights, armed=armed)
-    lanes = ("hosted", "tokens", "requests")
-    yield from proxy(decided, "chat", "dry", "tokens", "requests", lanes=lanes)
+    classes = [*(workload(name) for name in ("chat", "dry", "tokens", "requests")), SECRET]
+    with proxy(decided, classes, [hosted("hosted"), hosted("tokens"), hosted("requests")]) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def spilling() -> Iterator[Proxy]:
     """Two requests in flight for each of the two names on the own lane."""
-    yield from proxy(Decided(Sending.SPILL, in_flight={"gpu": 4}), "code")
+    with proxy(Decided(Sending.SPILL, in_flight={"gpu": 4}), [workload("code"), SECRET], [hosted()]) as running:
+        yield running
 
 
 @pytest.fixture(params=["splitting", "spilling"])
@@ -114,38 +58,6 @@ def test_the_rendered_configuration_is_what_the_proxy_shows(either: Proxy) -> No
     assert PROVIDER_KEY not in str(info)
     another = rendered(Decided(Sending.SPILL, in_flight={"gpu": 6}), [workload("code")])
     assert unconfirmed(another, info) != ()
-
-
-async def test_a_split_is_within_two_points_and_every_token_is_counted(splitting: Proxy) -> None:
-    splitting.reset()
-    before = splitting.counted()
-    answers = list[Answer]()
-    # A random split: 3,000 requests are off by 2 points once in 60 times, 9,000 once in 30,000.
-    while len(answers) < 9000 and (len(answers) < 1000 or abs(paid_percent(answers) - 30) > 2):
-        bodies = [chat("chat", 1 + number % 7, stream=number % 3 == 0) for number in range(1000)]
-        answers += await splitting.clients.ask(bodies, 16)
-    assert {answer.status for answer in answers} == {200}
-    assert paid_percent(answers) == pytest.approx(30, abs=2)
-    sent = {
-        "requests": len(answers),
-        "input_tokens": sum(answer.input_tokens for answer in answers),
-        "output_tokens": sum(answer.output_tokens for answer in answers),
-    }
-    assert sent["output_tokens"] > 3 * len(answers)
-
-    def grown() -> dict[str, float]:
-        return {name: value - before[name] for name, value in splitting.counted().items()}
-
-    # Counted just after the answer.
-    wait_until(lambda: grown()["requests"] >= len(answers), "all requests counted", 60)
-    wait_until(lambda: grown() == sent, f"counters equal to {sent}, not {grown()}", 10)
-    by_lane = splitting.counted(requested_model="chat", model="gpt-4o-mini", api_provider="openai")
-    assert by_lane["requests"] == Counter(answer.lane for answer in answers)["hosted"]
-
-
-def paid_percent(answers: list[Answer]) -> float:
-    """Share of the hosted lane."""
-    return 100 * sum(answer.lane == "hosted" for answer in answers) / len(answers)
 
 
 async def test_what_finds_no_room_spills_at_once(spilling: Proxy) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from spillway.api import CapacityLane, Engine
+from spillway.api.providers import OWN_PROVIDER, PROVIDERS
 from spillway.decide.snapshot import (
     EngineState,
     Finding,
@@ -235,9 +236,18 @@ def is_own(row: GatewayRow, scope: LaneScope, siblings: Sequence[LaneScope]) -> 
     """Of several lanes with one model, the provider decides; else the first by name has the series."""
     same = [other for other in siblings if _model(other) == _model(scope)]
     provider = row.labels.get("api_provider", "")
-    named = [other for other in same if other.resource.spec.hosted and other.resource.spec.hosted.provider == provider]
+    if provider == OWN_PROVIDER:
+        # A LiteLLM at the front counts own engines, too, and their model may have the hosted one's name.
+        return False
+    named = [other for other in same if provider in _providers(other)]
     first = min(named or same, key=lambda other: other.key)
     return first.key == scope.key
+
+
+def _providers(scope: LaneScope) -> tuple[str, ...]:
+    """The lane's provider by its own name and by LiteLLM's."""
+    hosted = scope.resource.spec.hosted
+    return () if hosted is None else (hosted.provider, PROVIDERS.get(hosted.provider, hosted.provider))
 
 
 def _model(scope: LaneScope) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spillway.act.litellm.limits import share
-from spillway.act.litellm.providers import OWN_PROVIDER, PROVIDERS, is_plain, key_variable
+from spillway.act.litellm.names import is_plain, key_variable
 from spillway.act.litellm.values import Decided, Deployment, ProxyRole, ProxySettings, Sending
 from spillway.api import CapacityLane, CapacityPlan, DataPolicy, LaneType, LatencyClass, WorkloadClass
+from spillway.api.providers import OWN_PROVIDER, PROVIDERS
 from spillway.decide.snapshot import Finding, Severity
 
 

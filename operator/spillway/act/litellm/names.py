@@ -1,27 +1,8 @@
-"""Providers and model names that may stand in a LiteLLM configuration."""
+"""Names and variables that may stand in a LiteLLM configuration."""
 
 from __future__ import annotations
 
 import re
-
-PROVIDERS = {
-    **{
-        name: name
-        for name in (
-            "anthropic", "azure", "cerebras", "cohere", "databricks", "deepseek", "gemini", "groq", "mistral",
-            "moonshot", "novita", "openai", "openrouter", "ovhcloud", "perplexity", "together_ai", "xai", "zai",
-        )
-    },
-    "fireworks": "fireworks_ai",
-    "google": "gemini",
-    "moonshotai": "moonshot",
-    "together": "together_ai",
-    "x-ai": "xai",
-}  # fmt: skip
-"""A lane's provider, as price packages name it, to LiteLLM's name. Only those that take one API key."""
-
-OWN_PROVIDER = "hosted_vllm"
-"""LiteLLM's name for an OpenAI-style engine of one's own."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*")
 # LiteLLM replaces such a text by the variable's value wherever it stands in the file, and /v1/models would show it.
