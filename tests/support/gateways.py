@@ -62,7 +62,7 @@ class Lanes:
         # One name with two addresses and one port is what a headless Service looks like to Envoy.
         self.local = [self._upstream("gpu", f"127.0.{number}.{part}") for part in (1, 2)]
         self.hosted = self._upstream("hosted", f"127.0.{number}.3")
-        stack.set_hosts({self.local_name: [one.host for one in self.local], self.hosted_name: [self.hosted.host]})
+        stack.set_names({self.local_name: [one.host for one in self.local], self.hosted_name: [self.hosted.host]})
         self.cluster.apply(
             backend(self.namespace, "vllm", self.local_name, self.port),
             backend(self.namespace, "egress", self.hosted_name, self.port),
@@ -73,7 +73,7 @@ class Lanes:
 
     def close(self) -> None:
         """End the upstreams and delete the namespace with its routes."""
-        self.cluster.delete_namespace(self.namespace, wait=True)
+        self.cluster.delete_namespace(self.namespace)
         self._open.close()
 
     def set_local(self, **settings: Any) -> None:

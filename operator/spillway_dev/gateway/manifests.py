@@ -37,8 +37,11 @@ def gateway_config(folder: Path, admin_port: int) -> Object:
 _HOST_FOLDERS = {"configHome": "config", "dataHome": "data", "stateHome": "state", "runtimeDir": "run"}
 
 
-def gateway_objects(envoy_version: str, listener_port: int) -> list[Object]:
-    """GatewayClass, EnvoyProxy and Gateway: one HTTP listener that takes routes of every namespace."""
+def gateway_objects(envoy_version: str, listener_port: int, dns_port: int) -> list[Object]:
+    """GatewayClass, EnvoyProxy and Gateway: one HTTP listener that takes routes of every namespace.
+
+    Envoy asks the name server on `dns_port` of loopback, and no other.
+    """
     proxy = {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyProxy",
@@ -48,6 +51,7 @@ def gateway_objects(envoy_version: str, listener_port: int) -> list[Object]:
             "concurrency": 2,
             # One line per request would fill the disk under load.
             "telemetry": {"accessLog": {"disable": True}},
+            "bootstrap": {"type": "JSONPatch", "jsonPatches": [_resolver(dns_port)]},
         },
     }
     parameters = {
@@ -75,6 +79,16 @@ def gateway_objects(envoy_version: str, listener_port: int) -> list[Object]:
         "spec": {"gatewayClassName": GATEWAY_CLASS, "listeners": [listener]},
     }
     return [proxy, gateway_class, gateway]
+
+
+def _resolver(port: int) -> Object:
+    config = {
+        "@type": "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        "resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": port}}],
+        "dns_resolver_options": {"no_default_search_domain": True},
+    }
+    value = {"name": "envoy.network.dns_resolver.cares", "typed_config": config}
+    return {"op": "add", "path": "/typed_dns_resolver_config", "value": value}
 
 
 def parent_ref() -> Object:

@@ -1,7 +1,6 @@
-"""A view of this machine's files with `/certs` and a hosts file of our own, for one program; the machine is untouched.
+"""A view of this machine's files with a `/certs` of our own, for one program; the machine is untouched.
 
-Envoy Gateway reads its certificates from `/certs`, which can't be configured. Envoy, its child, takes the names of
-upstreams from `/etc/hosts`, so that a name with several loopback addresses stands for a headless Service.
+Envoy Gateway reads its certificates from `/certs`, which can't be configured.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from spillway_dev.processes import ProcessError
 # A new root on a tmpfs: every entry of / is bound into it, so that /certs can be added without making it on the disk.
 _SCRIPT = """
 set -e
-root=$1 certs=$2 hosts=$3
-shift 3
+root=$1 certs=$2
+shift 2
 mount -t tmpfs -o mode=755 spillway "$root"
 for entry in /* /.[!.]*; do
   name=${entry#/}
@@ -30,7 +29,6 @@ for entry in /* /.[!.]*; do
 done
 mkdir "$root/certs"
 mount --bind "$certs" "$root/certs"
-mount --bind "$hosts" "$root/etc/hosts"
 exec chroot "$root" "$@"
 """
 
@@ -51,12 +49,12 @@ def require_sandbox() -> None:
         )
 
 
-def sandboxed(command: Sequence[str], *, root: Path, certs: Path, hosts: Path) -> list[str]:
-    """The command line that runs `command` with `certs` as /certs and `hosts` as /etc/hosts.
+def sandboxed(command: Sequence[str], *, root: Path, certs: Path) -> list[str]:
+    """The command line that runs `command` with `certs` as /certs.
 
     `root` is an empty folder to build the view in. The program keeps the process id of the command line.
     """
-    return [*_unshare(), "/bin/sh", "-c", _SCRIPT, "sandbox", str(root), str(certs), str(hosts), *command]
+    return [*_unshare(), "/bin/sh", "-c", _SCRIPT, "sandbox", str(root), str(certs), *command]
 
 
 def _unshare() -> list[str]:

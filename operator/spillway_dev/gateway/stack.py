@@ -1,7 +1,7 @@
 """Envoy Gateway and the Envoy that it runs, against a cluster that is there.
 
     with ControlPlane(tools) as control_plane, EnvoyGatewayStack(control_plane) as gateway:
-        gateway.set_hosts({"vllm.ns.svc.cluster.local": ["127.0.0.2", "127.0.0.3"]})   # what Envoy's DNS answers
+        gateway.set_names({"vllm.ns.svc.cluster.local": ["127.0.0.2", "127.0.0.3"]})   # what Envoy's DNS answers
         control_plane.apply(...)                     # Backends, HTTPRoutes with parent_ref() of manifests.py
         fetch(f"{gateway.url}/v1/models")            # through the real Envoy
         gateway.envoy_stats("cluster.")              # its counters
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import atexit
 import base64
-import os
 import socket
 import tempfile
 import time
@@ -29,6 +28,7 @@ import yaml
 
 from spillway_dev.cluster import Cluster
 from spillway_dev.gateway import manifests
+from spillway_dev.gateway.dns import NameServer
 from spillway_dev.gateway.sandbox import require_sandbox, sandboxed
 from spillway_dev.loopback import fetch
 from spillway_dev.processes import ChildProcess, ProcessError, free_ports, remove_folder, remove_if_killed, wait_until
@@ -37,6 +37,8 @@ from spillway_dev.toolchain_cache import cache_root, exclusive
 START_TIMEOUT_SECONDS = 120.0
 # Envoy Gateway's xDS server, its Wasm files, health probes, webhook and metrics; Envoy's readiness.
 FIXED_PORTS = (18000, 18002, 8081, 9443, 19001, 19003)
+# So that a test sees a change soon; a cluster's own DNS has 5 to 30.
+DNS_TTL_SECONDS = 1
 CERTIFICATES = ("ca.crt", "tls.crt", "tls.key")
 
 
@@ -57,6 +59,7 @@ class EnvoyGatewayStack:
         self.process: ChildProcess | None = None
         self._on_wait = on_wait
         self._held = ExitStack()
+        self._names = NameServer(DNS_TTL_SECONDS)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -98,23 +101,17 @@ class EnvoyGatewayStack:
         if self.process is not None:
             self.process.stop()
             self.process = None
+        self._names.stop()
         self._held.close()
         remove_folder(self.folder)
 
-    def set_hosts(self, addresses: Mapping[str, Iterable[str]]) -> None:
-        """What Envoy resolves each name to from its next look on, as a headless Service's record would change.
+    def set_names(self, addresses: Mapping[str, Iterable[str]]) -> None:
+        """What Envoy's DNS answers from now on: all names, each with its addresses, as headless Services' records.
 
-        Envoy looks again every 30 s unless a BackendTrafficPolicy says otherwise. Names that are left out are unknown.
+        Envoy sees it when the last answer's time has run out. A name that Envoy asked for before it was known is asked
+        for again after 30 s only, so names come first and Backends after.
         """
-        lines = ["127.0.0.1 localhost", *(f"{ip} {name}" for name, ips in addresses.items() for ip in ips)]
-        text = ("\n".join(lines) + "\n").encode()
-        # In place and in one write: the mount below the sandbox follows the file, not its name.
-        handle = os.open(self.folder / "hosts", os.O_WRONLY | os.O_CREAT, 0o644)
-        try:
-            os.pwrite(handle, text, 0)
-            os.ftruncate(handle, len(text))
-        finally:
-            os.close(handle)
+        self._names.set(addresses)
 
     @property
     def envoy_admin_url(self) -> str:
@@ -153,17 +150,16 @@ class EnvoyGatewayStack:
         self.port, admin_port = free_ports(2)
         for name in ("root", "certs"):
             (self.folder / name).mkdir()
-        self.set_hosts({})
         config = self.folder / "envoy-gateway.yaml"
         config.write_text(yaml.safe_dump(manifests.gateway_config(self.folder, admin_port), sort_keys=False))
         self._make_certificates()
         self._place_envoy()
-        self.cluster.apply(manifests.gateway_objects(self.cluster.tools.envoy_version, self.port))
+        objects = manifests.gateway_objects(self.cluster.tools.envoy_version, self.port, self._names.port)
+        self.cluster.apply(objects)
         command = sandboxed(
             [self.cluster.tools.path("envoy-gateway"), "server", "--config-path", str(config)],
             root=self.folder / "root",
             certs=self.folder / "certs",
-            hosts=self.folder / "hosts",
         )
         self.process = ChildProcess(
             "envoy-gateway", command, self.folder / "envoy-gateway.log", self._environment(), self.folder
