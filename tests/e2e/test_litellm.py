@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,11 @@ import pytest
 
 from spillway.act.litellm.compare import unconfirmed
 from spillway.act.litellm.values import Decided, Limits, Sending
+from spillway_dev.processes import wait_until
 from support.chat import Client, chat
-from support.proxied import CLIENT_KEY, OPERATOR_KEY, PROVIDER_KEY, Proxy, hosted, proxy, rendered, workload
+from support.proxied import CLIENT_KEY, OPERATOR_KEY, PROVIDER_KEY, Proxy, hosted, of, proxy, rendered, workload
 
+NOBODY = "http://127.0.0.1:9/v1"
 TOKENS_PER_MINUTE, REQUESTS_PER_MINUTE = 400, 20
 SECRET = workload("secret", dataPolicy="SelfHostedOnly")
 
@@ -39,8 +42,11 @@ def splitting() -> Iterator[Proxy]:
 
 @pytest.fixture(scope="module")
 def spilling() -> Iterator[Proxy]:
-    """Two requests in flight for each of the two names on the own lane."""
-    with proxy(Decided(Sending.SPILL, in_flight={"gpu": 4}), [workload("code"), SECRET], [hosted()]) as running:
+    """Two requests in flight for each name on the own lane; the Flex lane, first in order, can't be reached."""
+    classes = [workload("code"), workload("patient", latency="Background"), SECRET]
+    # Three names share the own lane.
+    decided = Decided(Sending.SPILL, in_flight={"gpu": 6}, hosted_order=("flex",))
+    with proxy(decided, classes, [hosted(), hosted("flex", kind="Flex")], {"flex": NOBODY}) as running:
         yield running
 
 
@@ -85,6 +91,50 @@ async def test_what_is_refused_goes_on_once_and_comes_back_at_once(spilling: Pro
     answers = await spilling.clients.ask([chat("code")] * 5, 1)
     assert [answer.lane for answer in answers] == ["gpu"] * 5
     assert spilling.gpu.counters()["served"] == served + 5
+
+
+async def test_a_hosted_lane_that_refuses_hands_on_to_the_next(spilling: Proxy) -> None:
+    spilling.reset()
+    assert {made.lane: made.order for made in of(spilling.rendered, "patient").values()} == {
+        "gpu": 1, "flex": 2, "hosted": 3,
+    }  # fmt: skip
+    spilling.gpu.set(fail_status=503)
+    answers = await spilling.clients.ask([chat("patient")] * 20, 4)
+    assert Counter((answer.status, answer.lane) for answer in answers) == {(200, "hosted"): 20}
+
+
+async def test_an_own_lane_that_is_gone_loses_no_request(spilling: Proxy) -> None:
+    spilling.reset()
+    process = spilling.gpu.process
+    assert process is not None
+    process.stop()
+    try:
+        answers = await spilling.clients.ask([chat("code")] * 20, 4)
+    finally:
+        spilling.gpu.start()
+    assert Counter((answer.status, answer.lane) for answer in answers) == {(200, "hosted"): 20}
+
+
+async def test_a_stream_that_breaks_is_not_begun_anew_elsewhere(spilling: Proxy) -> None:
+    spilling.reset()
+    spilling.gpu.set(token_seconds=0.2)
+    received, process = spilling.gpu.counters()["received"], spilling.gpu.process
+    assert process is not None
+    before = spilling.paid.counters()
+    asked = asyncio.create_task(spilling.clients.ask([chat("code", 200, stream=True)], 1))
+    try:
+        await asyncio.to_thread(
+            wait_until, lambda: spilling.gpu.counters()["received"] > received, "the stream has begun", 30
+        )
+        await asyncio.sleep(1)
+        process.kill()
+        (answer,) = await asked
+    finally:
+        spilling.gpu.start()
+    assert "token" in answer.text
+    assert '"error"' in answer.text
+    assert "[DONE]" not in answer.text
+    assert spilling.paid.counters() == before
 
 
 async def test_a_split_loses_nothing_that_one_side_refuses(splitting: Proxy) -> None:

@@ -34,6 +34,8 @@ PAID = (hosted(), TWIN)
 def running() -> Iterator[Proxy]:
     weights = {"team-a/chat": {"gpu": 70, "hosted": 30}, "team-a/both": {"gpu": 50, "twin": 50}}
     with proxy(Decided(Sending.SPLIT, weights), CLASSES, PAID) as found:
+        found.gpu.set(prompt_tokens=30, cached_tokens=20)
+        found.paid.set(prompt_tokens=12, cached_tokens=5)
         yield found
 
 
@@ -55,6 +57,7 @@ def told(answers: list[Answer]) -> dict[str, float]:
         "requests": len(answers),
         "input_tokens": sum(answer.input_tokens for answer in answers),
         "output_tokens": sum(answer.output_tokens for answer in answers),
+        "input_cached_tokens": sum(answer.cached_tokens for answer in answers),
     }
 
 
@@ -68,6 +71,7 @@ async def test_a_split_is_within_two_points_and_every_token_is_counted(running: 
     assert {answer.status for answer in answers} == {200}
     assert paid_percent(answers) == pytest.approx(30, abs=2)
     assert told(answers)["output_tokens"] > 3 * len(answers)
+    assert told(answers)["input_cached_tokens"] > 10 * len(answers)
 
     def grown() -> dict[str, float]:
         return {name: value - before[name] for name, value in running.counted().items()}
@@ -141,6 +145,7 @@ async def test_the_ledger_counts_what_clients_were_told_by_lane(running: Proxy, 
         for each in counted(cluster(view.at, scope), view.spend or (), settings, lambda lane: None):
             found[f"{each.lane} in"] += int(each.tokens.get("input_tokens", 0))
             found[f"{each.lane} out"] += int(each.tokens.get("output_tokens", 0))
+            found[f"{each.lane} cached"] += int(each.tokens.get("cached_tokens", 0))
         return found
 
     try:
@@ -159,5 +164,6 @@ async def test_the_ledger_counts_what_clients_were_told_by_lane(running: Proxy, 
         if answer.lane != "gpu":
             paid[f"ai/{answer.lane} in"] += answer.input_tokens
             paid[f"ai/{answer.lane} out"] += answer.output_tokens
-    assert len(paid) == 4
+            paid[f"ai/{answer.lane} cached"] += answer.cached_tokens
+    assert len(paid) == 6
     assert after - before == paid

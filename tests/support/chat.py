@@ -24,6 +24,8 @@ class Answer:
     reason: str
     input_tokens: int
     output_tokens: int
+    cached_tokens: int
+    """Input tokens that the provider had cached."""
     text: str
 
 
@@ -76,5 +78,6 @@ def _read(answer: aiohttp.ClientResponse, text: str) -> Answer:
         answer.headers.get("x-spillway-spill-reason", ""),
         int(usage.get("prompt_tokens", 0)),
         int(usage.get("completion_tokens", 0)),
+        int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
         text,
     )

@@ -19,7 +19,7 @@ from support.chat import Client
 PROVIDER_KEY = "sk-of-the-provider"
 CLIENT_KEY = "sk-of-the-clients"
 OPERATOR_KEY = "sk-of-the-operator"
-COUNTERS = ("requests", "input_tokens", "output_tokens")
+COUNTERS = ("requests", "input_tokens", "output_tokens", "input_cached_tokens")
 OWN = "http://vllm.ai.svc:8000/v1"
 ADDRESSES = {"gpu": OWN, "gpu-b": "http://vllm-b.ai.svc:8000/v1"}
 
@@ -127,11 +127,16 @@ class Proxy:
 
 
 @contextmanager
-def proxy(decided: Decided, classes: Sequence[WorkloadClass], paid_lanes: Sequence[CapacityLane]) -> Iterator[Proxy]:
-    """A running proxy before one own lane, `gpu`, and these hosted ones, which are all one upstream."""
+def proxy(
+    decided: Decided,
+    classes: Sequence[WorkloadClass],
+    paid_lanes: Sequence[CapacityLane],
+    elsewhere: Mapping[str, str] | None = None,
+) -> Iterator[Proxy]:
+    """A running proxy before one own lane, `gpu`, and these hosted ones, all one upstream unless `elsewhere`."""
     with Upstream("gpu") as gpu, Upstream("paid") as paid:
         names = [lane.metadata.name for lane in paid_lanes]
-        addresses = {"gpu": f"{gpu.url}/v1", **dict.fromkeys(names, f"{paid.url}/v1")}
+        addresses = {"gpu": f"{gpu.url}/v1", **dict.fromkeys(names, f"{paid.url}/v1"), **(elsewhere or {})}
         result = rendered(decided, classes, [own(), *paid_lanes], addresses=addresses)
         keys = {f"SPILLWAY_KEY_{name.upper()}": PROVIDER_KEY for name in names}
         keys |= {"SPILLWAY_CLIENT_KEY": CLIENT_KEY, "SPILLWAY_OPERATOR_KEY": OPERATOR_KEY}

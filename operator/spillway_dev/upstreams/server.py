@@ -29,12 +29,16 @@ class Behaviour:
         limit: requests in flight above which it refuses; None for no limit.
         refuse_status: the answer to a refused request, 429 or 503.
         fail_status: the answer to every request; None to serve.
+        prompt_tokens: input tokens that it tells of each request.
+        cached_tokens: how many of these it says were cached.
     """
 
     token_seconds: float = 0.0
     limit: int | None = None
     refuse_status: int = 503
     fail_status: int | None = None
+    prompt_tokens: int = 1
+    cached_tokens: int = 0
 
     def changed(self, changes: dict[str, Any]) -> Behaviour:
         """A copy with these fields; raises ValueError for an unknown one."""
@@ -127,7 +131,7 @@ class UpstreamServer:
             "finish_reason": "length",
         }
         return web.json_response(
-            _head(body, "chat.completion") | {"choices": [choice], "usage": _usage(tokens)},
+            _head(body, "chat.completion") | {"choices": [choice], "usage": self._usage(tokens)},
             headers={SERVED_BY: self.name},
         )
 
@@ -139,10 +143,19 @@ class UpstreamServer:
             await asyncio.sleep(self.behaviour.token_seconds)
             await _event(answer, head | {"choices": [{"index": 0, "delta": {"content": "token "}}]})
         if (body.get("stream_options") or {}).get("include_usage"):
-            await _event(answer, head | {"choices": [], "usage": _usage(tokens)})
+            await _event(answer, head | {"choices": [], "usage": self._usage(tokens)})
         await answer.write(b"data: [DONE]\n\n")
         await answer.write_eof()
         return answer
+
+    def _usage(self, tokens: int) -> dict[str, Any]:
+        now = self.behaviour
+        return {
+            "prompt_tokens": now.prompt_tokens,
+            "completion_tokens": tokens,
+            "total_tokens": tokens + now.prompt_tokens,
+            "prompt_tokens_details": {"cached_tokens": now.cached_tokens},
+        }
 
     def _error(self, status: int, message: str) -> web.Response:
         error = {"message": message, "type": "upstream", "code": status}
@@ -178,10 +191,6 @@ LAST_REQUESTS = 20
 def _tokens(body: dict[str, Any]) -> int:
     wanted = body.get("max_tokens", DEFAULT_MAX_TOKENS)
     return wanted if isinstance(wanted, int) and wanted > 0 else DEFAULT_MAX_TOKENS
-
-
-def _usage(tokens: int) -> dict[str, int]:
-    return {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
 
 
 def _head(body: dict[str, Any], kind: str) -> dict[str, Any]:
