@@ -12,6 +12,7 @@ import click
 COMMANDS = {
     "tools": "spillway_dev.commands:tools",
     "up": "spillway_dev.commands:up",
+    "gateway": "spillway_dev.gateway.command:gateway",
     "demo": "spillway_dev.demo.command:demo",
     "tune": "spillway_dev.tune:tune",
     "bench": "spillway_dev.bench.command:bench",

@@ -34,7 +34,7 @@ from spillway_dev.loopback import fetch
 from spillway_dev.processes import ChildProcess, ProcessError, free_ports, remove_folder, remove_if_killed, wait_until
 from spillway_dev.toolchain_cache import cache_root, exclusive
 
-START_TIMEOUT_SECONDS = 120.0
+START_TIMEOUT_SECONDS = 240.0
 # Envoy Gateway's xDS server, its Wasm files, health probes, webhook and metrics; Envoy's readiness.
 FIXED_PORTS = (18000, 18002, 8081, 9443, 19001, 19003)
 # So that a test sees a change soon; a cluster's own DNS has 5 to 30.

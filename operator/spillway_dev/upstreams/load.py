@@ -93,8 +93,7 @@ class Load:
     """Sends from a thread of its own until the block ends, or one of the limits of `options` is reached."""
 
     def __init__(self, url: str, options: LoadOptions) -> None:
-        host = urlsplit(url).hostname or ""
-        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        if not _is_loopback(urlsplit(url).hostname or ""):
             raise ValueError(f"load to {url}: loopback addresses only")
         self._address = f"{url}/v1/chat/completions"
         self._options = options
@@ -194,3 +193,10 @@ class Load:
                     self._errors.append(problem)
             else:
                 self._ok += 1
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
