@@ -7,7 +7,7 @@ held it, has no ratio, and is named.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,9 +83,15 @@ def pairs(results: Iterable[Result], among: Callable[[Entry], bool]) -> tuple[li
         if not rivals:
             lacking.append(f"{result['scenario']}: no such policy held the SLO")
             continue
-        name, best = min(rivals, key=lambda pair: pair[1]["cost_usd"])
-        found.append(Pair(result["scenario"], name, _days(own), _days(best)))
+        made = [_pair(result["scenario"], name, own, entry) for name, entry in rivals]
+        found.append(max(made, key=lambda pair: pair.ratio))
     return found, lacking
+
+
+def _pair(scenario: str, name: str, own: Entry, other: Entry) -> Pair:
+    """On the seeds that both were run with."""
+    seeds = {seed["seed"] for seed in other["seeds"]}
+    return Pair(scenario, name, _days(own, seeds), _days(other, seeds))
 
 
 def candidates(result: Result) -> dict[str, Entry]:
@@ -99,8 +105,9 @@ def _tuned(entry: Entry, *rules: str) -> bool:
     return entry["tuning"] == "tuned" and entry["spill"] in rules
 
 
-def _days(entry: Entry) -> Floats:
-    return np.array([[day["cost_usd"] for day in seed["days"]] for seed in entry["seeds"]], dtype=np.float64)
+def _days(entry: Entry, seeds: Collection[int]) -> Floats:
+    rows = [[day["cost_usd"] for day in seed["days"]] for seed in entry["seeds"] if seed["seed"] in seeds]
+    return np.array(rows, dtype=np.float64)
 
 
 def _held(results: Sequence[Result]) -> Figure:

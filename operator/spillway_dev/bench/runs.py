@@ -19,8 +19,8 @@ from spillway.simulate.scenario import Scenario, load_scenario
 from spillway_dev.bench.settings import ROOT
 
 Result = dict[str, Any]
-RIVALS = 6
-"""Tuned baselines that are run on all seeds."""
+RIVALS = 2
+"""Tuned baselines of each spill rule that are run on all seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,7 @@ class Bench:
         if not tuned or seeds == 1:
             return self.backtest(path, [*policies, *tuned], seeds)
         first = self.backtest(path, tuned, 1)
-        costs = {name: entry["cost_usd"] for name, entry in first["policies"].items() if entry["slo_held"]}
-        held = sorted(costs, key=lambda name: costs[name])[:RIVALS]
+        held = rivals(first)
         # A plain name would be run under every spill rule.
         exact = [name if "+" in name else f"{name}+queue" for name in held]
         whole = self.backtest(path, [*policies, *exact], seeds)
@@ -90,6 +89,15 @@ class Bench:
     def session(self, scenario: Scenario, seeds: int) -> AbstractContextManager[Session]:
         """A session of the scenario's first seeds."""
         return Session(scenario, scenario.seeds[:seeds], self.workers, self.store, self.listener)
+
+
+def rivals(result: Result) -> list[str]:
+    """The cheapest of each spill rule that hold the SLO."""
+    found: list[str] = []
+    for rule in Spill:
+        costs = {n: e["cost_usd"] for n, e in result["policies"].items() if e["slo_held"] and e["spill"] == rule}
+        found += sorted(costs, key=lambda name: costs[name])[:RIVALS]
+    return found
 
 
 def best_tuned(result: Result, most: int) -> list[tuple[str, Spill]]:

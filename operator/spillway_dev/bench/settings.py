@@ -47,12 +47,12 @@ class Settings:
     tuned: tuple[str, ...] = ("all@tuned",)
     """All on the first seed; the cheapest that hold the SLO there on the others too."""
     hindsight: tuple[str, ...] = ("static-best", "cron-best", "api-only", "clairvoyant-replay")
-    defaults: tuple[str, ...] = SCALERS
-    """Baselines at their defaults, on the first seed."""
+    defaults: tuple[str, ...] = tuple(f"{scaler}+queue" for scaler in SCALERS)
+    """Baselines as they come, on the first seed."""
     variants: tuple[str, ...] = VARIANTS
     """On the first seed of `variant_scenarios`."""
     variant_scenarios: tuple[str, ...] = SCENARIOS
-    oracles: int = 2
+    oracles: int = 1
     """So many of each scenario's best tuned pairs of scaler and spill rule are tuned in hindsight."""
     maps: tuple[Map, ...] = ()
     faults: tuple[str, ...] = FAULTS
@@ -76,7 +76,8 @@ FULL = Settings(
         "spillway-no-learning",
         "spillway-no-learning-x2",
     ),
-    variant_scenarios=("code-week", "office-week", "burst-week", "reasoning-day"),
+    variant_scenarios=("code-week", "office-week", "reasoning-day"),
+    timed=("code-week", "office-week", "chat-week"),
     maps=(
         Map("chat-week", startups_s=(30.0, 240.0, 1500.0), ratios=RATIOS, fleets=FLEETS[:1]),
         Map("chat-week", startups_s=(240.0,), ratios=RATIOS, fleets=FLEETS[1:]),

@@ -36,12 +36,12 @@ class Stage:
 def stages(bench: Bench, settings: Settings, found: Findings, pages: Path) -> list[Stage]:
     """What is to be done, in order; `pages` is the folder of pages beside the document."""
     made = list(_scenario_stages(bench, settings, found, pages))
-    if "map" in found.sections:
-        made += [_map_stage(bench, regime, found) for regime in settings.maps]
     if "faults" in found.sections:
         made += [_fault_stage(bench, settings, name, found) for name in settings.faults]
     if "speed" in found.sections:
         made += [_speed_stage(bench, name, found) for name in settings.timed]
+    if "map" in found.sections:
+        made += [_map_stage(bench, regime, found) for regime in settings.maps]
     return made
 
 
