@@ -83,6 +83,8 @@ def server(filled: Filled, past: float) -> PrometheusServer:
     e.vllm("plain", pod_name("other", 0), requests=50)
     e.vllm("old", POD, old=True)
     e.vllm("servers", POD, processes=2)
+    for counter in ("prompt_tokens", "generation_tokens", "num_preemptions"):
+        e.add(f"vllm:{counter}_total", 0.0, namespace="untouched", pod=POD, model_name="llama", engine="0")
     e.vllm("halfidle", POD, waiting=0.0)
     e.vllm("halfidle", pod_name("vllm", 1), running=0.0, waiting=0.0)
     e.vllm("stale", POD, last=150)
@@ -231,6 +233,17 @@ async def test_steps_that_several_api_servers_count_are_not_believed(settings: O
     last = engine.samples[-1]
     assert last.decodes_per_second == pytest.approx(2 * 199)
     assert last.iterations_per_second is None
+
+
+async def test_an_engine_that_has_served_nothing_yet_is_idle_although_its_gauges_are_missing(
+    settings: OperatorConfig, past: float
+) -> None:
+    found = snapshot(await read(settings, past), settings, "untouched", POD)
+    engine = found.lanes[0].engine
+    assert engine is not None
+    assert engine.pods_reporting == 1
+    known = (engine.running, engine.waiting, engine.kv_usage, engine.output_tokens_per_second)
+    assert [reading and (reading.value, reading.at) for reading in known] == [(0, past)] * 4
 
 
 async def test_idle_engines_are_seen_idle(settings: OperatorConfig, past: float) -> None:

@@ -13,6 +13,12 @@ from enum import StrEnum
 from spillway.api import Engine
 from spillway.observe.promql import first_of, grouped, selector
 
+AS_IT_IS = "%s"
+"""The template around a selector that changes nothing."""
+
+_NOTHING_YET = "vllm:generation_tokens_total"
+"""Several API servers export vLLM's gauges only once the engine has taken a step."""
+
 
 class Kind(StrEnum):
     """How a metric is turned into a value over the rate window."""
@@ -35,6 +41,8 @@ class Metric:
     """Label that tells real shares apart; series that differ in other rank labels repeat each other."""
     beside: str = ""
     """A series that the same target must export, without which the figure is not to be trusted."""
+    unused: str = ""
+    """A counter: while it is 0 the engine has served nothing yet, and a gauge that is not there is 0."""
 
     def series_names(self) -> tuple[str, ...]:
         """All names to ask for; a counter may lose its ``_total`` on the way through other formats."""
@@ -44,12 +52,13 @@ class Metric:
 
     def expression(self, by: Sequence[str], wrap: str, combine: str = "") -> str:
         """The measure grouped by ``by``; ``wrap`` is a template around the selector, such as ``rate(%s[1m])``."""
-        return first_of(
-            [
-                grouped(combine or self.combine, by, self._shares(wrap % selector(name, self.conditions), by))
-                for name in self.series_names()
-            ]
-        )
+        known = [
+            grouped(combine or self.combine, by, self._shares(wrap % selector(name, self.conditions), by))
+            for name in self.series_names()
+        ]
+        if self.unused and wrap == AS_IT_IS:
+            known.append(f"{grouped('sum', by, self.unused)} == 0")
+        return first_of(known)
 
     def _shares(self, expression: str, by: Sequence[str]) -> str:
         if self.beside:
@@ -94,9 +103,15 @@ _SGLANG_TOTAL = 'priority=""'
 VLLM = EngineTable(
     engine=Engine.VLLM,
     gauges=(
-        Metric("running", ("vllm:num_requests_running",), Kind.GAUGE),
-        Metric("waiting", ("vllm:num_requests_waiting",), Kind.GAUGE),
-        Metric("kv_usage", ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"), Kind.GAUGE, "max"),
+        Metric("running", ("vllm:num_requests_running",), Kind.GAUGE, unused=_NOTHING_YET),
+        Metric("waiting", ("vllm:num_requests_waiting",), Kind.GAUGE, unused=_NOTHING_YET),
+        Metric(
+            "kv_usage",
+            ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+            Kind.GAUGE,
+            "max",
+            unused=_NOTHING_YET,
+        ),
     ),
     counters=(
         Metric("requests", ("vllm:request_success",)),
