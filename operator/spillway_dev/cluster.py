@@ -18,6 +18,8 @@ from spillway_dev.toolchain import Tools
 
 FIELD_MANAGER = "spillway-dev"
 KUBECTL_TIMEOUT_SECONDS = 120
+# libyaml's where there is one: megabytes of CRDs take the other one tens of seconds.
+LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Manifest = Path | str | dict[str, Any] | Iterable[dict[str, Any]]
 
 
@@ -102,7 +104,7 @@ class Cluster:
             KubectlError: one was refused or not established in time.
         """
         text = "\n---\n".join(_text(manifest) for manifest in manifests)
-        documents = [document for document in yaml.safe_load_all(text) if document]
+        documents = [document for document in yaml.load_all(text, Loader=LOADER) if document]
         names = [item["metadata"]["name"] for item in documents if item["kind"] == "CustomResourceDefinition"]
         if not names:
             raise KubectlError("no CustomResourceDefinition in the given manifests")
