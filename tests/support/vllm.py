@@ -41,7 +41,7 @@ def scraping(tools: Tools, engine: VllmServer) -> Iterator[PrometheusServer]:
     """A fresh Prometheus that scrapes the engine each second, with enough scrapes for rates."""
     job = ScrapeJob("vllm", (engine.address,), labels={"namespace": NAMESPACE, "pod": POD})
     with PrometheusServer(tools, [job], scrape_seconds=SCRAPE_SECONDS) as server:
-        server.wait_for(f"count_over_time(vllm:num_requests_running[{10 * SCRAPE_SECONDS}s]) >= 3", SETTLED_SECONDS)
+        server.wait_for(f"count_over_time(vllm:generation_tokens_total[{10 * SCRAPE_SECONDS}s]) >= 3", SETTLED_SECONDS)
         yield server
 
 
@@ -97,8 +97,8 @@ class Counters:
         """Their values as soon as the engine was scraped idle."""
         by = ("namespace", "pod", "model_name")
         terms = [Term(metric.key, metric.expression(by, "%s")) for metric in VLLM.counters]
-        idle = "vllm:num_requests_running + vllm:num_requests_waiting == 0"
-        scraped = f"timestamp(vllm:num_requests_running) > {time.time()} and ({idle})"
+        busy = "vllm:num_requests_running + vllm:num_requests_waiting > 0"
+        scraped = f"timestamp(vllm:generation_tokens_total) > {time.time()} unless ({busy})"
         await asyncio.to_thread(self.prometheus.wait_for, scraped, SETTLED_SECONDS)
         return {labels[TAG]: value for labels, value in await asyncio.to_thread(self.prometheus.query, union(terms))}
 
@@ -133,11 +133,11 @@ def in_flight(answers: Sequence[Answer], start: float, end: float) -> float:
 
 
 def tokens_between(answers: Sequence[Answer], start: float, end: float) -> int:
-    """Tokens that reached the client in that time (all of an answer, by the times of its events)."""
+    """Tokens that reached the client in that time. Of an answer that was cut short each event counts as one."""
     found = 0.0
     for answer in answers:
-        if answer.token_times and answer.output_tokens:
-            each = answer.output_tokens / len(answer.token_times)
+        if answer.token_times:
+            each = answer.output_tokens / len(answer.token_times) if answer.output_tokens else 1.0
             found += each * sum(start < moment <= end for moment in answer.token_times)
     return round(found)
 

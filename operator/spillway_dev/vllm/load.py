@@ -135,13 +135,16 @@ class LoadGenerator:
         self._left -= 1
         answer = Answer(ask, time.time())
         self.answers.append(answer)
-        async with self._session.post(self.url, json=self._body(ask)) as response:
-            answer.status, answer.headers = response.status, dict(response.headers)
-            if ask.stream and response.status == 200:
-                await _read_stream(response, answer)
-            else:
-                _take(answer, await response.json(content_type=None))
-        answer.ended_at = time.time()
+        try:
+            async with self._session.post(self.url, json=self._body(ask)) as response:
+                answer.status, answer.headers = response.status, dict(response.headers)
+                if ask.stream and response.status == 200:
+                    await _read_stream(response, answer)
+                else:
+                    _take(answer, await response.json(content_type=None))
+        finally:
+            # Hung up on is an end, too.
+            answer.ended_at = time.time()
         return answer
 
     async def closed(self, asks: Iterable[Ask], concurrency: int) -> list[Answer]:
