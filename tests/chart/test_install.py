@@ -79,7 +79,8 @@ def may(control_plane: ControlPlane, verb: str, group: str, resource: str, names
 
 def allowed_set(control_plane: ControlPlane, needs: set[Need]) -> dict[str, bool]:
     def ask(scope: Scope) -> tuple[str, str]:
-        return (NAMESPACE, "spillway-emergency-stop") if scope is Scope.STOP else ("", "")
+        named = {Scope.STOP: "spillway-emergency-stop", Scope.LEDGER: "spillway-ledger"}
+        return (NAMESPACE, named[scope]) if scope in named else ("", "")
 
     return {
         each.text: may(control_plane, each.verb, each.group, each.resource, *ask(each.scope))
@@ -110,6 +111,7 @@ def test_secrets_are_out_of_reach(control_plane: ControlPlane, helm: Helm, verb:
 
 def test_other_config_maps_and_own_specs_are_out_of_reach(control_plane: ControlPlane, helm: Helm) -> None:
     assert not may(control_plane, "get", "", "configmaps", NAMESPACE, "something-else")
+    assert not may(control_plane, "patch", "", "configmaps", NAMESPACE, "spillway-emergency-stop")
     assert not may(control_plane, "patch", "spillway.dev", "capacityplans", "default")
     assert not may(control_plane, "delete", "", "pods", "default")
 

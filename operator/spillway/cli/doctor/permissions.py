@@ -106,6 +106,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("", "configmaps", "get", Need.RECOMMEND, Scope.STOP),
     Permission("", "configmaps", "get", Need.RECOMMEND, Scope.LEDGER),
     Permission("", "configmaps", "patch", Need.RECOMMEND, Scope.LEDGER),
+    Permission("", "configmaps", "create", Need.RECOMMEND, Scope.LEDGER),
     *_write("apps", "deployments/scale", "statefulsets/scale", "deployments", "statefulsets"),
     *_write(LEADER_WORKER, "leaderworkersets/scale", "leaderworkersets", optional=True),
     *_write("", "pods"),
