@@ -187,6 +187,9 @@ def test_an_armed_limit_costs_what_was_asked_for() -> None:
     assert mixed.limits.tokens_per_minute == 6_944_444  # at 0.12 $ per million
     assert Decimal("49.99") < mixed.usd_per_hour <= Decimal("50")
     assert mixed.worst_usd_per_hour / mixed.usd_per_hour == pytest.approx(Decimal("0.40") / Decimal("0.12"))
+    assert mixed.limits.requests_per_minute is None
+    sized = armed(Decimal("50"), PRICE, Decimal("0.2"), Decimal("1000"))
+    assert sized.limits == Limits(6_944_444, 13_889)
     free = TokenPrice(Decimal(0), Decimal(0), Decimal(0), "contract")
     with pytest.raises(ValueError, match="give it a price"):
         armed(Decimal("50"), free)

@@ -32,7 +32,7 @@ PAID = (hosted(), TWIN)
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Proxy]:
-    weights = {"team-a/chat": {"gpu": 70, "hosted": 30}, "team-a/both": {"gpu": 50, "twin": 50}}
+    weights = {"team-a/chat": {"gpu": 90, "hosted": 10}, "team-a/both": {"gpu": 50, "twin": 50}}
     with proxy(Decided(Sending.SPLIT, weights), CLASSES, PAID) as found:
         found.gpu.set(prompt_tokens=30, cached_tokens=20)
         found.paid.set(prompt_tokens=12, cached_tokens=5)
@@ -61,15 +61,16 @@ def told(answers: list[Answer]) -> dict[str, float]:
     }
 
 
+@pytest.mark.timeout(900)
 async def test_a_split_is_within_two_points_and_every_token_is_counted(running: Proxy) -> None:
     before = running.counted()
     answers = list[Answer]()
-    # A random split: 3,000 requests are off by 2 points once in 60 times, 9,000 once in 30,000.
-    while len(answers) < 9000 and (len(answers) < 1000 or abs(paid_percent(answers) - 30) > 2):
+    # A random split of 90 to 10: 1,000 requests are off by 2 points once in 28 times, 4,000 once in 40,000.
+    while len(answers) < 4000 and (len(answers) < 1000 or abs(paid_percent(answers) - 10) > 2):
         bodies = [chat("chat", 1 + number % 7, stream=number % 3 == 0) for number in range(1000)]
         answers += await running.clients.ask(bodies, 16)
     assert {answer.status for answer in answers} == {200}
-    assert paid_percent(answers) == pytest.approx(30, abs=2)
+    assert paid_percent(answers) == pytest.approx(10, abs=2)
     assert told(answers)["output_tokens"] > 3 * len(answers)
     assert told(answers)["input_cached_tokens"] > 10 * len(answers)
 

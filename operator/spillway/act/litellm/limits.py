@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from spillway.act.litellm.values import Limits
 from spillway.decide.snapshot import TokenPrice
 
 MILLION = Decimal(1_000_000)
 MINUTES = Decimal(60)
+REQUEST_SLACK = 2
+"""Requests that are let through, in those that the tokens suffice for at their mean size: sizes vary."""
 
 
 def share(limit: int | None, parts: int) -> int | None:
@@ -28,12 +30,20 @@ class Armed:
     """If every token were of the dearest kind."""
 
 
-def armed(usd_per_hour: Decimal, price: TokenPrice, output_share: Decimal | None = None) -> Armed:
-    """The token rate that costs ``usd_per_hour``.
+def armed(
+    usd_per_hour: Decimal,
+    price: TokenPrice,
+    output_share: Decimal | None = None,
+    tokens_per_request: Decimal | None = None,
+) -> Armed:
+    """The rates at which a lane costs ``usd_per_hour``.
 
-    LiteLLM counts tokens a minute, input and output alike, when an answer is complete: up to what is in flight goes
-    over. ``output_share`` (0 to 1) is the share of output in all tokens; without it every token is taken at the dearest
+    ``output_share`` (0 to 1) is the share of output in all tokens; without it every token is taken at the dearest
     price, so that no mix costs more. Raises ValueError for a price of 0.
+
+    LiteLLM counts tokens shortly after an answer is complete, so that what is in flight, and what is answered in that
+    moment, goes over. Requests are counted before they are sent, exactly: with ``tokens_per_request``, the mean, they
+    bound how far it goes. Both count in calendar minutes, and anew in a process that starts.
     """
     dearest = max(price.input_usd_per_mtok, price.cached_input_usd_per_mtok, price.output_usd_per_mtok)
     mean = dearest
@@ -41,7 +51,9 @@ def armed(usd_per_hour: Decimal, price: TokenPrice, output_share: Decimal | None
         mean = price.input_usd_per_mtok * (1 - output_share) + price.output_usd_per_mtok * output_share
     if mean <= 0:
         raise ValueError("a lane whose tokens cost nothing can't be limited in dollars: give it a price")
-    tokens = int((usd_per_hour * MILLION / MINUTES / mean).to_integral_value(ROUND_FLOOR))
-    tokens = max(1, tokens)
+    tokens = max(1, int((usd_per_hour * MILLION / MINUTES / mean).to_integral_value(ROUND_FLOOR)))
+    requests = None
+    if tokens_per_request:
+        requests = int((REQUEST_SLACK * tokens / tokens_per_request).to_integral_value(ROUND_CEILING))
     hourly = Decimal(tokens) * MINUTES / MILLION
-    return Armed(Limits(tokens_per_minute=tokens), hourly * mean, hourly * dearest)
+    return Armed(Limits(tokens, requests), hourly * mean, hourly * dearest)
