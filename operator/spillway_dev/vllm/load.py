@@ -19,6 +19,8 @@ from spillway_dev.vllm.model import words
 REQUEST_TIMEOUT_SECONDS = 180.0
 MOST_REQUESTS = 5000
 EVENT = b"data: "
+BROKEN = "broken:"
+"""How the error of an answer begins whose connection failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,22 @@ class Answer:
     token_times: list[float] = field(default_factory=list)
     """When events with text came; under load one may bring several tokens."""
     error: str = ""
-    """What an event of the stream said went wrong, after the status."""
+    """What the answer, or an event of its stream after the status, said went wrong."""
 
     @property
     def served(self) -> bool:
         """Whether it was answered in full."""
         return self.status == 200 and not self.error and self.output_tokens > 0
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection failed before the end."""
+        return self.error.startswith(BROKEN)
+
+    @property
+    def refused_late(self) -> bool:
+        """Whether it was refused in the stream, after a status of success: no gateway can send it elsewhere."""
+        return self.status == 200 and bool(self.error) and not self.broken
 
     @property
     def first_seconds(self) -> float:
@@ -124,11 +136,10 @@ class LoadGenerator:
         return Ask(words(prompt_tokens, self.rng), output_tokens, stream)
 
     async def send(self, ask: Ask) -> Answer:
-        """Send one request and wait for all of its answer; a refusal is an answer, too.
+        """Send one request and wait for all of its answer; a refusal is an answer, and so is a broken connection.
 
         Raises:
             RuntimeError: more requests than the generator may send.
-            aiohttp.ClientError: the connection failed.
         """
         if self._session is None or self._left <= 0:
             raise RuntimeError("the load generator is closed, or has sent all that it may")
@@ -142,6 +153,8 @@ class LoadGenerator:
                     await _read_stream(response, answer)
                 else:
                     _take(answer, await response.json(content_type=None))
+        except aiohttp.ClientError as error:
+            answer.error = f"{BROKEN} {error}"
         finally:
             # Hung up on is an end, too.
             answer.ended_at = time.time()
