@@ -35,6 +35,8 @@ from spillway_dev.processes import ChildProcess, ProcessError, free_ports, remov
 from spillway_dev.toolchain_cache import cache_root, exclusive
 
 START_TIMEOUT_SECONDS = 240.0
+# Four megabytes of them, on a machine that has much else to do.
+CRD_TIMEOUT_SECONDS = 110.0
 # Envoy Gateway's xDS server, its Wasm files, health probes, webhook and metrics; Envoy's readiness.
 FIXED_PORTS = (18000, 18002, 8081, 9443, 19001, 19003)
 # So that a test sees a change soon; a cluster's own DNS has 5 to 30.
@@ -143,7 +145,8 @@ class EnvoyGatewayStack:
 
     def _prepare_cluster(self) -> None:
         tools = self.cluster.tools
-        self.cluster.apply_crds(*tools.gateway_api_crds("experimental"), *tools.envoy_gateway_crds())
+        crds = (*tools.gateway_api_crds("experimental"), *tools.envoy_gateway_crds())
+        self.cluster.apply_crds(*crds, timeout_seconds=CRD_TIMEOUT_SECONDS)
         self.cluster.create_namespace(manifests.NAMESPACE)
 
     def _start_process(self) -> None:
