@@ -152,7 +152,7 @@ class LoadGenerator:
                 if ask.stream and response.status == 200:
                     await _read_stream(response, answer)
                 else:
-                    _take(answer, await response.json(content_type=None))
+                    _take(answer, _json(await response.text()))
         except aiohttp.ClientError as error:
             answer.error = f"{BROKEN} {error}"
         finally:
@@ -214,6 +214,15 @@ async def _read_stream(response: aiohttp.ClientResponse, answer: Answer) -> None
             answer.last_at = now
             answer.token_times.append(now)
         _take(answer, event)
+
+
+def _json(text: str) -> dict[str, Any]:
+    """The answer, or as its error what a proxy said in plain words."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    return content if isinstance(content, dict) else {"error": text or "an empty answer"}
 
 
 def _take(answer: Answer, content: Mapping[str, Any]) -> None:
