@@ -29,6 +29,9 @@ CLASSES = (workload(), workload("both"))
 TWIN = hosted("twin", ("llama",), provider="together")
 PAID = (hosted(), TWIN)
 
+# The first test installs LiteLLM where it is missing, and slow machines answer slowly.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Proxy]:
@@ -61,7 +64,6 @@ def told(answers: list[Answer]) -> dict[str, float]:
     }
 
 
-@pytest.mark.timeout(900)
 async def test_a_split_is_within_two_points_and_every_token_is_counted(running: Proxy) -> None:
     before = running.counted()
     answers = list[Answer]()
