@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ async def spilling(stack: EnvoyGatewayStack, engine: VllmServer, egress: Egress)
         cluster.apply(
             backend(namespace, "vllm", names["vllm"], recorder.port),
             backend(namespace, "egress", names["egress"], egress.proxy.port, fallback=True),
-            http_route(namespace, vllm=100, egress=1),
+            patient(http_route(namespace, vllm=100, egress=1)),
             spill_policy(namespace),
         )
         await asyncio.to_thread(
@@ -118,6 +119,12 @@ async def spilling(stack: EnvoyGatewayStack, engine: VllmServer, egress: Egress)
         await loaded(client)
         yield Spilling(client, direct, recorder, egress.provider)
     cluster.delete_namespace(namespace, wait=True)
+
+
+def patient(route: dict[str, Any]) -> dict[str, Any]:
+    """The route with time for long answers: left to itself Envoy cuts a stream after 15 s."""
+    route["spec"]["rules"][0]["timeouts"] = {"request": "600s"}
+    return route
 
 
 async def loaded(client: LoadGenerator) -> None:
