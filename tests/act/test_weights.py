@@ -85,6 +85,7 @@ def test_a_managed_route_has_parents_match_and_weights() -> None:
     assert made["spec"]["parentRefs"] == [{"name": "g", "sectionName": "https"}]
     rule, own_only = made["spec"]["rules"]
     assert rule["name"] == "chat"
+    assert rule["timeouts"] == own_only["timeouts"] == {"request": "0s"}, "streams are not cut"
     assert rule["matches"][0]["headers"] == [{"type": "Exact", "name": "x-team", "value": "a"}]
     assert rule["backendRefs"] == [
         {"group": "", "kind": "Service", "name": "vllm", "port": 8000, "weight": 60},

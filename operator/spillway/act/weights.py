@@ -93,6 +93,11 @@ def _refs(binding: Binding, weights: Mapping[str, int]) -> Items:
     return refs
 
 
+def _rule(name: str, match: JSON, refs: Items) -> JSON:
+    """Without a time limit: Envoy's own of 15 s would cut streams that are still being answered."""
+    return {"name": name, "matches": [match], "backendRefs": refs, "timeouts": {"request": "0s"}}
+
+
 def _rules(binding: Binding, resource: WorkloadClass, weights: Mapping[str, int], own: Collection[str]) -> Items:
     """The class's rule, and one for requests that opt out of hosted lanes.
 
@@ -101,13 +106,13 @@ def _rules(binding: Binding, resource: WorkloadClass, weights: Mapping[str, int]
     at_home = {lane: weight for lane, weight in weights.items() if lane in own}
     name = resource.metadata.name
     if resource.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY:
-        return [{"name": name, "matches": [_match(resource)], "backendRefs": _refs(binding, at_home)}]
-    rules = [{"name": name, "matches": [_match(resource)], "backendRefs": _refs(binding, weights)}]
+        return [_rule(name, _match(resource), _refs(binding, at_home))]
+    rules = [_rule(name, _match(resource), _refs(binding, weights))]
     if at_home and len(at_home) < len(weights):
         # The more headers a match has the sooner it is taken, wherever its rule stands.
         kept = at_home if any(at_home.values()) else dict.fromkeys(at_home, 1)
         opted_out = _match(resource, (OPT_OUT_HEADER, "true"))
-        rules.append({"name": OPT_OUT_RULE, "matches": [opted_out], "backendRefs": _refs(binding, kept)})
+        rules.append(_rule(OPT_OUT_RULE, opted_out, _refs(binding, kept)))
     return rules
 
 
