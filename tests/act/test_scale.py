@@ -35,6 +35,13 @@ def target(cluster: Cluster, namespace: str) -> dict[str, Any]:
     wait_until(lambda: len(pods(cluster, namespace)) == 3, "three pods", 30)
     # What the deployment controller still writes would count as somebody else's change.
     wait_until(lambda: settled(cluster.get("deployments.apps", "vllm", namespace)), "a settled Deployment", 60)
+    versions = [""]
+
+    def at_rest() -> bool:
+        versions.append(cluster.get("deployments.apps", "vllm", namespace)["metadata"]["resourceVersion"])
+        return versions[-1] == versions[-2]
+
+    wait_until(at_rest, "a Deployment that nobody writes", 60, interval_seconds=1.0)
     return cluster.get("deployments.apps", "vllm", namespace)
 
 

@@ -70,7 +70,7 @@ PLAN_SPEC = {
     "lanes": ["gpu-h100", "hosted"],
     "valueTiers": [{"name": "Standard", "missUsd": "0.002", "maxSpillUsdPerHour": "20"}],
     "routing": {"plane": "GatewayAPI", "bindings": [BINDING]},
-    "overflow": {"mode": "Split", "ceilingUsd": {"perHour": "50"}},
+    "overflow": {"mode": "Split", "ceilingUsd": {"perHour": "50", "perDay": "400", "perMonth": "5000"}},
     "guards": {
         "maxScaleUpPerMinute": 4,
         "maxScaleDownPerMinute": 2,

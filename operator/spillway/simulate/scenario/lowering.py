@@ -43,6 +43,9 @@ NOT_OBEYED: Mapping[str, tuple[str, ...]] = {
         "spec.approval",
     ),
 }
+"""Taken out while the schema doesn't have them."""
+NO_LEDGER = ("spec.overflow.ceilingUsd.perDay", "spec.overflow.ceilingUsd.perMonth")
+"""Taken out always: a backtest keeps no ledger, and without one nothing would be hosted."""
 REPLACED: Mapping[str, Mapping[str, str]] = {
     "spec.overflow.mode": {"Spill": "Split"},
     "spec.routing.plane": {"LiteLLM": "None", "EnvoyAIGateway": "None"},
@@ -76,7 +79,7 @@ def lower(manifest: Manifest, origin: str) -> tuple[Manifest, list[str]]:
 def _remove(manifest: Manifest, kind: str, origin: str) -> list[str]:
     warnings = []
     for path in NOT_OBEYED.get(kind, ()):
-        if not _in_schema(kind, path) and _pop(manifest, path):
+        if (path in NO_LEDGER or not _in_schema(kind, path)) and _pop(manifest, path):
             warnings.append(f"{origin}: {path} has no effect in the backtest yet")
     return warnings
 
