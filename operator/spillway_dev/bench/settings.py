@@ -79,9 +79,9 @@ FULL = Settings(
     variant_scenarios=("code-week", "office-week", "reasoning-day"),
     timed=("code-week", "office-week", "chat-week"),
     maps=(
-        Map("chat-week", startups_s=(30.0, 240.0, 1500.0), ratios=RATIOS, fleets=FLEETS[:1]),
-        Map("chat-week", startups_s=(240.0,), ratios=RATIOS, fleets=FLEETS[1:]),
-        Map("burst-week", startups_s=(240.0,), ratios=RATIOS, fleets=FLEETS[:1]),
+        Map("chat-week", startups_s=(240.0,), ratios=RATIOS, fleets=FLEETS[:1]),
+        Map("chat-week", startups_s=(30.0, 1500.0), ratios=(2.0, 8.0), fleets=FLEETS[:1]),
+        Map("chat-week", startups_s=(240.0,), ratios=(2.0, 8.0), fleets=FLEETS[1:]),
     ),
     fault_policies=FAULT_POLICIES,
 )
