@@ -102,7 +102,7 @@ async def test_what_can_not_be_read_is_left_as_it_is(kube: Kube, cluster: Cluste
     assert from_text(data["b.json"]).since == NOW
 
 
-async def test_without_permission_nothing_is_known_and_nothing_breaks(cluster: Cluster, namespace: str) -> None:
+async def test_where_it_can_not_be_written_it_is_counted_in_memory(cluster: Cluster, namespace: str) -> None:
     async with await Kube.connect(str(cluster.kubeconfig)) as kube:
         broken = keeper(kube, "no-such-namespace-for-ledgers")
         await broken.enter([tokens(1)], ["ai"], NOW)
@@ -110,3 +110,15 @@ async def test_without_permission_nothing_is_known_and_nothing_breaks(cluster: C
         found = broken.spent(plan(), NOW)
         assert found is not None  # counted in memory; it could not be written
         assert found.hour_usd == pytest.approx(1.0)
+
+
+async def test_without_permission_nothing_is_known_and_the_plan_says_so(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("create", "serviceaccount", "nobody", "-n", namespace)
+    path = cluster.service_account_kubeconfig(namespace, "nobody")
+    async with await Kube.connect(str(path)) as kube:
+        book = keeper(kube, namespace)
+        assert book.findings(plan()) == ()  # not tried yet
+        await book.enter([tokens(1)], ["ai"], NOW)
+        assert book.spent(plan(), NOW) is None
+        (finding,) = book.findings(plan())
+        assert "forbidden" in finding.message

@@ -20,6 +20,8 @@ NAME = "spillway-ledger"
 WRITE_SECONDS = 60.0
 """Written at most so often; what was counted meanwhile is counted again after a crash."""
 
+NOT_READ = "it has not been read yet"
+
 logger = logging.getLogger("spillway.ledger")
 
 
@@ -31,7 +33,7 @@ class LedgerKeeper:
         self._ledgers: dict[str, Ledger] = {}
         self._unread: dict[str, str] = {}
         """Keys that can't be understood, as they are: never written over."""
-        self._problem: str | None = "the spend ledger has not been read yet"
+        self._problem: str | None = NOT_READ
         """Why nothing is known."""
         self._version = ""
         self._written_at = 0.0
@@ -68,7 +70,7 @@ class LedgerKeeper:
         if plan.metadata.namespace in self._unread:
             key = f"{plan.metadata.namespace}.json"
             text = f"{where}: key {key} can't be read; restore it, or delete the key to begin to count anew"
-        elif self._problem is not None and self._ledgers:
+        elif self._problem not in (None, NOT_READ):
             text = f"{where}: {self._problem}"
         if text is None:
             return ()
