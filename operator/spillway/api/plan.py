@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field
 
 from spillway.api.common import DecimalText, Model, Name, ObjectMeta, ObjectName, TierName
+from spillway.api.litellm import LiteLLMProxy
 from spillway.api.status import CapacityPlanStatus
 
 
@@ -24,6 +25,7 @@ class RoutingPlane(StrEnum):
 
     NONE = "None"
     GATEWAY_API = "GatewayAPI"
+    LITELLM = "LiteLLM"
 
 
 class Ownership(StrEnum):
@@ -36,6 +38,7 @@ class Ownership(StrEnum):
 class OverflowMode(StrEnum):
     """How work leaves own GPUs."""
 
+    SPILL = "Spill"
     SPLIT = "Split"
     NEVER = "Never"
 
@@ -171,23 +174,37 @@ class Routing(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
-                    "rule": "self.plane != 'None' || !has(self.bindings) || self.bindings.size() == 0",
+                    "rule": "(has(self.plane) && self.plane == 'GatewayAPI') || !has(self.bindings) || self.bindings.size() == 0",
                     "message": "bindings need plane: GatewayAPI",
-                }
+                },
+                {
+                    "rule": "!has(self.plane) || self.plane != 'LiteLLM' || has(self.litellm)",
+                    "message": "plane LiteLLM needs litellm: the proxy's ConfigMap and Deployment",
+                },
+                {
+                    "rule": "(has(self.plane) && self.plane != 'None') || !has(self.litellm)",
+                    "message": "litellm needs plane LiteLLM, or GatewayAPI with the proxy behind it",
+                },
             ]
         }
     )
 
     plane: RoutingPlane = Field(
         default=RoutingPlane.NONE,
-        description="None: traffic is not moved, only replicas; GatewayAPI: by the weights of HTTPRoutes. "
-        "Default: None.",
+        description="None: traffic is not moved, only replicas; GatewayAPI: by the weights of HTTPRoutes; LiteLLM: by "
+        "the configuration of a LiteLLM proxy that is the only gateway. Default: None.",
     )
     bindings: tuple[Binding, ...] = Field(
         default=(),
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["class"]},
-        description="One entry for each class whose traffic is moved. Default: none.",
+        description="One entry for each class whose traffic is moved. GatewayAPI only. Default: none.",
+    )
+    litellm: LiteLLMProxy | None = Field(
+        default=None,
+        description="The LiteLLM proxy that Spillway configures. With plane LiteLLM, where it is required, it is the "
+        "only gateway; with plane GatewayAPI it is the egress behind it, with keys, model names and limits of the "
+        "hosted lanes. Default: none.",
     )
 
 
@@ -214,8 +231,9 @@ class Overflow(Model):
 
     mode: OverflowMode = Field(
         default=OverflowMode.SPLIT,
-        description="Split: the operator moves weights to hosted lanes and back; Never: nothing goes to hosted "
-        "lanes. Default: Split.",
+        description="Split: the operator moves weights to hosted lanes and back; Spill: the gateway itself tries a "
+        "hosted lane for each request that own lanes refuse, which needs engines with a queue limit; Never: nothing "
+        "goes to hosted lanes. Default: Split.",
     )
     ceiling_usd: CeilingUsd = Field(
         default_factory=CeilingUsd,
