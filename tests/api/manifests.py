@@ -63,13 +63,19 @@ BINDING = {
     "gateway": {"name": "public", "namespace": "gateways", "sectionName": "https"},
     "backends": {"gpu-h100": "vllm-llama", "hosted": "Backend/egress:443"},
 }
+LITELLM = {
+    "configMap": "litellm-config",
+    "deployment": "litellm",
+    "processesPerReplica": 2,
+    "addresses": {"gpu-h100": "http://vllm-llama.inference.svc:8000/v1"},
+}
 PLAN_SPEC = {
     "mode": "Recommend",
     "paused": False,
     "allowedClasses": {"from": "Selector", "namespaceSelector": {"matchLabels": {"spillway.dev/plan": "main"}}},
     "lanes": ["gpu-h100", "hosted"],
     "valueTiers": [{"name": "Standard", "missUsd": "0.002", "maxSpillUsdPerHour": "20"}],
-    "routing": {"plane": "GatewayAPI", "bindings": [BINDING]},
+    "routing": {"plane": "GatewayAPI", "bindings": [BINDING], "litellm": LITELLM},
     "overflow": {"mode": "Split", "ceilingUsd": {"perHour": "50", "perDay": "400", "perMonth": "5000"}},
     "guards": {
         "maxScaleUpPerMinute": 4,
@@ -189,6 +195,7 @@ VARIANTS: dict[str, tuple[Manifest, ...]] = {
         _PLAN,
         edited(_PLAN, {"spec.allowedClasses": {"from": "Same"}}),
         edited(_PLAN, {"spec.routing": {"plane": "None"}}),
+        edited(_PLAN, {"spec.routing": {"plane": "LiteLLM", "litellm": LITELLM}}),
     ),
 }
 """By kind: the first is the fullest; the others use the fields and values that exclude those of the first."""

@@ -32,6 +32,11 @@ PATTERNS: dict[str, Pattern] = {
     r"^((Service|Backend)/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(:[0-9]{1,5})?$": Pattern(
         ("vllm", "Service/vllm:8000", "Backend/egress"), ("Pod/vllm", "vllm:", "vllm:123456", "VLLM", "a/b", "a-:80")
     ),
+    r"^https?://[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-._~A-Za-z0-9]+)*$": Pattern(
+        ("http://vllm", "https://api.example.com/v1", "http://vllm.ns.svc:8000/v1"),
+        ("vllm:8000", "ftp://vllm", "http:///v1", "http://a/", "http://a b", "http://u@a", "http://a?x=1", "http://-a"),
+        lambda n: "http://" + "a" * (n - 7),
+    ),
     DECIMAL_PATTERN: Pattern(
         ("0", "0.5", "3.850", "007", "1.000000001"),
         ("", "-1", "+1", ".5", "1.", "1e3", "1,5", "NaN", "$1", " 1"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .manifests import DELETE, HOSTED, SELF_HOSTED, VARIANTS, Manifest, edited
+from .manifests import DELETE, HOSTED, LITELLM, SELF_HOSTED, VARIANTS, Manifest, edited
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,23 @@ _rule(
     "bindings need plane: GatewayAPI",
     "spec.routing",
     [_PLAN, edited(_PLAN, {"spec.routing": {"plane": "None", "bindings": []}}), edited(_PLAN, {"spec.routing": {}})],
-    [edited(_PLAN, {"spec.routing.plane": "None"}), edited(_PLAN, {"spec.routing.plane": DELETE})],
+    [
+        edited(_PLAN, {"spec.routing.plane": "None", "spec.routing.litellm": DELETE}),
+        edited(_PLAN, {"spec.routing.plane": DELETE, "spec.routing.litellm": DELETE}),
+        edited(_PLAN, {"spec.routing.plane": "LiteLLM"}),
+    ],
+)
+_rule(
+    "plane LiteLLM needs litellm: the proxy's ConfigMap and Deployment",
+    "spec.routing",
+    [edited(_PLAN, {"spec.routing": {"plane": "LiteLLM", "litellm": LITELLM}})],
+    [edited(_PLAN, {"spec.routing": {"plane": "LiteLLM"}})],
+)
+_rule(
+    "litellm needs plane LiteLLM, or GatewayAPI with the proxy behind it",
+    "spec.routing",
+    [_PLAN, edited(_PLAN, {"spec.routing": {"plane": "GatewayAPI", "litellm": LITELLM}})],
+    [edited(_PLAN, {"spec.routing": {"litellm": LITELLM}})],
 )
 _rule(
     "an Adopted binding needs rule: the name of the rule whose weights it moves",

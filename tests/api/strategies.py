@@ -170,7 +170,9 @@ def _with_a_port_that_exists(backend: str) -> str:
 
 
 def _routing(draw: Draw, values: Values) -> Values:
-    return values | {"plane": RoutingPlane.GATEWAY_API} if values["bindings"] else values
+    if values["bindings"]:
+        return values | {"plane": RoutingPlane.GATEWAY_API}
+    return values | {"plane": RoutingPlane.LITELLM if values["litellm"] else RoutingPlane.NONE}
 
 
 _RULES: dict[type[BaseModel], Callable[[Draw, Values], Values]] = {
