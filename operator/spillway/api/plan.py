@@ -174,7 +174,8 @@ class Routing(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
-                    "rule": "(has(self.plane) && self.plane == 'GatewayAPI') || !has(self.bindings) || self.bindings.size() == 0",
+                    "rule": "(has(self.plane) && self.plane == 'GatewayAPI') || !has(self.bindings) || "
+                    "self.bindings.size() == 0",
                     "message": "bindings need plane: GatewayAPI",
                 },
                 {
