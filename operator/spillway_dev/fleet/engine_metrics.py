@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
-from spillway.simulate.replica import Completion, Replica, Request
+from spillway.simulate.replica import Completion, ReplicaProfile, Request
 from spillway_dev.fleet.histogram import (
     ITL_BOUNDS,
     REQUEST_BOUNDS,
@@ -39,6 +40,26 @@ HISTOGRAMS: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     ("request_generation_tokens", "Number of generation tokens processed.", TOKEN_BOUNDS),
     ("iteration_tokens_total", "Histogram of number of tokens per engine_step.", STEP_TOKEN_BOUNDS),
 )
+
+
+class Engine(Protocol):
+    """What gauges are read from, simulated or in real time."""
+
+    @property
+    def running(self) -> int:
+        """Requests that are being answered."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait to be."""
+
+    @property
+    def kv_usage(self) -> float:
+        """Share of the KV cache in use, 0 to 1."""
+
+    @property
+    def profile(self) -> ReplicaProfile:
+        """What it can do."""
 
 
 class EngineMetrics:
@@ -82,7 +103,7 @@ class EngineMetrics:
         if done.itl_s is not None:
             observe("request_time_per_output_token_seconds", done.itl_s)
 
-    def families(self, replica: Replica) -> Iterator[Family]:
+    def families(self, replica: Engine) -> Iterator[Family]:
         """All series of this engine, with the replica's gauges as they are now."""
         base = self.base
         waiting, capacity = float(replica.waiting), labels(reason="capacity")
@@ -103,7 +124,7 @@ class EngineMetrics:
             lines = list(self.histograms[name].lines(f"vllm:{name}", base))
             yield Family(f"vllm:{name}", "histogram", text, lines)
 
-    def _info(self, replica: Replica) -> Iterator[Family]:
+    def _info(self, replica: Engine) -> Iterator[Family]:
         blocks = replica.profile.kv_cache_tokens // BLOCK_TOKENS
         config = labels(block_size=str(BLOCK_TOKENS), num_gpu_blocks=str(blocks), engine="0")
         line = f"vllm:cache_config_info{{{self._scrape},{config}}}"

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,13 +25,25 @@ class Upstream:
         name: what it says in the header `x-served-by`.
         host: the loopback address; several addresses on one port can stand behind one name.
         port: 0 for a free one.
+        engine: what serves by iterations, as `--engine` of the command takes it.
+        egress: the model and the team that its answers are counted for, as `--egress` takes it.
         settings: fields of `Behaviour` (server.py) to start with, such as `token_seconds`.
     """
 
-    def __init__(self, name: str, *, host: str = "127.0.0.1", port: int = 0, **settings: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        engine: Mapping[str, Any] | None = None,
+        egress: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         self.name = name
         self.host = host
         self.port = port or free_ports(1)[0]
+        self._parts = {"--engine": engine, "--egress": egress}
         self._settings = settings
         self._folder = Path(tempfile.mkdtemp(prefix="spillway-upstream-"))
         remove_if_killed(self._folder)
@@ -55,18 +68,34 @@ class Upstream:
         Raises:
             ProcessError: it did not come up; carries the end of its log.
         """
-        command = [
-            sys.executable, "-m", "spillway_dev.upstreams",
-            "--name", self.name, "--host", self.host, "--port", str(self.port),
-        ]  # fmt: skip
-        self.process = ChildProcess(f"upstream {self.name}", command, self._folder / "log")
+        self.launch()
+        assert self.process is not None  # noqa: S101 - just launched
         try:
-            self.process.wait_ready(self._answers, START_TIMEOUT_SECONDS)
-            self.set(**self._settings)
+            self.process.wait_ready(self.answers, START_TIMEOUT_SECONDS)
         except BaseException:
             self.stop()
             raise
         return self
+
+    def launch(self) -> None:
+        """Start it and return; it is to be used once it `answers`."""
+        command = [
+            sys.executable, "-m", "spillway_dev.upstreams",
+            "--name", self.name, "--host", self.host, "--port", str(self.port),
+        ]  # fmt: skip
+        for option, settings in self._parts.items():
+            command += [option, json.dumps(settings)] if settings is not None else []
+        self.process = ChildProcess(f"upstream {self.name}", command, self._folder / "log")
+
+    def answers(self) -> bool:
+        """Whether it is up, with its settings."""
+        try:
+            if fetch(f"{self.url}/healthz").decode() != self.name:
+                return False
+            self.set(**self._settings)
+        except OSError:
+            return False
+        return True
 
     def set(self, **settings: Any) -> None:
         """Change how it answers from the next request on; fields of `Behaviour` in server.py."""
@@ -80,6 +109,13 @@ class Upstream:
     def counters(self) -> dict[str, int]:
         """`received`, `served`, `refused`, `failed`, `broken`, `in_flight`, `most_in_flight` since the start."""
         found: dict[str, int] = json.loads(fetch(f"{self.url}/counters", timeout_seconds=10))
+        return found
+
+    def last_counters(self) -> dict[str, int] | None:
+        """What it counted until it ended by itself; None where it was killed."""
+        if self.process is None or self.process.returncode != 0:
+            return None
+        found: dict[str, int] = json.loads(self.process.tail(1))
         return found
 
     def last_requests(self) -> list[dict[str, Any]]:
@@ -109,9 +145,3 @@ class Upstream:
             self.process.stop(grace_seconds)
             self.process = None
         remove_folder(self._folder)
-
-    def _answers(self) -> bool:
-        try:
-            return fetch(f"{self.url}/healthz").decode() == self.name
-        except OSError:
-            return False

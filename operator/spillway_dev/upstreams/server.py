@@ -1,6 +1,7 @@
 """One upstream's process: `/v1/chat/completions` with tokens at a set pace, a concurrency limit, and counters.
 
-On SIGTERM it takes no new connection, finishes what is in flight, and ends.
+With an engine it makes tokens as that does, and `/metrics` are the engine's. On SIGTERM it takes no new connection,
+finishes what is in flight, and ends with its counters as the last line of its output.
 """
 
 from __future__ import annotations
@@ -9,15 +10,20 @@ import asyncio
 import json
 import signal
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from aiohttp import web
 
+from spillway_dev.upstreams.egress import EgressMetrics
+from spillway_dev.upstreams.engine import BatchEngine
+
 SERVED_BY = "x-served-by"
 FINISH_SECONDS = 120.0
 DEFAULT_MAX_TOKENS = 1
-JSON_TYPE = "application/json"
+METRICS_TYPE = "text/plain; version=0.0.4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,26 @@ class Counters:
 
 
 class UpstreamServer:
-    """The application. `name` is told in the response header `x-served-by`."""
+    """The application. `name` is told in the response header `x-served-by`.
 
-    def __init__(self, name: str, behaviour: Behaviour) -> None:
+    Args:
+        name: of this upstream.
+        behaviour: how it answers; without an engine also how fast.
+        engine: what makes its tokens and its metrics, if one does.
+        egress: what counts its answers as an egress proxy does, if it plays one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        behaviour: Behaviour,
+        engine: BatchEngine | None = None,
+        egress: EgressMetrics | None = None,
+    ) -> None:
         self.name = name
         self.behaviour = behaviour
+        self.engine = engine
+        self.egress = egress
         self.counters = Counters()
         self.requests: list[dict[str, Any]] = []
 
@@ -79,17 +100,23 @@ class UpstreamServer:
             loop.add_signal_handler(number, stop.set)
         runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=FINISH_SECONDS)
         await runner.setup()
+        iterating = asyncio.create_task(self.engine.run()) if self.engine is not None else None
         try:
             await web.TCPSite(runner, host, port, backlog=1024).start()
             await stop.wait()
         finally:
             await runner.cleanup()
+            if iterating is not None:
+                iterating.cancel()
+            print(json.dumps(asdict(self.counters)), flush=True)
 
     def application(self) -> web.Application:
         """The routes."""
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/healthz", self._health)
+        if self.engine is not None or self.egress is not None:
+            app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/counters", self._show)
         app.router.add_get("/requests", self._last_requests)
         app.router.add_post("/behaviour", self._change)
@@ -116,6 +143,8 @@ class UpstreamServer:
         try:
             answer = await (self._stream if body.get("stream") else self._whole)(request, body)
             done = True
+            if self.egress is not None:
+                self.egress.served(now.prompt_tokens, _tokens(body))
         finally:
             counters.in_flight -= 1
             counters.served += done
@@ -124,7 +153,11 @@ class UpstreamServer:
 
     async def _whole(self, _request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         tokens = _tokens(body)
-        await asyncio.sleep(tokens * self.behaviour.token_seconds)
+        if self.engine is None:
+            await asyncio.sleep(tokens * self.behaviour.token_seconds)
+        else:
+            async for _ in self._made(tokens):
+                pass
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": " ".join(["token"] * tokens)},
@@ -139,14 +172,24 @@ class UpstreamServer:
         answer = web.StreamResponse(headers={"content-type": "text/event-stream", SERVED_BY: self.name})
         await answer.prepare(request)
         tokens, head = _tokens(body), _head(body, "chat.completion.chunk")
-        for _ in range(tokens):
-            await asyncio.sleep(self.behaviour.token_seconds)
+        async for _ in self._made(tokens):
             await _event(answer, head | {"choices": [{"index": 0, "delta": {"content": "token "}}]})
         if (body.get("stream_options") or {}).get("include_usage"):
             await _event(answer, head | {"choices": [], "usage": self._usage(tokens)})
         await answer.write(b"data: [DONE]\n\n")
         await answer.write_eof()
         return answer
+
+    async def _made(self, tokens: int) -> AsyncGenerator[None, None]:
+        """Tokens as they are made."""
+        if self.engine is None:
+            for _ in range(tokens):
+                await asyncio.sleep(self.behaviour.token_seconds)
+                yield
+            return
+        async with aclosing(self.engine.tokens(self.behaviour.prompt_tokens, tokens)) as made:
+            async for _ in made:
+                yield
 
     def _usage(self, tokens: int) -> dict[str, Any]:
         now = self.behaviour
@@ -169,6 +212,10 @@ class UpstreamServer:
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(text=self.name)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        parts = [part.exposition() for part in (self.engine, self.egress) if part is not None]
+        return web.Response(body=b"".join(parts), headers={"content-type": METRICS_TYPE})
 
     async def _show(self, _request: web.Request) -> web.Response:
         return web.json_response(asdict(self.counters))
