@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from spillway.act.planes.gateway_api_rules import adopted_patch
 from spillway.act.release import Held, held_objects, release
 from spillway.act.scale import scale_lane
-from spillway.act.weights import adopted_patch
 from spillway.api import CapacityLane, CapacityPlan
 from spillway.decide.decision import LaneDecision, Reason
 from spillway.kube import DEPLOYMENTS, HTTP_ROUTES, Kube

@@ -6,15 +6,17 @@ and not at all in a tick in which a route could not be written: no capacity goes
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
+from spillway.act.planes.plane import Plane, Rendered, Wanted
+from spillway.act.planes.registry import plane_of
 from spillway.act.scale import scale_lane
-from spillway.act.weights import move_weights
-from spillway.act.writes import Write
-from spillway.api import CapacityLane, CapacityPlan, LaneType, Mode
+from spillway.act.writes import Outcome, Write
+from spillway.api import CapacityLane, CapacityPlan, LaneType, Mode, OverflowMode, Ownership, RoutingPlane
 from spillway.decide.decision import Decision, LaneDecision, RouteDecision
 from spillway.decide.snapshot import PlanSnapshot
-from spillway.kube import LANES, PLANS, Kube
+from spillway.kube import LANES, PLANS, Kube, KubeError
 
 Stopped = Callable[[str], Awaitable[bool]]
 """Whether the emergency stop holds for a namespace now, freshly read."""
@@ -44,8 +46,8 @@ def _hosted_percent(snapshot: PlanSnapshot, decided: RouteDecision, now: bool) -
 
 
 def to_write(decision: Decision, snapshot: PlanSnapshot) -> tuple[list[RouteDecision], list[LaneDecision]]:
-    """What differs from what is observed and may be written."""
-    routes = [r for r in decision.routes if r.writable and r.changed]
+    """Routes to look at, and lanes to scale: what may be written and differs from what is observed, or may differ."""
+    routes = [r for r in decision.routes if _looked_at(snapshot, r)]
     lanes = []
     for decided in decision.lanes:
         observed = snapshot.lane(decided.name)
@@ -57,39 +59,104 @@ def to_write(decision: Decision, snapshot: PlanSnapshot) -> tuple[list[RouteDeci
     return routes, lanes
 
 
+def _looked_at(snapshot: PlanSnapshot, decided: RouteDecision) -> bool:
+    """Whether the plane has to look: of an adopted rule that shares out, the weights alone say that nothing is due."""
+    spec = snapshot.plan.spec
+    states = (r for r in snapshot.routes if r.class_name == decided.class_name)
+    if any(state.accepted is False for state in states):
+        # Back to what the gateway did accept, whatever else forbids to move the rule.
+        return True
+    if not decided.writable:
+        return False
+    bindings = {binding.class_: binding for binding in spec.routing.bindings}
+    binding = bindings.get(decided.class_name)
+    adopted = binding is not None and binding.ownership is Ownership.ADOPTED
+    plain = spec.routing.plane is RoutingPlane.GATEWAY_API and spec.overflow.mode is not OverflowMode.SPILL
+    return decided.changed or not (adopted and plain)
+
+
 async def execute(
     kube: Kube, snapshot: PlanSnapshot, decision: Decision, stopped: Stopped, clock: Callable[[], float]
 ) -> list[Write]:
     """Write what was decided. Returns what was attempted, in order. ``clock`` gives Unix time in seconds."""
     routes, lanes = to_write(decision, snapshot)
-    if not routes and not lanes:
-        return []
-    if not await still_allowed(kube, snapshot.plan, stopped):
-        return []
     rising = [r for r in routes if _hosted_percent(snapshot, r, False) >= _hosted_percent(snapshot, r, True)]
     falling = [r for r in routes if r not in rising]
     growing = [d for d in lanes if (d.recommended or 0) >= (d.current or 0)]
     shrinking = [d for d in lanes if d not in growing]
+    router = _Router(kube, snapshot, decision, clock())
+    up = await router.render(rising)
+    if not (up.due or falling or lanes):
+        return []
+    if not await still_allowed(kube, snapshot.plan, stopped):
+        return []
     writes: list[Write] = []
-    writes += await _routes(kube, snapshot, rising)
+    writes += await router.write(up)
     writes += await _lanes(kube, snapshot, growing, clock)
-    writes += await _routes(kube, snapshot, falling)
-    if all(write.ok for write in writes if write.kind == "route"):
+    writes += await router.write(await router.render(falling))
+    if all(write.ok for write in writes if write.kind in ROUTING):
         writes += await _lanes(kube, snapshot, shrinking, clock)
     return writes
 
 
-async def _routes(kube: Kube, snapshot: PlanSnapshot, decided: list[RouteDecision]) -> list[Write]:
-    writes = []
-    bindings = {(b.class_, b.http_route, b.rule): b for b in snapshot.plan.spec.routing.bindings}
-    classes = {c.resource.metadata.name: c.resource for c in snapshot.classes}
-    own = [lane.name for lane in snapshot.lanes if lane.resource.spec.type is LaneType.SELF_HOSTED]
-    for route in decided:
-        binding = bindings.get((route.class_name, route.route, route.rule))
-        resource = classes.get(route.class_name)
-        if binding is not None and resource is not None:
-            writes.append(await move_weights(kube, snapshot.plan, binding, resource, route, own))
-    return writes
+NOTHING = Rendered()
+ROUTING = frozenset({"route", "policy", "config", "rollout"})
+"""Kinds of writes that move traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What a look at some routes found."""
+
+    rendered: Rendered = NOTHING
+    failed: tuple[Write, ...] = ()
+
+    @property
+    def due(self) -> bool:
+        """Whether there is anything to write or to tell."""
+        return bool(self.rendered.changes or self.rendered.refused or self.failed)
+
+
+class _Router:
+    """Brings routes to their decided weights through the plan's plane, some now and others later."""
+
+    def __init__(self, kube: Kube, snapshot: PlanSnapshot, decision: Decision, at: float) -> None:
+        self._kube, self._snapshot, self._at = kube, snapshot, at
+        self._plane: Plane | None = plane_of(snapshot.plan)
+        self._weights = {route.class_name: route.current for route in decision.routes}
+        self._frozen = frozenset(route.class_name for route in decision.routes if not route.writable)
+        self._in_flight = {
+            lane.name: lane.in_flight_cap * (lane.ready or 0)
+            for lane in decision.lanes
+            if lane.in_flight_cap is not None
+        }
+
+    async def render(self, routes: Sequence[RouteDecision]) -> _Due:
+        """What must be written for these routes; the others keep what they have, or got before."""
+        if self._plane is None or not routes:
+            return _Due()
+        self._weights |= {route.class_name: route.weights for route in routes}
+        wanted = Wanted(
+            plan=self._snapshot.plan,
+            classes=tuple(item.resource for item in self._snapshot.classes),
+            lanes=tuple(lane.resource for lane in self._snapshot.lanes),
+            weights=dict(self._weights),
+            moving=frozenset(route.class_name for route in routes),
+            frozen=self._frozen,
+            at=self._at,
+            in_flight=self._in_flight,
+        )
+        try:
+            return _Due(self._plane.render(wanted, await self._plane.read(self._kube, wanted)))
+        except KubeError as error:
+            subject = f"CapacityPlan/{self._snapshot.key}"
+            return _Due(failed=(Write("route", subject, "routes not read", Outcome.FAILED, error.message),))
+
+    async def write(self, due: _Due) -> list[Write]:
+        """Send what is due."""
+        if self._plane is None:
+            return []
+        return [*due.failed, *await self._plane.apply(self._kube, due.rendered)]
 
 
 async def _unchanged(kube: Kube, lane: CapacityLane) -> bool:

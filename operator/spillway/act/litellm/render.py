@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from spillway.act.litellm.deployments import deployments
-from spillway.act.litellm.values import Decided, Deployment, ProxyRole, ProxySettings, Rendered, Sending
+from spillway.act.litellm.deployments import asked_names, deployments
+from spillway.act.litellm.values import Budget, Decided, Deployment, ProxyRole, ProxySettings, Rendered, Sending
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
 from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE, PLAN_ANNOTATION
+from spillway.api.proxynote import CONFIG_ANNOTATION, NOTE_ANNOTATION
 
 CONFIG_FILE = "config.yaml"
 RULES_FILE = "spillway.json"
 GUARD_FILE = "spillway_guard.py"
-HASH_ANNOTATION = "spillway.dev/litellm-config"
-"""On the ConfigMap, and on the pod template of the proxy's Deployment: the content that it stands for."""
+HASH_ANNOTATION = CONFIG_ANNOTATION
 HASH_KEY = "spillway_config"
 """In each deployment's model_info, so that /model/info tells which content a process has loaded."""
 
@@ -64,7 +65,7 @@ def render(
     """The configuration for what was decided. The same arguments give the same bytes."""
     made, findings = deployments(plan, classes, lanes, settings, decided)
     guard = Path(__file__).with_name(GUARD_FILE).read_text(encoding="utf-8")
-    rules = _rules(made, settings, decided)
+    rules = _rules(made, classes, settings, decided)
     digest = content_hash([entry(each) for each in made], rules, guard)
     document = {"model_list": [entry(each, digest) for each in made], **SETTINGS}
     files = {
@@ -104,8 +105,9 @@ def entry(made: Deployment, digest: str = "") -> JSON:
     }  # fmt: skip
 
 
-def config_map(rendered: Rendered) -> JSON:
-    """The ConfigMap to write."""
+def config_map(rendered: Rendered, note: str = "", version: str = "") -> JSON:
+    """The ConfigMap to write. ``note``: of what was decided; ``version``: the resourceVersion that it must still be."""
+    annotations = {PLAN_ANNOTATION: rendered.plan, HASH_ANNOTATION: rendered.content_hash}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -113,7 +115,8 @@ def config_map(rendered: Rendered) -> JSON:
             "name": rendered.name,
             "namespace": rendered.namespace,
             "labels": {MANAGED_LABEL: MANAGED_VALUE},
-            "annotations": {PLAN_ANNOTATION: rendered.plan, HASH_ANNOTATION: rendered.content_hash},
+            "annotations": annotations | ({NOTE_ANNOTATION: note} if note else {}),
+            **({"resourceVersion": version} if version else {}),
         },
         "data": dict(rendered.files),
     }
@@ -124,15 +127,46 @@ def rollout_patch(rendered: Rendered) -> JSON:
     return {"spec": {"template": {"metadata": {"annotations": {HASH_ANNOTATION: rendered.content_hash}}}}}
 
 
-def _rules(made: Sequence[Deployment], settings: ProxySettings, decided: Decided) -> JSON:
-    """What the guard goes by: known names, and which deployment is whose."""
-    models = {}
+def _rules(
+    made: Sequence[Deployment], classes: Sequence[WorkloadClass], settings: ProxySettings, decided: Decided
+) -> JSON:
+    """What the guard goes by: known names, which deployment is whose, and what may be spent."""
+    models: JSON = {}
     for name in sorted({each.model_name for each in made}):
         mine = [each for each in made if each.model_name == name]
         own = any(not each.hosted for each in mine)
         models[name] = {"hosted": any(each.hosted for each in mine), "reason": _reason(own, settings, decided)}
+        models[name] |= _asked_by(name, classes)
     known = {each.id: {"model": each.model_name, "lane": each.lane, "hosted": each.hosted} for each in made}
-    return {"models": models, "deployments": known}
+    rules: JSON = {"models": models, "deployments": known}
+    if decided.budget is not None:
+        rules["budget"] = _budget(decided.budget, settings.processes)
+    return rules
+
+
+def _asked_by(name: str, classes: Sequence[WorkloadClass]) -> JSON:
+    """The one class that asks for a name, with its tier; where several do, the tier that they share."""
+    asking = [item for item in classes if name in asked_names(item)]
+    tiers = {item.spec.value_tier for item in asking}
+    found: JSON = {"class": asking[0].metadata.key} if len(asking) == 1 else {}
+    if len(tiers) == 1 and (tier := tiers.pop()):
+        found["tier"] = tier
+    return found
+
+
+def _budget(budget: Budget, processes: int) -> JSON:
+    """In one process' part of it, US dollars."""
+
+    def part(amounts: Mapping[str, Decimal]) -> dict[str, float]:
+        return {name: float(amount / processes) for name, amount in sorted(amounts.items())}
+
+    return {
+        "at": budget.at,
+        "ceilings": part(budget.ceilings),
+        "left": part(budget.left),
+        "tiers": part(budget.tiers),
+        "prices": {lane: [float(usd) for usd in price] for lane, price in sorted(budget.prices.items())},
+    }
 
 
 def _reason(own: bool, settings: ProxySettings, decided: Decided) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from spillway.decide.snapshot import Finding
@@ -34,7 +35,7 @@ class ProxySettings:
     """One LiteLLM proxy."""
 
     name: str
-    """Of its ConfigMap, and of its Deployment."""
+    """Of its ConfigMap."""
     namespace: str
     role: ProxyRole
     addresses: Mapping[str, str]
@@ -60,6 +61,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """Most US dollars on hosted lanes, over all processes: what each of them counts and stops at by itself."""
+
+    at: float
+    """When ``left`` was true, Unix time in seconds."""
+    ceilings: Mapping[str, Decimal]
+    """By period: "hour", "day", "month" (UTC)."""
+    left: Mapping[str, Decimal]
+    """Of the periods that were running at ``at``."""
+    tiers: Mapping[str, Decimal] = field(default_factory=dict)
+    """An hour, by value tier."""
+    prices: Mapping[str, tuple[Decimal, Decimal, Decimal]] = field(default_factory=dict)
+    """By hosted lane: input, cached input and output, per million tokens. A lane without a price gets nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """What was decided for one plan."""
 
@@ -73,6 +90,7 @@ class Decided:
     """Hosted lanes in the order in which they are tried, cheapest first; those not named follow in the plan's order."""
     armed: Mapping[str, Limits] = field(default_factory=dict)
     """Hosted lane to limits that hold although nobody watches."""
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)

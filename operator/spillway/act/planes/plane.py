@@ -34,6 +34,10 @@ class Wanted:
     """Binding's class name to lane name to weight, whole percent. A binding that has no entry is left as it is."""
     moving: frozenset[str]
     """Class names whose weights may be written now; those of the others are what the cluster has."""
+    frozen: frozenset[str] = frozenset()
+    """Class names whose rules must not be moved; they may only go back to weights that the plane has accepted."""
+    at: float = 0.0
+    """Unix time of the tick, in seconds."""
     in_flight: Mapping[str, int] = field(default_factory=dict)
     """Own lane to the most requests in flight, over all its Ready replicas, where that was decided."""
 
@@ -190,7 +194,10 @@ class Held:
     namespace: str
     name: str
     baseline: str
-    """What was noted of it before Spillway first wrote it; empty where there is nothing to go back to."""
+    """What was noted of it before Spillway first wrote it (replicas, weights as JSON); empty where there is no way
+    back."""
+    plane: RoutingPlane | None = None
+    """The plane that holds it; None for a target of scaling."""
 
     @property
     def subject(self) -> str:

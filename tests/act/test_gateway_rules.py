@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spillway.act.weights import adopted_patch, managed_route
+from spillway.act.planes.gateway_api_rules import adopted_patch, managed_route
 from spillway.api import CapacityPlan, WorkloadClass
 
 PLAN = CapacityPlan.parse(

@@ -1,0 +1,41 @@
+"""Gives an object back: Spillway's notes and its entries in managedFields go, values stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from spillway.kube import FIELD_MANAGER, Items, Kube, KubeError, Resource
+
+RELEASE_MANAGER = "spillway-release"
+
+JSON = dict[str, Any]
+
+
+async def drop_notes(kube: Kube, resource: Resource, namespace: str, name: str, annotations: Sequence[str]) -> None:
+    """Remove these annotations and Spillway's ownership.
+
+    Ownership is dropped by editing managedFields: an empty server-side apply would reset replicas instead.
+    """
+    for last in (False, False, False, False, True):
+        item = await kube.get(resource, namespace, name)
+        operations = _without_notes(item["metadata"], annotations)
+        try:
+            await kube.json_patch(resource, namespace, name, operations, field_manager=RELEASE_MANAGER)
+            return
+        except KubeError as error:
+            # Its controller writes status at the same time, all the more after a restore.
+            if last or not error.conflict:
+                raise
+
+
+def _without_notes(meta: JSON, annotations: Sequence[str]) -> Items:
+    operations: Items = [{"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]}]
+    for annotation in annotations:
+        if annotation in (meta.get("annotations") or {}):
+            path = "/metadata/annotations/" + annotation.replace("~", "~0").replace("/", "~1")
+            operations.append({"op": "remove", "path": path})
+    kept = [entry for entry in meta.get("managedFields") or [] if entry.get("manager") != FIELD_MANAGER]
+    # An empty list is taken as "not told"; one empty entry clears them.
+    operations.append({"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]})
+    return operations
