@@ -150,8 +150,8 @@ def _meter() -> Meter:
     found: Meter | None = getattr(REGISTRY, "spillway_meter", None)
     if found is None:
         found = Meter()
-        REGISTRY.spillway_meter = found
-        REGISTRY.register(found)  # type: ignore[arg-type]
+        REGISTRY.spillway_meter = found  # type: ignore[attr-defined]
+        REGISTRY.register(found)
     return found
 
 
