@@ -135,5 +135,6 @@ def ready(pod: dict[str, Any]) -> bool:
 
 
 def test_engine_settings_that_are_wrong_are_told() -> None:
-    with pytest.raises(ProcessError, match=r"--engine or --egress: .*model"), Upstream("x", engine={"profile": PROFILE}):
-        pass
+    without_model = Upstream("x", engine={"profile": PROFILE})
+    with pytest.raises(ProcessError, match=r"--engine or --egress: .*model"):
+        without_model.start()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -189,21 +189,19 @@ class Reader:
         self._session.close()
 
 
-class World:
-    """Everything around one operator. ``start_operator`` starts it, as a process of its own with the chart's RBAC.
+class OperatorWorld:
+    """One operator with its Prometheus. ``start_operator`` starts it, as a process of its own with the chart's RBAC.
 
     What it writes is in ``journal``: the audit log of the development control plane; on any other cluster the operator
     reaches the apiserver through a proxy that records its writes.
     """
 
-    def __init__(self, cluster: Cluster, namespace: str, scratch: Path) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, scratch: Path, jobs: Sequence[ScrapeJob]) -> None:
         self.cluster, self.namespace, self.scratch = cluster, namespace, scratch
         self.journal: Journal = cluster.audit if isinstance(cluster, ControlPlane) else RecordedJournal()
         self.proxy: ApiProxy | None = None
         self.cluster_wide: list[dict[str, Any]] = []
         self.reader = Reader(cluster.kubeconfig)
-        self.fleet = ScriptedFleet(cluster.kubeconfig, namespace).start()
-        jobs = [ScrapeJob("fleet", (f"127.0.0.1:{self.fleet.port}",))]
         self.prometheus = PrometheusServer(cluster.tools, jobs, scrape_seconds=SCRAPE_SECONDS).start()
         self.operator: ChildProcess | None = None
         self.starts = 0
@@ -220,7 +218,6 @@ class World:
         """Stop what was started."""
         self.stop_operator()
         self.prometheus.close()
-        self.fleet.stop()
         self.reader.close()
         if self.proxy is not None:
             self.proxy.stop()
@@ -242,13 +239,6 @@ class World:
     def apply(self, *manifests: dict[str, Any]) -> None:
         """Apply manifests as a person would."""
         self.cluster.apply(*manifests, field_manager="person")
-
-    def standard(self, *, replicas: int = 1, mode: str = "Apply", **plan_spec: Any) -> None:
-        """Deployment, route, lanes, class and plan."""
-        self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(deployment(self.namespace, replicas=replicas)))
-        self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(http_route(self.namespace)))
-        ns = self.namespace
-        self.apply(own_lane(ns), hosted_lane(ns), workload(ns), plan(ns, mode=mode, **plan_spec))
 
     def grant(self, mode: str = "apply") -> None:
         """The chart's own RBAC, for this namespace alone."""
@@ -417,6 +407,26 @@ class World:
             and entry.resource not in ("events", "selfsubjectaccessreviews", "selfsubjectrulesreviews")
             and (entry.resource, entry.name) != ("configmaps", "spillway-ledger")
         ]
+
+
+class World(OperatorWorld):
+    """Everything around one operator, with a fleet whose demand a test sets."""
+
+    def __init__(self, cluster: Cluster, namespace: str, scratch: Path) -> None:
+        self.fleet = ScriptedFleet(cluster.kubeconfig, namespace).start()
+        super().__init__(cluster, namespace, scratch, [ScrapeJob("fleet", (f"127.0.0.1:{self.fleet.port}",))])
+
+    def close(self) -> None:
+        """Stop what was started."""
+        super().close()
+        self.fleet.stop()
+
+    def standard(self, *, replicas: int = 1, mode: str = "Apply", **plan_spec: Any) -> None:
+        """Deployment, route, lanes, class and plan."""
+        self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(deployment(self.namespace, replicas=replicas)))
+        self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(http_route(self.namespace)))
+        ns = self.namespace
+        self.apply(own_lane(ns), hosted_lane(ns), workload(ns), plan(ns, mode=mode, **plan_spec))
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ MOST_REQUESTS = 1_000_000
 MOST_SECONDS = 600.0
 KEPT_ERRORS = 10
 JOIN_SECONDS = 120.0
+CATCH_UP_SECONDS = 1.0
+# vLLM's word for an answer that it gave up.
+ABORTED, ABORTED_WITHIN = b'"finish_reason":"abort"', 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,11 @@ class LoadOptions:
         concurrency: requests in flight at most.
         max_requests: it ends after this many (at most 1,000,000).
         max_seconds: it sends nothing new after this time (at most 600).
-        per_second: pace; None for as fast as answers come.
+        per_second: pace, which `Load.pace` changes; None for as fast as answers come.
         body: the chat request, such as `{"stream": True, "max_tokens": 30}`.
         headers: sent with each request.
         request_timeout_seconds: a request that takes longer has failed.
+        remember: keep of each answer when it was sent and who gave it, for `Load.answers`.
     """
 
     concurrency: int
@@ -53,6 +57,7 @@ class LoadOptions:
     body: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     request_timeout_seconds: float = 60.0
+    remember: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.max_requests <= MOST_REQUESTS or not 0 < self.max_seconds <= MOST_SECONDS:
@@ -60,8 +65,20 @@ class LoadOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer in full: when it was asked for (Unix time in seconds), and who gave it."""
+
+    sent_at: float
+    served_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What came of it so far. A request has `ok` when it was answered by 200 and its stream came to its end."""
+    """What came of it so far.
+
+    A request has `ok` when it was answered by 200 in full: a stream came to its end, and nothing was aborted. Every
+    other one has `failed`.
+    """
 
     sent: int
     ok: int
@@ -103,6 +120,10 @@ class Load:
         self._served_by: Counter[str] = Counter()
         self._statuses: Counter[int] = Counter()
         self._errors: list[str] = []
+        self._answers: list[Answer] = []
+        self._per_second = options.per_second
+        self._due = 0.0
+        self._turn = asyncio.Lock()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     def __enter__(self) -> Self:
@@ -137,6 +158,15 @@ class Load:
                 self._sent, self._ok, self._failed, dict(self._served_by), dict(self._statuses), tuple(self._errors)
             )
 
+    def pace(self, per_second: float) -> None:
+        """Send this many a second from now on."""
+        self._per_second = per_second
+
+    def answers(self) -> list[Answer]:
+        """All answers in full so far, where the options have them remembered."""
+        with self._lock:
+            return self._answers[:]
+
     def wait_for(self, requests: int, timeout_seconds: float = 120.0) -> LoadReport:
         """What came of the next `requests` answered ones.
 
@@ -159,29 +189,37 @@ class Load:
             await asyncio.gather(*(self._worker(session, began) for _ in range(self._options.concurrency)))
 
     async def _worker(self, session: aiohttp.ClientSession, began: float) -> None:
-        options = self._options
-        while not self._stop.is_set() and time.monotonic() - began < options.max_seconds:
-            if self._sent >= options.max_requests:
-                return
-            number, self._sent = self._sent, self._sent + 1
-            if options.per_second is not None:
-                await asyncio.sleep(max(0.0, began + number / options.per_second - time.monotonic()))
+        while True:
+            async with self._turn:
+                await self._wait_turn()
+                over = self._stop.is_set() or time.monotonic() - began >= self._options.max_seconds
+                if over or self._sent >= self._options.max_requests:
+                    return
+                self._sent += 1
             await self._request(session)
+
+    async def _wait_turn(self) -> None:
+        if self._per_second is None:
+            return
+        now = time.monotonic()
+        # What answers that are late have held up is caught up with, but for a second's worth only.
+        earliest = now if self._due == 0 else now - CATCH_UP_SECONDS
+        self._due = max(self._due + 1 / self._per_second, earliest)
+        await asyncio.sleep(max(0.0, self._due - now))
 
     async def _request(self, session: aiohttp.ClientSession) -> None:
         body = {"model": "m", "messages": [], **self._options.body}
+        sent_at = time.time()
         try:
             async with session.post(self._address, json=body, headers=self._options.headers) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._count(None, "", f"{type(error).__name__}: {error}")
+            self._count(None, sent_at, "", f"{type(error).__name__}: {error}")
             return
-        problem = "" if answer.status == 200 else f"HTTP {answer.status}: {content[:200].decode(errors='replace')}"
-        if not problem and body.get("stream") and not content.rstrip().endswith(b"data: [DONE]"):
-            problem = "a stream ended before its end"
-        self._count(answer.status, answer.headers.get(SERVED_BY, ""), problem)
+        problem = _problem(answer.status, content, bool(body.get("stream")))
+        self._count(answer.status, sent_at, answer.headers.get(SERVED_BY, ""), problem)
 
-    def _count(self, status: int | None, served_by: str, problem: str) -> None:
+    def _count(self, status: int | None, sent_at: float, served_by: str, problem: str) -> None:
         with self._lock:
             if status is not None:
                 self._statuses[status] += 1
@@ -193,6 +231,19 @@ class Load:
                     self._errors.append(problem)
             else:
                 self._ok += 1
+                if self._options.remember:
+                    self._answers.append(Answer(sent_at, served_by))
+
+
+def _problem(status: int, content: bytes, stream: bool) -> str:
+    """What is wrong with an answer; empty for one in full."""
+    if status != 200:
+        return f"HTTP {status}: {content[:200].decode(errors='replace')}"
+    if stream and not content.rstrip().endswith(b"data: [DONE]"):
+        return "a stream ended before its end"
+    if ABORTED in content[-ABORTED_WITHIN:]:
+        return "aborted, with a status of success"
+    return ""
 
 
 def _is_loopback(host: str) -> bool:

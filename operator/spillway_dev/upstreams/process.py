@@ -124,7 +124,7 @@ class Upstream:
         return found
 
     def terminate(self) -> None:
-        """Send SIGTERM and return: it takes nothing new and finishes what is in flight."""
+        """Send SIGTERM and return: it refuses what is new and finishes what is in flight."""
         if self.process is not None:
             self.process.send(signal.SIGTERM)
 

@@ -1,7 +1,8 @@
 """One upstream's process: `/v1/chat/completions` with tokens at a set pace, a concurrency limit, and counters.
 
-With an engine it makes tokens as that does, and `/metrics` are the engine's. On SIGTERM it takes no new connection,
-finishes what is in flight, and ends with its counters as the last line of its output.
+With an engine it makes tokens as that does, and `/metrics` are the engine's. On SIGTERM it does as vLLM 0.32 does with
+--shutdown-timeout (tests/vllm/test_sigterm.py): it finishes what is in flight, answers all else by 500 meanwhile, and
+ends, with its counters as the last line of its output.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import signal
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from spillway_dev.upstreams.engine import BatchEngine
 
 SERVED_BY = "x-served-by"
 FINISH_SECONDS = 120.0
+LAST_WORDS_SECONDS = 10.0
 DEFAULT_MAX_TOKENS = 1
 METRICS_TYPE = "text/plain; version=0.0.4"
 
@@ -90,6 +92,9 @@ class UpstreamServer:
         self.engine = engine
         self.egress = egress
         self.counters = Counters()
+        self.stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.requests: list[dict[str, Any]] = []
 
     async def run(self, host: str, port: int) -> None:
@@ -98,17 +103,23 @@ class UpstreamServer:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=FINISH_SECONDS)
+        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=LAST_WORDS_SECONDS)
         await runner.setup()
         iterating = asyncio.create_task(self.engine.run()) if self.engine is not None else None
         try:
             await web.TCPSite(runner, host, port, backlog=1024).start()
             await stop.wait()
+            await self._drain()
         finally:
             await runner.cleanup()
             if iterating is not None:
                 iterating.cancel()
             print(json.dumps(asdict(self.counters)), flush=True)
+
+    async def _drain(self) -> None:
+        self.stopping = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), FINISH_SECONDS)
 
     def application(self) -> web.Application:
         """The routes."""
@@ -131,6 +142,9 @@ class UpstreamServer:
             counters.failed += 1
             return self._error(400, "the body is no JSON")
         self._note(request, body)
+        if self.stopping:
+            counters.failed += 1
+            return self._error(500, "shutting down")
         if now.fail_status is not None:
             counters.failed += 1
             return self._error(now.fail_status, "told to fail")
@@ -138,6 +152,7 @@ class UpstreamServer:
             counters.refused += 1
             return self._error(now.refuse_status, "too many requests in flight")
         counters.in_flight += 1
+        self._idle.clear()
         counters.most_in_flight = max(counters.most_in_flight, counters.in_flight)
         done = False
         try:
@@ -147,6 +162,8 @@ class UpstreamServer:
                 self.egress.served(now.prompt_tokens, _tokens(body))
         finally:
             counters.in_flight -= 1
+            if not counters.in_flight:
+                self._idle.set()
             counters.served += done
             counters.broken += not done
         return answer
