@@ -18,6 +18,8 @@ from support.proxied import CLIENT_KEY, OPERATOR_KEY, PROVIDER_KEY, Proxy, hoste
 NOBODY = "http://127.0.0.1:9/v1"
 ATTEMPTS = 5
 TOKENS_PER_MINUTE, REQUESTS_PER_MINUTE = 400, 20
+TOKENS_PER_REQUEST = 40
+"""Half of them in the answer."""
 SECRET = workload("secret", dataPolicy="SelfHostedOnly")
 
 # The first test installs LiteLLM where it is missing, and slow machines answer slowly.
@@ -226,14 +228,15 @@ async def test_keys_open_what_they_are_for(splitting: Proxy) -> None:
 
 async def test_limits_hold_although_nobody_watches(splitting: Proxy) -> None:
     splitting.reset()
-    splitting.paid.set(prompt_tokens=20)
+    splitting.paid.set(prompt_tokens=TOKENS_PER_REQUEST // 2)
     for _ in range(ATTEMPTS):
         minute = this_minute()
         counted = await splitting.clients.ask([chat("requests", 20)] * 60, 8)
-        first = await splitting.clients.ask([chat("tokens", 20)] * 30, 8)
-        # Tokens are counted just after the answer, requests before they are sent.
-        while (await splitting.clients.ask([chat("tokens", 20)], 1))[0].status == 200:
-            pass
+        first = await splitting.clients.ask([chat("tokens", TOKENS_PER_REQUEST // 2)] * 30, 8)
+        # Tokens are counted just after the answer, what is in flight as if it used its most, requests at once.
+        one_by_one = await splitting.clients.ask([chat("tokens", TOKENS_PER_REQUEST // 2)], 1)
+        while one_by_one[-1].status == 200:
+            one_by_one += await splitting.clients.ask([chat("tokens", TOKENS_PER_REQUEST // 2)], 1)
         second = await splitting.clients.ask([chat("tokens", 20, stream=number % 2 == 0) for number in range(10)], 8)
         if this_minute() == minute:
             break
@@ -243,8 +246,8 @@ async def test_limits_hold_although_nobody_watches(splitting: Proxy) -> None:
     else:
         pytest.fail("too slow for one minute")
     assert Counter(answer.status for answer in counted) == {200: REQUESTS_PER_MINUTE, 429: 60 - REQUESTS_PER_MINUTE}
-    used = sum(answer.input_tokens + answer.output_tokens for answer in first)
-    assert used >= TOKENS_PER_MINUTE
+    used = sum(answer.input_tokens + answer.output_tokens for answer in [*first, *one_by_one])
+    assert TOKENS_PER_MINUTE - TOKENS_PER_REQUEST <= used <= 2 * TOKENS_PER_MINUTE
     assert {answer.status for answer in second} == {429}
 
 

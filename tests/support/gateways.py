@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from spillway.act.weights import move_weights
-from spillway.act.writes import Write
+from spillway.act.writes import Outcome, Write
 from spillway.api import CapacityPlan, WorkloadClass
 from spillway.decide.decision import Reason, RouteDecision
 from spillway.kube import Kube
@@ -28,6 +28,8 @@ ENVOY = "gateway.envoyproxy.io/v1alpha1"
 ROUTES = "httproutes.gateway.networking.k8s.io"
 CLASS_HEADER = "x-class"
 ADDRESSES = itertools.count(2)
+SUPERSEDED_AT_MOST = 5
+"""Times that a write of the product may meet one of the gateway's."""
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +104,18 @@ class Binder:
     ownership: str
 
     def move(self, **weights: int) -> Write:
-        """Write these weights, by lane, with the product's code, and wait until the gateway has accepted them."""
+        """Write these weights, by lane, with the product's code, and wait until the gateway has accepted them.
+
+        The gateway writes the route's status at any time. A write that this supersedes is done again, as at the
+        operator's next tick.
+        """
+        if self.ownership == "Adopted":
+            self.lanes.settled()
         written = asyncio.run(self._move(weights))
+        for _ in range(SUPERSEDED_AT_MOST):
+            if written.outcome is not Outcome.SUPERSEDED:
+                break
+            written = asyncio.run(self._move(weights))
         if written.ok:
             self.lanes.settled()
         return written
