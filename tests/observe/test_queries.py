@@ -42,8 +42,8 @@ def test_the_list_depends_on_gateway_types_alone() -> None:
         return len(found.instant), len(found.fine), len(found.coarse)
 
     assert count() == (3, 1, 1)
-    assert count("Envoy", "LiteLLM") == (6, 3, 3)
-    assert count(*["Envoy"] * 9, *["LiteLLM"] * 9) == (6, 3, 3)
+    assert count("Envoy", "LiteLLM") == (7, 3, 3)
+    assert count(*["Envoy"] * 9, *["LiteLLM"] * 9) == (7, 3, 3)
 
 
 def test_labels_of_gateways_narrow_the_query_where_all_have_them() -> None:

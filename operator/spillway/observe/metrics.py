@@ -27,6 +27,7 @@ from spillway.observe.readings import (
     parse_gateways,
     parse_gpus,
     parse_latency,
+    parse_proxies,
 )
 from spillway.observe.spend import SpendSeries, parse_spend
 
@@ -61,6 +62,8 @@ class MetricsView:
     gateway_history: Mapping[GatewayType, HistoryView] = field(default_factory=dict)
     spend: tuple[SpendSeries, ...] | None = None
     """The egress' cumulative token counters; None where they were not read."""
+    proxies: Mapping[PodKey, Mapping[str, float]] | None = None
+    """By pod of a LiteLLM proxy: hash of a configuration to the deployments of it that are loaded. None: not read."""
     seconds: float = 0.0
     """How long the read took."""
     queries: int = 0
@@ -85,6 +88,7 @@ class MetricsReader:
             "latency": parse_latency(prometheus),
             "gpus": parse_gpus(prometheus),
             "spend": parse_spend,
+            "proxies": parse_proxies(prometheus),
             **{kind.value: parse_gateways(kind, config.gateways) for kind in GatewayType},
         }
 
@@ -160,6 +164,7 @@ class MetricsReader:
             engine_history=self._history_view("engines"),
             gateway_history={kind: self._history_view(kind.value) for kind in GatewayType if kind.value in self._fine},
             spend=got.get("spend"),
+            proxies=got.get("proxies"),
             seconds=self._clock() - began,
             queries=count,
         )

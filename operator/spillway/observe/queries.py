@@ -32,6 +32,8 @@ MODEL = "model_name"
 CACHE_LABELS = ("block_size", "num_gpu_blocks", "kv_cache_size_tokens")
 LITELLM_LABELS = ("model", "requested_model", "team", "team_alias", "api_provider")
 ENVOY_LABEL = "envoy_cluster_name"
+PROXY_CONFIG = "config"
+"""Label of the guard's series: hash of the configuration that is loaded."""
 INSTANCE = "instance"
 """Prometheus' own label of the process that was scraped: counters begin anew with a process, all at once."""
 
@@ -91,7 +93,7 @@ def build_queries(config: OperatorConfig) -> QueryList:
             Query("latency", _latency_buckets(prometheus)),
             Query("gpus", _gpus(prometheus)),
             *(Query(kind.value, _gateway_now(kind, config), critical=True) for kind in gateways),
-            *([Query("spend", _spend(config))] if egress_gateways(config) else []),
+            *(_of_proxies(config) if egress_gateways(config) else ()),
         ),
         fine=(
             Query("engines", _engine_history(prometheus)),
@@ -292,6 +294,16 @@ def egress_gateways(config: OperatorConfig) -> tuple[GatewayConfig, ...]:
     litellm = [gateway for gateway in config.gateways if gateway.type is GatewayType.LITELLM]
     egress = [gateway for gateway in litellm if gateway.role is GatewayRole.EGRESS]
     return tuple(egress or litellm)
+
+
+def _of_proxies(config: OperatorConfig) -> tuple[Query, ...]:
+    return Query("spend", _spend(config)), Query("proxies", _proxies(config.prometheus))
+
+
+def _proxies(prometheus: PrometheusConfig) -> str:
+    """Which configuration each LiteLLM process has loaded, as Spillway's guard in it tells."""
+    by = (prometheus.labels.namespace, prometheus.labels.pod, PROXY_CONFIG)
+    return grouped("max", by, "spillway_proxy_deployments")
 
 
 def _spend(config: OperatorConfig) -> str:

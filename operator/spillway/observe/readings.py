@@ -12,7 +12,7 @@ from spillway.api import Engine
 from spillway.config import GatewayConfig, GatewayType, PrometheusConfig
 from spillway.decide.snapshot import Reading
 from spillway.observe.promql import TAG
-from spillway.observe.queries import ENVOY_LABEL, LITELLM_LABELS, MODEL, object_labels
+from spillway.observe.queries import ENVOY_LABEL, LITELLM_LABELS, MODEL, PROXY_CONFIG, object_labels
 
 PodKey = tuple[str, str]
 """Namespace and name of a pod."""
@@ -179,6 +179,21 @@ def parse_gpus(prometheus: PrometheusConfig) -> Callable[[Any], GpuReadings]:
         at = figures["at"]
         busy = {key: Reading(value, at[key]) for key, value in figures["busy"].items() if key in at}
         return GpuReadings(busy, figures["requested"], allocatable)
+
+    return parse
+
+
+def parse_proxies(prometheus: PrometheusConfig) -> Callable[[Any], dict[PodKey, dict[str, float]]]:
+    """Parser of the query ``proxies``: by pod, hash of a configuration to the deployments of it that are loaded."""
+    namespace, pod = prometheus.labels.namespace, prometheus.labels.pod
+
+    def parse(result: Any) -> dict[PodKey, dict[str, float]]:
+        found: dict[PodKey, dict[str, float]] = defaultdict(dict)
+        for sample in samples(result):
+            key = sample.labels.get(namespace, ""), sample.labels.get(pod, "")
+            if all(key):
+                found[key][sample.labels.get(PROXY_CONFIG, "")] = sample.value
+        return dict(found)
 
     return parse
 
