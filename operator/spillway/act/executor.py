@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from spillway.act.litellm.terms import terms_of
 from spillway.act.planes.plane import Plane, Rendered, Wanted
-from spillway.act.planes.registry import plane_of
+from spillway.act.planes.registry import egress_of, plane_of
 from spillway.act.scale import scale_lane
 from spillway.act.writes import Outcome, Write
 from spillway.api import CapacityLane, CapacityPlan, LaneType, Mode, OverflowMode, Ownership, RoutingPlane
+from spillway.api.proxynote import PROXY_PROBLEM
 from spillway.decide.decision import Decision, LaneDecision, RouteDecision
+from spillway.decide.eligibility import moves_traffic
 from spillway.decide.snapshot import PlanSnapshot
 from spillway.kube import LANES, PLANS, Kube, KubeError
 
@@ -84,19 +87,31 @@ async def execute(
     falling = [r for r in routes if r not in rising]
     growing = [d for d in lanes if (d.recommended or 0) >= (d.current or 0)]
     shrinking = [d for d in lanes if d not in growing]
+    if snapshot.plan.spec.routing.plane is RoutingPlane.LITELLM:
+        # One configuration holds them all, and each writing of it restarts the proxy.
+        rising, falling = routes, []
     router = _Router(kube, snapshot, decision, clock())
-    up = await router.render(rising)
-    if not (up.due or falling or lanes):
+    egress, up = await router.render_egress(), await router.render(rising)
+    if not (egress.due or up.due or falling or lanes):
         return []
     if not await still_allowed(kube, snapshot.plan, stopped):
         return []
     writes: list[Write] = []
+    writes += await router.write_egress(egress)
     writes += await router.write(up)
     writes += await _lanes(kube, snapshot, growing, clock)
     writes += await router.write(await router.render(falling))
-    if all(write.ok for write in writes if write.kind in ROUTING):
+    if all(write.ok for write in writes if write.kind in ROUTING) and _in_force(snapshot, up, writes):
         writes += await _lanes(kube, snapshot, shrinking, clock)
     return writes
+
+
+def _in_force(snapshot: PlanSnapshot, up: _Due, writes: Sequence[Write]) -> bool:
+    """Whether what is written is what gateways go by: LiteLLM has it when its rollout is complete."""
+    if snapshot.plan.spec.routing.plane is not RoutingPlane.LITELLM:
+        return True
+    pending = up.rendered.waiting or any(write.kind in ("config", "rollout") for write in writes)
+    return not pending and all(route.accepted is not False for route in snapshot.routes)
 
 
 NOTHING = Rendered()
@@ -122,20 +137,36 @@ class _Router:
 
     def __init__(self, kube: Kube, snapshot: PlanSnapshot, decision: Decision, at: float) -> None:
         self._kube, self._snapshot, self._at = kube, snapshot, at
+        self._decision = decision
         self._plane: Plane | None = plane_of(snapshot.plan)
+        self._egress: Plane | None = egress_of(snapshot.plan)
         self._weights = {route.class_name: route.current for route in decision.routes}
         self._frozen = frozenset(route.class_name for route in decision.routes if not route.writable)
         self._in_flight = {
-            lane.name: lane.in_flight_cap * (lane.ready or 0)
-            for lane in decision.lanes
-            if lane.in_flight_cap is not None
+            lane.name: lane.in_flight_cap * _staying(lane) for lane in decision.lanes if lane.in_flight_cap is not None
         }
 
     async def render(self, routes: Sequence[RouteDecision]) -> _Due:
         """What must be written for these routes; the others keep what they have, or got before."""
-        if self._plane is None or not routes:
+        whole = self._plane is not None and self._plane.name is RoutingPlane.LITELLM and self._may_configure()
+        if self._plane is None or not (routes or whole):
             return _Due()
         self._weights |= {route.class_name: route.weights for route in routes}
+        return await self._rendered(self._plane, routes)
+
+    async def render_egress(self) -> _Due:
+        """What must be written for the proxy behind the gateway."""
+        if self._egress is None or not self._may_configure():
+            return _Due()
+        return await self._rendered(self._egress, ())
+
+    def _may_configure(self) -> bool:
+        """Whether a proxy's configuration may be written, whatever is decided of single routes."""
+        broken = any(finding.reason == PROXY_PROBLEM for finding in self._snapshot.findings)
+        return moves_traffic(self._snapshot) and not broken
+
+    async def _rendered(self, plane: Plane, routes: Sequence[RouteDecision]) -> _Due:
+        proxied = self._snapshot.plan.spec.routing.litellm is not None
         wanted = Wanted(
             plan=self._snapshot.plan,
             classes=tuple(item.resource for item in self._snapshot.classes),
@@ -145,9 +176,10 @@ class _Router:
             frozen=self._frozen,
             at=self._at,
             in_flight=self._in_flight,
+            terms=terms_of(self._snapshot, self._decision) if proxied else None,
         )
         try:
-            return _Due(self._plane.render(wanted, await self._plane.read(self._kube, wanted)))
+            return _Due(plane.render(wanted, await plane.read(self._kube, wanted)))
         except KubeError as error:
             subject = f"CapacityPlan/{self._snapshot.key}"
             return _Due(failed=(Write("route", subject, "routes not read", Outcome.FAILED, error.message),))
@@ -157,6 +189,16 @@ class _Router:
         if self._plane is None:
             return []
         return [*due.failed, *await self._plane.apply(self._kube, due.rendered)]
+
+    async def write_egress(self, due: _Due) -> list[Write]:
+        """Send what is due of the proxy behind the gateway."""
+        return [] if self._egress is None else [*due.failed, *await self._egress.apply(self._kube, due.rendered)]
+
+
+def _staying(lane: LaneDecision) -> int:
+    """Replicas that serve now and are to stay."""
+    ready = lane.ready or 0
+    return ready if lane.recommended is None or not lane.writable else min(ready, lane.recommended)
 
 
 async def _unchanged(kube: Kube, lane: CapacityLane) -> bool:

@@ -15,6 +15,8 @@ CONFIG_ANNOTATION = "spillway.dev/litellm-config"
 """On the ConfigMap, and on the pod template of the proxy's Deployment: hash of the content that it stands for."""
 NOTE_ANNOTATION = "spillway.dev/litellm-decided"
 """On the ConfigMap: the note, as JSON."""
+PROXY_PROBLEM = "ProxyProblem"
+"""Machine reason of the finding on a proxy that can't be configured."""
 MAX_NOTE = 200_000
 """Longest note that is read, in characters; annotations end at 256 KiB together."""
 

@@ -21,7 +21,14 @@ from spillway.api import (
     WorkloadClass,
 )
 from spillway.api.litellm import LiteLLMProxy
-from spillway.api.proxynote import CONFIG_ANNOTATION, ProxyNote, is_written_for, note_of, ownership_problem
+from spillway.api.proxynote import (
+    CONFIG_ANNOTATION,
+    PROXY_PROBLEM,
+    ProxyNote,
+    is_written_for,
+    note_of,
+    ownership_problem,
+)
 from spillway.decide.snapshot import Actuators, Finding, RouteState, Severity
 from spillway.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS, Kube, KubeError
 from spillway.observe.readings import PodKey
@@ -30,8 +37,6 @@ from spillway.observe.targets import owned_pods
 JSON = dict[str, Any]
 Loaded = Mapping[PodKey, Mapping[str, float]]
 """By pod: hash of a configuration to the deployments of it that the pod's process has loaded."""
-PROXY_PROBLEM = "ProxyProblem"
-"""Machine reason of a proxy that can't be configured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,9 +196,7 @@ class _Rule:
         if not on and (there is None or not is_ours(there, self._plan)):
             return []
         if POLICY in self._found.unreadable:
-            raise KeyError(
-                "nothing spills without a BackendTrafficPolicy, and none can be read (Envoy Gateway, RBAC)"
-            )
+            raise KeyError("nothing spills without a BackendTrafficPolicy, and none can be read (Envoy Gateway, RBAC)")
         if there is not None and not is_ours(there, self._plan):
             raise KeyError(f"{POLICY} {namespace}/{name} is not Spillway's: rename it, and target another route")
         others = _other_policies(self._found, namespace, name)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from spillway.act.litellm.terms import Terms
 from spillway.act.writes import Write
 from spillway.api import Binding, CapacityLane, CapacityPlan, LaneType, RoutingPlane, WorkloadClass
 from spillway.decide.snapshot import Finding, Reading, RouteState
@@ -40,6 +41,8 @@ class Wanted:
     """Unix time of the tick, in seconds."""
     in_flight: Mapping[str, int] = field(default_factory=dict)
     """Own lane to the most requests in flight, over all its Ready replicas, where that was decided."""
+    terms: Terms | None = None
+    """What a proxy that holds limits by itself goes by."""
 
     @property
     def own(self) -> frozenset[str]:
@@ -128,6 +131,8 @@ class Rendered:
     refused: tuple[Refusal, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What is noteworthy beside."""
+    waiting: bool = False
+    """Whether something differs that may not be written yet: no capacity is removed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
