@@ -29,6 +29,7 @@ from spillway.kube import (
     KubeError,
     Resource,
 )
+from spillway.observe.litellm import as_bound, proxy_findings, proxy_routes, read_proxy
 from spillway.observe.membership import Members, ambiguous_bindings, error, resolve, subject, warning
 from spillway.observe.pools import with_pools
 from spillway.observe.routes import route_states, rule_conflicts
@@ -241,7 +242,18 @@ class ClusterReader:
             for state in states
             if state.problem is not None
         ]
-        return PlanScope(members.plan, members.classes, tuple(lanes), states, tuple(findings))
+        resources = [each.resource for each in lanes]
+        async with self._gate:
+            proxy = await read_proxy(self._kube, members.plan)
+        findings += proxy_findings(members.plan, resources, proxy)
+        return PlanScope(
+            as_bound(members.plan, members.classes, resources),
+            members.classes,
+            tuple(lanes),
+            states or proxy_routes(members.plan, members.classes, resources, proxy),
+            tuple(findings),
+            proxy=proxy,
+        )
 
 
 def _unreadable(lane: CapacityLane, problem: KubeError) -> Finding:

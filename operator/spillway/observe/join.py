@@ -25,6 +25,7 @@ from spillway.observe.claims import served
 from spillway.observe.counters import Sources, index_sources
 from spillway.observe.health import plan_health
 from spillway.observe.lanes import HostedLane, OwnLane, gpu_state, hosted_lane, own_lane
+from spillway.observe.litellm import actuators, with_loaded
 from spillway.observe.metrics import MetricsView
 from spillway.observe.prices import PriceBook
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
@@ -123,7 +124,8 @@ def _plan_snapshot(
             for item in scope.classes
         ),
         lanes=tuple(lanes),
-        routes=scope.routes,
+        routes=with_loaded(scope.routes, scope.proxy, sources.metrics.proxies),
+        actuators=actuators(scope.plan, scope.proxy),
         metrics=plan_health(scope.classes, observed.own, attributed.demand, attributed.confidence, sources),
         findings=(*scope.findings, *lane_findings, *attributed.findings, *shared, *unread),
         stopped=scope.stopped,

@@ -6,7 +6,7 @@ Current weights are those that the written configuration stands for; ``accepted`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from spillway.api import (
@@ -24,7 +24,6 @@ from spillway.api.litellm import LiteLLMProxy
 from spillway.api.proxynote import (
     CONFIG_ANNOTATION,
     PROXY_PROBLEM,
-    ProxyNote,
     is_written_for,
     note_of,
     ownership_problem,
@@ -32,31 +31,12 @@ from spillway.api.proxynote import (
 from spillway.decide.snapshot import Actuators, Finding, RouteState, Severity
 from spillway.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS, Kube, KubeError
 from spillway.observe.readings import PodKey
+from spillway.observe.scope import ProxyScope
 from spillway.observe.targets import owned_pods
 
 JSON = dict[str, Any]
 Loaded = Mapping[PodKey, Mapping[str, float]]
 """By pod: hash of a configuration to the deployments of it that the pod's process has loaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyScope:
-    """A plan's proxy as the apiserver has it."""
-
-    namespace: str
-    problem: str | None = None
-    """One sentence on why it can't be configured."""
-    written: str = ""
-    """Hash of the configuration in the ConfigMap; empty before the first."""
-    note: ProxyNote | None = None
-    rolled_out: bool = False
-    """Whether every pod was made for that configuration, and is available."""
-    stuck: str | None = None
-    """What the Deployment says where its rollout makes no progress."""
-    pods: tuple[str, ...] = ()
-    """Names of its pods that aren't being deleted."""
-    replicas: int = 1
-    """spec.replicas now."""
 
 
 def is_front(plan: CapacityPlan) -> bool:
@@ -166,11 +146,11 @@ def weights_now(scope: ProxyScope, name: str, lanes: Sequence[CapacityLane]) -> 
 
 
 def proxy_routes(
-    plan: CapacityPlan, classes: Sequence[WorkloadClass], lanes: Sequence[CapacityLane], scope: ProxyScope
+    plan: CapacityPlan, classes: Sequence[WorkloadClass], lanes: Sequence[CapacityLane], scope: ProxyScope | None
 ) -> tuple[RouteState, ...]:
     """What carries each class: its part of the one configuration. ``accepted`` is filled in by ``with_loaded``."""
     proxy = plan.spec.routing.litellm
-    if proxy is None or not is_front(plan):
+    if proxy is None or scope is None or not is_front(plan):
         return ()
     names = [item.metadata.name for item in classes]
     return tuple(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
+from spillway.api.proxynote import ProxyNote
 from spillway.decide.snapshot import Finding, RouteState, TargetState
 
 
@@ -28,6 +29,26 @@ class LaneScope:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyScope:
+    """A plan's proxy as the apiserver has it."""
+
+    namespace: str
+    problem: str | None = None
+    """One sentence on why it can't be configured."""
+    written: str = ""
+    """Hash of the configuration in the ConfigMap; empty before the first."""
+    note: ProxyNote | None = None
+    rolled_out: bool = False
+    """Whether every pod was made for that configuration, and is available."""
+    stuck: str | None = None
+    """What the Deployment says where its rollout makes no progress."""
+    pods: tuple[str, ...] = ()
+    """Names of its pods that aren't being deleted."""
+    replicas: int = 1
+    """spec.replicas now."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanScope:
     """A plan with the objects that are really its own: conflicts and tenancy already resolved."""
 
@@ -37,6 +58,8 @@ class PlanScope:
     routes: tuple[RouteState, ...]
     findings: tuple[Finding, ...] = ()
     stopped: str | None = None
+    proxy: ProxyScope | None = None
+    """The LiteLLM proxy that the plan configures, if it does."""
 
 
 @dataclass(frozen=True, slots=True)
