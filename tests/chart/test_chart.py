@@ -166,6 +166,18 @@ def test_extra_targets_follow_the_mode(template: Render) -> None:
     assert ("serving.example.com", "servers/scale", "patch") in applying
 
 
+def test_a_proxys_configuration_is_opened_by_name(template: Render) -> None:
+    named = 'rbac.litellm.configMaps=["litellm-config"]'
+
+    def on_config_maps(*settings: str) -> list[dict[str, Any]]:
+        (role,) = of_kind(template(named, *settings), "ClusterRole")
+        return [rule for rule in role["rules"] if "configmaps" in rule["resources"]]
+
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in on_config_maps()] == [(["litellm-config"], ["get"])]
+    (applying,) = on_config_maps("rbac.mode=apply")
+    assert (applying["resourceNames"], applying["verbs"]) == (["litellm-config"], ["get", "patch"])
+
+
 def test_the_pod_is_hardened(template: Render) -> None:
     (deployment,) = of_kind(template(), "Deployment")
     assert deployment["spec"]["replicas"] == 1

@@ -156,6 +156,44 @@ def test_the_apply_role_may_note_and_scale_and_nothing_else(control_plane: Contr
     assert control_plane.get("deployments.apps", "vllm", namespace)["spec"]["replicas"] == 3
 
 
+def test_a_proxy_is_rolled_over_by_one_annotation_alone(control_plane: ControlPlane, helm: Helm) -> None:
+    namespace = control_plane.create_namespace("proxies")
+    control_plane.kubectl("create", "deployment", "litellm", "--image=litellm", "-n", namespace)
+    helm(
+        "upgrade", "spillway", "charts/spillway", "--set", URL, "--set", "rbac.mode=apply", "--wait",
+        "--set-json", 'rbac.litellm.configMaps=["litellm-config"]', "--timeout", "90s",
+    )  # fmt: skip
+    operator = control_plane.service_account_kubeconfig(NAMESPACE, "spillway")
+    deployment = ["patch", "deployment", "litellm", "-n", namespace, "--type=merge", "-p"]
+
+    def template(content: str) -> str:
+        return f'{{"spec":{{"template":{content}}}}}'
+
+    annotated = template('{"metadata":{"annotations":{"spillway.dev/litellm-config":"abc"}}}')
+
+    def allowed() -> bool:
+        """The policy takes a moment to be in force."""
+        try:
+            control_plane.kubectl(*deployment, annotated, kubeconfig=operator)
+        except KubectlError:
+            return False
+        return True
+
+    wait_until(allowed, "the admission policy in force", 30)
+    for change in (
+        template('{"metadata":{"annotations":{"other":"x"}}}'),
+        template('{"metadata":{"labels":{"other":"x"}}}'),
+        template('{"spec":{"containers":[{"name":"litellm","image":"evil"}]}}'),
+        '{"spec":{"paused":true}}',
+        '{"spec":{"replicas":9}}',
+        '{"spec":{"minReadySeconds":9}}',
+    ):
+        with pytest.raises(KubectlError, match="may not change"):
+            control_plane.kubectl(*deployment, change, kubeconfig=operator)
+    assert may(control_plane, "patch", "", "configmaps", namespace, "litellm-config")
+    assert not may(control_plane, "patch", "", "configmaps", namespace, "another")
+
+
 def test_namespaced_rights_end_at_the_namespace(control_plane: ControlPlane, helm: Helm) -> None:
     inside = control_plane.create_namespace("spillway-inside")
     try:

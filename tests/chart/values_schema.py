@@ -62,6 +62,7 @@ def values_schema() -> Schema:
             mode={"enum": ["recommend", "apply"]},
             admissionPolicy=FLAG,
             clusterReads=FLAG,
+            litellm=closed(configMaps={"type": "array", "items": TEXT}),
             extraTargets={"type": "array", "items": target},
         ),
         "crds": closed(enabled=FLAG, keep=FLAG),

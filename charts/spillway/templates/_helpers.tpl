@@ -98,6 +98,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [gateway.envoyproxy.io]
   resources: [backends]
   verbs: [list]
+{{- with .Values.rbac.litellm.configMaps }}
+# The configurations of LiteLLM proxies, by name.
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: {{ toJson . }}
+  verbs: {{ ternary "[get, patch]" "[get]" (eq $.Values.rbac.mode "apply") }}
+{{- end }}
 {{- if .Values.namespaces }}
 # The namespace's own object: the emergency stop is an annotation on it.
 - apiGroups: [""]
