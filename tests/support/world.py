@@ -246,7 +246,8 @@ class OperatorWorld:
             [self.cluster.tools.path("helm"), "template", f"sw-{self.namespace}", str(ROOT / "charts/spillway"),
              "--namespace", self.namespace, "--set", f"rbac.mode={mode}", "--set", f"namespaces={{{self.namespace}}}",
              "--set", f"serviceAccount.name={ACCOUNT}", "--set", "config.prometheus.url=http://127.0.0.1:1",
-             "--set", "crds.enabled=false", "--set", "rbac.admissionPolicy=false"],
+             "--set", "crds.enabled=false", "--set", "rbac.admissionPolicy=false",
+             "--set", "rbac.litellm.configMaps={litellm-config}"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         kinds = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount", "ConfigMap"}
