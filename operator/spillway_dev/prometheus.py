@@ -181,6 +181,10 @@ class PrometheusServer:
         """Replace the targets of a job, at once and without a restart."""
         self._target_groups(job, [{"targets": list(targets), "labels": dict(labels or {})}])
 
+    def set_labelled_targets(self, job: str, targets: Mapping[str, Mapping[str, str]]) -> None:
+        """The same, each `host:port` with labels of its own, as service discovery puts them on."""
+        self._target_groups(job, [{"targets": [name], "labels": dict(each)} for name, each in targets.items()])
+
     def _target_groups(self, job: str, groups: list[dict[str, Any]]) -> None:
         path = self.folder / f"{job}.targets.json"
         partial = path.with_suffix(".new")

@@ -71,6 +71,17 @@ class LiteLLMServer:
         Raises:
             ProcessError: it did not come up; carries the end of its log.
         """
+        self.launch()
+        assert self.process is not None  # noqa: S101 - launched
+        try:
+            self.process.wait_ready(self.answers, START_TIMEOUT_SECONDS)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def launch(self) -> None:
+        """Start it, without waiting; see `answers`."""
         atexit.register(self.close)
         for name, content in self.files.items():
             (self.folder / name).write_text(content)
@@ -85,12 +96,6 @@ class LiteLLMServer:
             {**_ENVIRONMENT, "HOME": str(self.folder), "TMPDIR": str(self.folder), **self.environment},
             self.folder,
         )
-        try:
-            self.process.wait_ready(self._ready, START_TIMEOUT_SECONDS)
-        except BaseException:
-            self.close()
-            raise
-        return self
 
     def restart(self, files: Mapping[str, str]) -> None:
         """Stop it and start it again with other files, at the same address, as a rollout would.
@@ -129,7 +134,8 @@ class LiteLLMServer:
         headers = {"authorization": f"Bearer {key}"}
         return json.loads(fetch(f"{self.url}/model/info", timeout_seconds=30.0, headers=headers))
 
-    def _ready(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it serves."""
         try:
             fetch(f"{self.url}/health/readiness")
         except OSError:
