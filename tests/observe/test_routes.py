@@ -76,7 +76,9 @@ def test_accepted_only_when_every_parent_says_so_of_this_generation() -> None:
     good = route(RULE) | status(("Accepted", "True", 2), ("ResolvedRefs", "True", 2))
     assert route_states(plan(), {"r": good})[0].accepted is True
     old = route(RULE) | status(("Accepted", "True", 1), ("ResolvedRefs", "True", 2))
-    assert route_states(plan(), {"r": old})[0].accepted is False
+    assert route_states(plan(), {"r": old})[0].accepted is None
+    refused = route(RULE) | status(("Accepted", "True", 2), ("ResolvedRefs", "False", 2))
+    assert route_states(plan(), {"r": refused})[0].accepted is False
 
 
 def test_backend_names() -> None:

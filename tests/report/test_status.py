@@ -11,7 +11,7 @@ from spillway.api import CapacityPlanStatus, SimpleStatus
 from spillway.api.plan import CeilingUsd
 from spillway.api.status import ConditionStatus
 from spillway.decide.decision import ClassDecision, Costs, Reason
-from spillway.decide.snapshot import LaneSnapshot, MetricsHealth, MetricsReason, Spent
+from spillway.decide.snapshot import Finding, LaneSnapshot, MetricsHealth, MetricsReason, Severity, Spent
 from spillway.report.conditions import plan_states
 from spillway.report.status import (
     class_status,
@@ -26,6 +26,7 @@ EXPECTED = {
     "MetricsAvailable",
     "RecommendationAvailable",
     "OverflowActive",
+    "SpillArmed",
     "BudgetAtRisk",
     "ManualOverride",
     "CapacityUnavailable",
@@ -89,6 +90,25 @@ def test_limits_keep_the_largest_in_the_plans_order() -> None:
     status = plan_status(decision(*lanes, classes=classes), snapshot(), None, NOW)
     assert [each.name for each in status.lanes] == [f"lane-{number:02}" for number in range(8, 40)]
     assert [each.name for each in status.classes] == [f"class-{number:02}" for number in range(14, 30)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "reasons", "expected"),
+    [
+        ("Split", ("QueueUnlimited",), ("True", "NotAsked")),
+        ("Spill", (), ("True", "Armed")),
+        ("Spill", ("QueueLimitUnknown",), ("Unknown", "QueueLimitUnknown")),
+        ("Spill", ("QueueLimitUnknown", "QueueUnlimited"), ("False", "QueueUnlimited")),
+        ("Spill", ("SpillPolicyMissing",), ("False", "SpillPolicyMissing")),
+        ("Spill", ("RouteProblem",), ("False", "RouteProblem")),
+    ],
+)
+def test_spill_is_armed_only_where_nothing_is_missing(
+    mode: str, reasons: tuple[str, ...], expected: tuple[str, str]
+) -> None:
+    found = tuple(Finding(Severity.WARNING, reason, "Because.") for reason in reasons)
+    status = plan_status(decision(findings=found), snapshot(plan=plan(overflow={"mode": mode})), None, NOW)
+    assert conditions(status)["SpillArmed"] == expected
 
 
 def test_long_messages_are_cut() -> None:

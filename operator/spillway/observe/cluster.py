@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from spillway.api import CapacityLane, CapacityPlan, RoutingPlane, WorkloadClass
+from spillway.api import CapacityLane, CapacityPlan, LaneType, RoutingPlane, WorkloadClass
 from spillway.api.names import STOP_ANNOTATION, STOP_KEY
 from spillway.config import OperatorConfig
 from spillway.decide.snapshot import Finding
@@ -24,6 +24,7 @@ from spillway.kube import (
     NODES,
     PLANS,
     SCALED_OBJECTS,
+    TRAFFIC_POLICIES,
     Items,
     Kube,
     KubeError,
@@ -34,6 +35,7 @@ from spillway.observe.membership import Members, ambiguous_bindings, error, reso
 from spillway.observe.pools import with_pools
 from spillway.observe.routes import route_states, rule_conflicts
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
+from spillway.observe.spill import policy_findings, queue_findings, spills
 from spillway.observe.targets import gpus_in, read_target
 
 CONCURRENT_READS = 8
@@ -92,6 +94,7 @@ class _Rules:
 
     routes: Mapping[str, dict[str, JSON]]
     backends: Mapping[str, dict[str, JSON]] | None
+    policies: Mapping[str, dict[str, JSON]] | None
     conflicts: Mapping[tuple[str, str], str]
 
 
@@ -119,16 +122,17 @@ class ClusterReader:
         plans = parse_all(CapacityPlan, plans_raw, broken)
         labels = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in namespaces or []}
         memberships = resolve(plans, lanes, classes, labels, broken)
-        hpas, scaled_objects, routes, backends = await asyncio.gather(
+        hpas, scaled_objects, routes, backends, policies = await asyncio.gather(
             _optional(self._list(HPAS)),
             _optional(self._list(SCALED_OBJECTS)),
             self._routes(plans),
             self._backends(plans),
+            self._policies(plans),
         )
         conflicts = rule_conflicts(m.plan for m in memberships.plans) | ambiguous_bindings(memberships.plans)
         scopes = await asyncio.gather(
             *(
-                self._scope(members, hpas, scaled_objects or [], _Rules(routes, backends, conflicts))
+                self._scope(members, hpas, scaled_objects or [], _Rules(routes, backends, policies, conflicts))
                 for members in memberships.plans
             )
         )
@@ -194,16 +198,24 @@ class ClusterReader:
         named = (text for plan in plans for binding in plan.spec.routing.bindings for text in binding.backends.values())
         if not any(text.startswith("Backend/") for text in named):
             return None
+        return await self._named(BACKENDS)
+
+    async def _policies(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]] | None:
+        """Envoy Gateway's BackendTrafficPolicies by namespace, where a plan lets gateways spill; None as above."""
+        return await self._named(TRAFFIC_POLICIES) if any(spills(plan) for plan in plans) else None
+
+    async def _named(self, resource: Resource) -> dict[str, dict[str, JSON]] | None:
+        """Objects by namespace and name; None where the kind is not there or can't be read."""
         try:
-            listed = await self._list(BACKENDS)
+            listed = await self._list(resource)
         except KubeError as problem:
             if problem.not_found or problem.forbidden:
                 return None
             raise
         by_namespace: dict[str, dict[str, JSON]] = {}
-        for backend in listed:
-            meta = backend["metadata"]
-            by_namespace.setdefault(meta["namespace"], {})[meta["name"]] = backend
+        for item in listed:
+            meta = item["metadata"]
+            by_namespace.setdefault(meta["namespace"], {})[meta["name"]] = item
         return by_namespace
 
     async def _routes(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]]:
@@ -236,7 +248,12 @@ class ClusterReader:
             findings += _target_findings(lane, scope)
         namespace = members.plan.metadata.namespace
         backends = None if rules.backends is None else rules.backends.get(namespace, {})
-        states = route_states(members.plan, rules.routes.get(namespace, {}), rules.conflicts, backends)
+        own = {lane.metadata.name for lane in members.lanes if lane.spec.type is LaneType.SELF_HOSTED}
+        states = route_states(members.plan, rules.routes.get(namespace, {}), rules.conflicts, backends, own)
+        policies = None if rules.policies is None else rules.policies.get(namespace, {})
+        findings += policy_findings(members.plan, policies, own)
+        if spills(members.plan):
+            findings += queue_findings((each.resource, each.queue) for each in lanes)
         findings += [
             error(subject(members.plan), "RouteProblem", f"routing: {state.problem}")
             for state in states

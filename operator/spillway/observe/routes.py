@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from spillway.api import Binding, CapacityPlan, Ownership, RoutingPlane
 from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE, PLAN_ANNOTATION, BackendName, strangers
+from spillway.api.routes import accepted, effective
 from spillway.decide.snapshot import RouteState
-from spillway.observe.endpoints import Backends, endpoint_problem, managed_refs
+from spillway.observe.endpoints import Backends, managed_refs
+from spillway.observe.spill import mix_problem, spills
 
 JSON = dict[str, Any]
 
@@ -22,23 +24,6 @@ def rule_index(route: JSON, binding: Binding) -> int | None:
     return next((i for i, rule in enumerate(rules) if rule.get("name") == binding.rule), None)
 
 
-def accepted(route: JSON) -> bool | None:
-    """Whether every parent accepts this generation and resolves its references; None without a status."""
-    parents = (route.get("status") or {}).get("parents") or []
-    generation = route["metadata"].get("generation")
-    if not parents:
-        return None
-    for parent in parents:
-        held = {
-            c["type"]
-            for c in parent.get("conditions") or []
-            if c.get("status") == "True" and c.get("observedGeneration", generation) == generation
-        }
-        if not {"Accepted", "ResolvedRefs"} <= held:
-            return False
-    return True
-
-
 def managed_by(route: JSON, plan: CapacityPlan) -> bool:
     """Whether the route is one that Spillway generated for this plan."""
     meta = route["metadata"]
@@ -47,7 +32,12 @@ def managed_by(route: JSON, plan: CapacityPlan) -> bool:
 
 
 def _problem(
-    plan: CapacityPlan, binding: Binding, route: JSON | None, index: int | None, backends: Backends
+    plan: CapacityPlan,
+    binding: Binding,
+    route: JSON | None,
+    index: int | None,
+    backends: Backends,
+    own: Collection[str],
 ) -> str | None:
     where = f"HTTPRoute {plan.metadata.namespace}/{binding.http_route}"
     if binding.ownership is Ownership.MANAGED:
@@ -60,7 +50,7 @@ def _problem(
         ]
         if bare:
             return f"binding {binding.class_}: backends.{bare[0]} needs a port (name:port)"
-        mixed = endpoint_problem(managed_refs(binding.backends), backends)
+        mixed = mix_problem(plan, binding, managed_refs(binding.backends), own, backends)
         return f"binding {binding.class_} {mixed}" if mixed else None
     if route is None:
         return f"{where} does not exist: create it, or use ownership Managed"
@@ -75,7 +65,7 @@ def _problem(
             f"{where} rule {binding.rule} also sends traffic to {', '.join(others)}, which stands for no lane: "
             "name it in the binding's backends, or give it weight 0"
         )
-    mixed = endpoint_problem(refs, backends)
+    mixed = mix_problem(plan, binding, refs, own, backends)
     return f"{where} rule {binding.rule} {mixed}" if mixed else None
 
 
@@ -115,11 +105,13 @@ def route_state(
     routes: Mapping[str, JSON],
     conflict: str | None = None,
     backends: Backends = None,
+    own: Collection[str] = (),
 ) -> RouteState:
-    """The binding's rule now. ``routes`` are the plan's namespace's HTTPRoutes by name, ``backends`` its Backends."""
+    """The binding's rule now. ``routes`` are the plan's namespace's HTTPRoutes by name, ``backends`` its Backends,
+    ``own`` the names of its own lanes."""
     route = routes.get(binding.http_route)
     index = rule_index(route, binding) if route else None
-    problem = conflict or _problem(plan, binding, route, index, backends)
+    problem = conflict or _problem(plan, binding, route, index, backends, own)
     generated = binding.ownership is Ownership.MANAGED
     weights: dict[str, int] = dict.fromkeys(binding.backends, 0) if generated and index is None else {}
     if route is not None and index is not None:
@@ -128,6 +120,8 @@ def route_state(
             position = BackendName.parse(text).position(refs)
             if position is not None:
                 weights[lane] = int(refs[position].get("weight", 1))
+    if spills(plan):
+        weights = effective(weights, own)
     return RouteState(
         class_name=binding.class_,
         route=binding.http_route,
@@ -146,12 +140,13 @@ def route_states(
     routes: Mapping[str, JSON],
     conflicts: Mapping[tuple[str, str], str] | None = None,
     backends: Backends = None,
+    own: Collection[str] = (),
 ) -> tuple[RouteState, ...]:
     """The rules of all the plan's bindings. ``conflicts``: those of ``rule_conflicts`` and of class names."""
     if plan.spec.routing.plane is not RoutingPlane.GATEWAY_API:
         return ()
     reasons = conflicts or {}
     return tuple(
-        route_state(plan, binding, routes, reasons.get((plan.metadata.key, binding.class_)), backends)
+        route_state(plan, binding, routes, reasons.get((plan.metadata.key, binding.class_)), backends, own)
         for binding in plan.spec.routing.bindings
     )

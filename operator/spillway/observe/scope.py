@@ -11,6 +11,16 @@ from spillway.decide.snapshot import Finding, RouteState, TargetState
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Whether a target's engine refuses what it can't take soon."""
+
+    limited: bool | None
+    """None: its arguments can't be told."""
+    max_sequences: int | None = None
+    """From its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
 class LaneScope:
     """A lane that a plan decides on, with its target as the apiserver has it."""
 
@@ -21,6 +31,8 @@ class LaneScope:
     startup_seconds_observed: float | None = None
     pool_gpus: int | None = None
     pool_gpus_others: int = 0
+    queue: Queue | None = None
+    """Whether the target's engine limits its queue; None without a target."""
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ from spillway.api.names import BASELINE_ANNOTATION, LAST_SCALE_ANNOTATION
 from spillway.decide.snapshot import PodState, TargetState
 from spillway.kube import FIELD_MANAGER, PODS, REPLICA_SETS, Items, Kube, KubeError, Resource
 from spillway.observe.scope import LaneScope
+from spillway.observe.spill import queue_of
 
 GPU_SUFFIXES = ("/gpu",)
 MAX_STARTUP_SECONDS = 3600.0
@@ -202,5 +203,6 @@ def _scope(lane: CapacityLane, target: JSON, scale: JSON, pods: Items, autoscale
             baseline_replicas=_baseline(meta),
         ),
         gpus_requested=sum(gpus) if any(gpus) else None,
+        queue=queue_of(lane, target),
         startup_seconds_observed=median(startups) if startups else None,
     )

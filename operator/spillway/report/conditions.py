@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from spillway.api import Condition, Mode
+from spillway.api import Condition, Mode, OverflowMode
 from spillway.api.status import ConditionStatus
 from spillway.decide.ceilings import ALERT_SHARE, windows
 from spillway.decide.decision import Decision, LaneDecision
@@ -24,6 +24,8 @@ LATE_FLOOR_SECONDS = 60.0
 MANUAL_OVERRIDE = "ManualOverride"
 """Machine reason of the guard that respects a person's ``kubectl scale``."""
 
+NOT_SPILLING = frozenset({"QueueUnlimited", "SpillPolicyMissing"})
+"""Machine reasons of findings that say why nothing spills although it should."""
 NOT_YET = frozenset({"TokenMixUnknown", "ServiceUnknown", "NoClasses"})
 """Machine reasons of lanes that have not been measured yet: nothing was lost, so nothing is degraded."""
 
@@ -33,7 +35,8 @@ class State:
     """A condition before it is known when it last changed."""
 
     type: str
-    holds: bool
+    holds: bool | None
+    """None is Unknown."""
     reason: str
     message: str
 
@@ -45,7 +48,9 @@ def dated(states: Iterable[State], previous: Iterable[Condition], generation: in
 
 
 def _dated(state: State, before: Condition | None, generation: int, now: float) -> Condition:
-    status = ConditionStatus.TRUE if state.holds else ConditionStatus.FALSE
+    status = ConditionStatus.UNKNOWN
+    if state.holds is not None:
+        status = ConditionStatus.TRUE if state.holds else ConditionStatus.FALSE
     unchanged = before is not None and before.status is status
     return Condition(
         type=state.type,
@@ -75,6 +80,7 @@ def plan_states(decision: Decision, snapshot: PlanSnapshot) -> tuple[State, ...]
         _metrics_available(snapshot),
         _recommendation_available(decision, snapshot),
         _overflow_active(decision),
+        _spill_armed(decision, snapshot),
         _budget_at_risk(snapshot),
         _manual_override(decision),
         unavailable,
@@ -138,6 +144,20 @@ def _overflow_active(decision: Decision) -> State:
         served = f" ({', '.join(shares)} of the requests now)" if shares else ""
         return State("OverflowActive", True, "HostedLanesServe", f"hosted lanes get or should get a share{served}")
     return State("OverflowActive", False, "OwnCapacitySuffices", "no traffic goes to hosted lanes")
+
+
+def _spill_armed(decision: Decision, snapshot: PlanSnapshot) -> State:
+    """Whether what own lanes can't take really goes on to hosted ones by itself."""
+    name, mode = "SpillArmed", snapshot.plan.spec.overflow.mode
+    if mode is not OverflowMode.SPILL:
+        return State(name, True, "NotAsked", f"overflow.mode is {mode.value}: gateways spill nothing by themselves")
+    unarmed = [f for f in decision.findings if f.reason in NOT_SPILLING]
+    unarmed += [f for f in decision.findings if f.reason == "RouteProblem" and f not in unarmed]
+    if unarmed:
+        return State(name, False, unarmed[0].reason, sentences(tuple(unarmed)))
+    if unknown := [f for f in decision.findings if f.reason == "QueueLimitUnknown"]:
+        return State(name, None, unknown[0].reason, sentences(tuple(unknown)))
+    return State(name, True, "Armed", "engines refuse what they can't take, and it goes on to hosted lanes")
 
 
 def _budget_at_risk(snapshot: PlanSnapshot) -> State:
