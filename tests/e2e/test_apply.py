@@ -37,9 +37,10 @@ def test_a_rise_and_a_trough(world: World) -> None:
     world.wait_ticks(6)
     since = world.journal.mark()
 
-    world.fleet.demand_rps = 45
-    world.wait(lambda: world.replicas() >= 5, "replicas for 45 requests/s")
-    world.wait(lambda: world.ready() >= 5, "Ready pods")
+    # A jump makes cautious: of at most 8 replicas this leaves some.
+    world.fleet.demand_rps = 30
+    world.wait(lambda: world.replicas() >= 4, "replicas for 30 requests/s")
+    world.wait(lambda: world.ready() >= 4, "Ready pods")
     world.wait(lambda: world.weights()["egress"] == 0, "all traffic back on own GPUs")
     # While pods started, their share was hosted; then it came back in steps.
     weights = hosted_weights(world, since)
@@ -49,8 +50,8 @@ def test_a_rise_and_a_trough(world: World) -> None:
     assert all(before - after <= 20 for before, after in pairwise(falling))
 
     world.fleet.demand_rps = 5
-    world.wait(lambda: world.replicas() <= 2, "next to no replicas in the trough", timeout=90)
-    world.wait(lambda: world.weights() == {"vllm": 100, "egress": 0}, "all traffic on own GPUs", timeout=90)
+    world.wait(lambda: world.replicas() <= 2, "next to no replicas in the trough")
+    world.wait(lambda: world.weights() == {"vllm": 100, "egress": 0}, "all traffic on own GPUs")
     assert world.condition("Ready")["status"] == "True"
 
 
@@ -58,13 +59,13 @@ def test_a_ramp_is_met_before_anything_saturates(world: World) -> None:
     world.standard(replicas=1)
     world.fleet.demand_rps = 5
     world.start_operator()
-    world.wait(lambda: world.weights()["egress"] == 0 and world.ready() == world.replicas(), "a settled fleet", 90)
+    world.wait(lambda: world.weights()["egress"] == 0 and world.ready() == world.replicas(), "a settled fleet")
     world.wait_ticks(10)
 
     world.fleet.longest_wait_seconds = 0.0
-    world.fleet.ramp(to_rps=50, seconds=45)
-    world.wait(lambda: world.fleet.demand_rps == 50 and world.ready() >= 5, "the end of the ramp", 120)
-    world.wait(lambda: world.weights()["egress"] == 0, "all traffic on own GPUs", 90)
+    world.fleet.ramp(to_rps=30, seconds=50)
+    world.wait(lambda: world.fleet.demand_rps == 30 and world.ready() >= 4, "the end of the ramp", 300)
+    world.wait(lambda: world.weights()["egress"] == 0, "all traffic on own GPUs")
     # The SLO's time to first token is 2 s: capacity came, or traffic left, before a queue of that length stood.
     assert world.fleet.longest_wait_seconds < 2.0
 
@@ -96,14 +97,10 @@ def managers(world: World) -> list[str]:
 
 def test_least_loaded_pods_go_first(world: World) -> None:
     world.standard(replicas=4)
-    world.fleet.demand_rps = 35
-    world.start_operator()
-    world.wait(lambda: world.ready() >= 4, "four Ready pods")
-    world.wait(lambda: world.ready() == world.replicas() and world.weights()["egress"] == 0, "a settled fleet", 90)
-    top, since = world.replicas(), world.journal.mark()
+    top, since = world.grow(), world.journal.mark()
 
     world.fleet.demand_rps = 5
-    world.wait(lambda: world.replicas() <= 2, "next to no replicas", timeout=90)
+    world.wait(lambda: world.replicas() <= 2, "next to no replicas")
 
     writes = world.operator_writes(since)
     marks = [i for i, entry in enumerate(writes) if entry.resource == "pods"]
@@ -118,15 +115,16 @@ def test_least_loaded_pods_go_first(world: World) -> None:
 
 def test_to_zero_and_back_with_the_hosted_lane_bridging(world: World) -> None:
     ns = world.namespace
-    world.apply(deployment(ns, replicas=1), http_route(ns), hosted_lane(ns), workload(ns), plan(ns))
-    world.apply(own_lane(ns, replicas={"min": 0, "max": 8}))
+    started = deployment(ns, replicas=1, startup="8s")
+    world.apply(started, http_route(ns), hosted_lane(ns), workload(ns), plan(ns))
+    world.apply(own_lane(ns, replicas={"min": 0, "max": 8}, startupSeconds=8))
     world.fleet.demand_rps = 8
     world.start_operator()
     world.wait(lambda: "tokensPerSecond" in json.dumps(world.status()), "the tokens per request are known")
     world.wait_ticks(5)
     world.fleet.demand_rps = 0.2
 
-    world.wait(lambda: world.replicas() == 0, "no replica for next to no traffic", timeout=90)
+    world.wait(lambda: world.replicas() == 0, "no replica for next to no traffic")
     assert world.weights() == {"vllm": 0, "egress": 100}
     # The weight went away before the capacity did.
     writes = world.operator_writes(0)
@@ -134,10 +132,10 @@ def test_to_zero_and_back_with_the_hosted_lane_bridging(world: World) -> None:
     removed = next(i for i, e in enumerate(writes) if e.subresource == "scale" and e.body["spec"]["replicas"] == 0)
     assert moved < removed
 
-    world.fleet.demand_rps = 30
+    world.fleet.demand_rps = 22
     world.wait(lambda: world.replicas() >= 3, "replicas again")
     assert world.weights()["egress"] == 100, "hosted carries until pods are Ready and warm"
-    world.wait(lambda: world.ready() >= 3 and world.weights()["egress"] == 0, "traffic back on own GPUs", timeout=90)
+    world.wait(lambda: world.ready() >= 3 and world.on_own_lanes(), "traffic back on own GPUs")
 
 
 def test_a_managed_route_is_generated_whole(world: World) -> None:

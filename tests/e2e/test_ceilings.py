@@ -10,6 +10,8 @@ from support.scripted_fleet import INPUT_TOKENS, OUTPUT_TOKENS
 from support.world import World, own_lane, plan
 
 LEDGER = "spillway-ledger"
+LAG_SECONDS = 20
+"""The last scrape, the last tick and what they take on a busy machine; the operator was away for longer."""
 REQUEST_USD = (1.00 * INPUT_TOKENS + 4.00 * OUTPUT_TOKENS) / 1e6
 """At the hosted lane's contract price; see `support.world.hosted_lane`."""
 
@@ -40,24 +42,25 @@ def test_spending_is_counted_over_kills_and_stops_at_the_ceiling(world: World) -
     with_ceiling(world, "1000")
     world.fleet.demand_rps = 60  # one replica serves 10
     operator = world.start_operator()
-    world.wait(lambda: world.weights()["egress"] > 50, "overflow", 90)
-    world.wait(lambda: spent(world) > 0.5, "half a dollar", 90)
+    world.wait(lambda: world.weights()["egress"] > 50, "overflow")
+    world.wait(lambda: spent(world) > 0.5, "half a dollar")
     world.wait_condition("BudgetAtRisk", "False", "WithinCeilings")
 
     # Killed between two writes of the ledger, and away for a while: all of it is there.
     operator.kill()
     since = truth(world)
-    world.wait(lambda: truth(world) > since + 0.5, "half a dollar that nobody saw", 90)
+    world.wait(lambda: truth(world) > since + 0.5, "half a dollar that nobody saw")
     world.start_operator()
-    world.wait(lambda: spent(world) > since + 0.4, "it is counted", 90)
+    world.wait(lambda: spent(world) > since + 0.4, "it is counted")
     before, now, after = truth(world), spent(world), truth(world)
     rate = 60 * REQUEST_USD
-    assert before - 10 * rate <= now <= after, "every dollar once, but for the last scrapes"
+    assert before - LAG_SECONDS * rate <= now <= after, "every dollar once, but for the last scrapes"
 
     # Less than what is spent: nothing more goes out, whatever waits.
     with_ceiling(world, "1")
-    world.wait(lambda: world.weights()["egress"] == 0, "nothing to hosted lanes", 60)
+    world.wait(lambda: world.weights()["egress"] == 0, "nothing to hosted lanes")
     world.wait_condition("BudgetAtRisk", "True", "CeilingReached")
+    world.wait(lambda: world.fleet.hosted_share == 0, "the last hosted request")
     stopped = truth(world)
     world.wait_ticks(6)
     assert truth(world) == stopped
@@ -65,7 +68,7 @@ def test_spending_is_counted_over_kills_and_stops_at_the_ceiling(world: World) -
     # A plan that is made anew has not spent less.
     world.cluster.kubectl("delete", "cplan", "main", "-n", world.namespace)
     with_ceiling(world, "1")
-    world.wait(lambda: spent(world) == pytest.approx(stopped, abs=1e-3), "the same dollars", 60)
+    world.wait(lambda: spent(world) == pytest.approx(stopped, abs=1e-3), "the same dollars")
     world.wait_ticks(3)
     assert world.weights()["egress"] == 0
     assert truth(world) == stopped

@@ -160,7 +160,7 @@ def test_a_persons_scale_is_respected_and_ends(world: World) -> None:
     world.wait_condition("ManualOverride", "True")
     world.wait_ticks(5)
     assert world.replicas() == 6
-    world.wait_condition("ManualOverride", "False", timeout=120)
+    world.wait_condition("ManualOverride", "False")
     world.wait(lambda: world.replicas() < 6, "Spillway decides again after manualOverrideSeconds")
 
 

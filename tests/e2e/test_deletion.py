@@ -19,22 +19,17 @@ def spillway(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def grown(world: World, replicas: int = 1, demand_rps: float = 35) -> None:
-    world.standard(replicas=replicas)
-    world.fleet.demand_rps = demand_rps
-    world.start_operator()
-    world.wait(lambda: world.ready() >= 4 and world.weights()["egress"] == 0, "a grown fleet", 90)
-
-
 def test_a_plan_deleted_in_the_middle_of_a_scale_in(world: World) -> None:
-    grown(world, demand_rps=55)
+    world.standard(replicas=1)
+    world.start_under(37)
+    world.wait(lambda: world.replicas() >= 5 and world.on_own_lanes(), "a large fleet")
     world.cluster.kubectl(
         "patch", "cplan", "main", "-n", world.namespace, "--type=merge",
         "-p", '{"spec":{"guards":{"maxScaleDownPerMinute":1}}}',
     )  # fmt: skip
     top = world.replicas()
     world.fleet.demand_rps = 2
-    world.wait(lambda: world.replicas() < top, "the scale-in has begun", 90)
+    world.wait(lambda: world.replicas() < top, "the scale-in has begun")
     world.cluster.kubectl("delete", "cplan", "main", "-n", world.namespace, "--wait=true", "--timeout=10s")
     frozen, weights, since = world.replicas(), world.weights(), world.journal.mark()
     world.wait_ticks(5)
@@ -43,7 +38,8 @@ def test_a_plan_deleted_in_the_middle_of_a_scale_in(world: World) -> None:
 
 
 def test_deletion_while_the_operator_is_down(world: World) -> None:
-    grown(world)
+    world.standard(replicas=1)
+    world.grow()
     world.stop_operator()
     before = world.replicas()
     for kind, name in (("cplan", "main"), ("clane", "gpu"), ("wclass", "chat")):
@@ -56,7 +52,8 @@ def test_deletion_while_the_operator_is_down(world: World) -> None:
 
 
 def test_release_keeps_and_restore_brings_back_the_baseline(world: World) -> None:
-    grown(world)
+    world.standard(replicas=1)
+    world.grow()
     world.stop_operator()
     # What is left behind by a deleted plan is found as well.
     world.cluster.kubectl("delete", "cplan", "main", "-n", world.namespace)
@@ -73,7 +70,8 @@ def test_release_keeps_and_restore_brings_back_the_baseline(world: World) -> Non
 
 
 def test_restore(world: World) -> None:
-    grown(world)
+    world.standard(replicas=1)
+    world.grow()
     world.stop_operator()
     world.cluster.kubectl("delete", "cplan", "main", "-n", world.namespace)
 
@@ -87,7 +85,8 @@ def test_restore(world: World) -> None:
 
 
 def test_no_finalizers_and_no_annotations_on_the_resources(world: World) -> None:
-    grown(world)
+    world.standard(replicas=1)
+    world.grow()
     for kind in ("cplan", "clane", "wclass"):
         for item in world.cluster.get(kind, namespace=world.namespace)["items"]:
             assert "finalizers" not in item["metadata"]

@@ -24,11 +24,7 @@ def resources(world: World, mode: str = "Apply") -> None:
 
 
 def scaled_up(world: World) -> int:
-    world.fleet.demand_rps = 35
-    world.start_operator()
-    world.wait(lambda: world.ready() >= 4 and world.weights()["egress"] == 0, "a grown fleet", 90)
-    world.wait_ticks(2)
-    return world.replicas()
+    return world.grow()
 
 
 def test_replicas_leave_a_server_side_applied_manifest(world: World) -> None:
@@ -79,7 +75,7 @@ def test_back_to_an_hpa(world: World) -> None:
         },
     }
     world.apply(hpa)
-    world.wait(lambda: world.replicas() == grown + 1, "the HPA scales it", 60)
+    world.wait(lambda: world.replicas() == grown + 1, "the HPA scales it")
     world.wait_condition("Ready", "False")
     world.wait_ticks(3)
     assert world.operator_writes(since) == []

@@ -60,6 +60,9 @@ class ScriptedFleet:
         """What ``/metrics`` answers instead of the truth: "nan", "empty", "garbage", or None."""
         self._pods: dict[str, _Pod] = {}
         self._total = self._hosted = 0.0
+        self._ready: list[str] = []
+        self._share = 0.0
+        self._advanced_at = time.monotonic()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -90,6 +93,12 @@ class ScriptedFleet:
         with self._lock:
             return self._hosted
 
+    @property
+    def hosted_share(self) -> float:
+        """Of the demand, 0 to 1, by the weights that were seen last: what is sent now."""
+        with self._lock:
+            return self._share
+
     def ramp(self, to_rps: float, seconds: float) -> None:
         """Raise or lower demand evenly until it is ``to_rps``."""
         with self._lock:
@@ -104,16 +113,14 @@ class ScriptedFleet:
             self.demand_rps, self._ramp = goal, None
 
     def _run(self) -> None:
-        before = time.monotonic()
         while not self._stop.wait(POLL_SECONDS):
-            now = time.monotonic()
             try:
                 pods, share = self._ready_pods(), self._hosted_share()
             except (ApiException, OSError):
                 continue
             with self._lock:
-                self._advance(pods, share, now - before)
-            before = now
+                self._advance()
+                self._ready, self._share = pods, share
 
     def _ready_pods(self) -> list[str]:
         pods = self._core.list_namespaced_pod(self.namespace, label_selector=f"app={self.deployment}").items
@@ -138,10 +145,15 @@ class ScriptedFleet:
         total = sum(weights.values())
         return weights.get("egress", 0) / total if total else 0.0
 
-    def _advance(self, ready: list[str], share: float, seconds: float) -> None:
-        self._pods = {name: self._pods.get(name, _Pod()) for name in ready}
+    def _advance(self) -> None:
+        """Bring everything to this moment, by the pods and weights that were seen last."""
+        now = time.monotonic()
+        seconds, self._advanced_at = now - self._advanced_at, now
+        if seconds <= 0:
+            return
+        self._pods = {name: self._pods.get(name, _Pod()) for name in self._ready}
         self._ramped(seconds)
-        hosted = self.demand_rps * share
+        hosted = self.demand_rps * self._share
         local = self.demand_rps - hosted
         self._total += self.demand_rps * seconds
         self._hosted += hosted * seconds
@@ -149,7 +161,7 @@ class ScriptedFleet:
             arriving = local / len(self._pods) * seconds
             served = min(arriving + pod.waiting, self.replica_rps * seconds)
             pod.waiting = max(0.0, pod.waiting + arriving - served)
-            pod.running = served / seconds * self.request_seconds if seconds > 0 else 0.0
+            pod.running = served / seconds * self.request_seconds
             pod.completed += served
             wait = pod.waiting / self.replica_rps
             self.longest_wait_seconds = max(self.longest_wait_seconds, wait)
@@ -166,6 +178,8 @@ class ScriptedFleet:
             yield "<html>this is not an exposition"
             return
         with self._lock:
+            # A counter that stood still since the last poll would look like bursts.
+            self._advance()
             for name, pod in self._pods.items():
                 yield from self._pod_lines(name, pod)
             cluster = f"httproute/{self.namespace}/{self.route}/rule/0"

@@ -30,6 +30,10 @@ from support.scripted_fleet import ScriptedFleet
 TICK_SECONDS = 1.0
 SCRAPE_SECONDS = 1.0
 POLL_SECONDS = 0.2
+WAIT_SECONDS = 180.0
+"""For what takes seconds: only what hangs takes longer, on the busiest machine."""
+LEFT_OVER_PERCENT = 5
+"""At the hosted lane's price a replica pays for itself from about 1 request a second on."""
 ACCOUNT = "spillway"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -179,7 +183,7 @@ class Reader:
     def get(self, path: str) -> dict[str, Any]:
         """The object at an API path."""
         headers = {auth["key"]: auth["value"] for auth in self._cluster.auth_settings().values()}
-        answer = self._session.get(self._cluster.host + path, headers=headers, timeout=10)
+        answer = self._session.get(self._cluster.host + path, headers=headers, timeout=60)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -326,13 +330,15 @@ class OperatorWorld:
             return None
 
         found: list[int] = []
-        wait_until(lambda: bool(found.append(p) or True if (p := port()) else False), "the operator's port", 30)
+        wait_until(
+            lambda: bool(found.append(p) or True if (p := port()) else False), "the operator's port", WAIT_SECONDS
+        )
         return f"http://127.0.0.1:{found[0]}"
 
     def http_get(self, path: str) -> tuple[int, str]:
         """GET from the operator's own server."""
         try:
-            with urllib.request.urlopen(self.operator_url() + path, timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(self.operator_url() + path, timeout=60) as answer:  # noqa: S310
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -344,7 +350,7 @@ class OperatorWorld:
                 return int(float(line.split()[-1]))
         return 0
 
-    def wait_ticks(self, more: int, timeout: float = 90.0) -> None:
+    def wait_ticks(self, more: int, timeout: float = WAIT_SECONDS) -> None:
         """Wait until ``more`` further ticks have completed."""
         goal = self.ticks() + more
         wait_until(lambda: self.ticks() >= goal, f"{more} more ticks", timeout)
@@ -382,7 +388,7 @@ class OperatorWorld:
         """A lane in the plan's status, empty when absent."""
         return next((entry for entry in self.status(name).get("lanes") or [] if entry["name"] == lane), {})
 
-    def wait(self, condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, timeout: float = WAIT_SECONDS) -> None:
         """Wait for a condition; a failure shows the plan's status and the operator's log."""
         try:
             wait_until(condition, what, timeout, POLL_SECONDS)
@@ -390,7 +396,7 @@ class OperatorWorld:
             state = json.dumps(self.status(), indent=1) if self.cluster.exists("cplan", "main", self.namespace) else ""
             raise AssertionError(f"{error}\nstatus: {state}\nlog:\n{self.log()[-6000:]}") from None
 
-    def wait_condition(self, kind: str, status: str, reason: str | None = None, timeout: float = 60.0) -> None:
+    def wait_condition(self, kind: str, status: str, reason: str | None = None, timeout: float = WAIT_SECONDS) -> None:
         """Wait until a condition of the plan has this status (and reason)."""
 
         def held() -> bool:
@@ -421,6 +427,29 @@ class World(OperatorWorld):
         """Stop what was started."""
         super().close()
         self.fleet.stop()
+
+    def start_under(self, demand_rps: float) -> None:
+        """Start the operator, then demand: what came before the first tick would wait, and be worked off for minutes.
+
+        Until then nothing is told of demand: to the operator it has always been this.
+        """
+        self.fleet.demand_rps, self.fleet.broken = 0.0, "empty"
+        self.start_operator()
+        self.wait_ticks(1)
+        self.fleet.demand_rps, self.fleet.broken = demand_rps, None
+
+    def on_own_lanes(self) -> bool:
+        """Whether every replica is Ready, and no more is hosted than a replica more would be too dear for."""
+        return self.ready() == self.replicas() and self.weights()["egress"] <= LEFT_OVER_PERCENT
+
+    def grow(self) -> int:
+        """A fleet that Spillway has taken to four replicas or five, which carry the traffic; returns the count.
+
+        Three replicas would be far too few, and four have room.
+        """
+        self.start_under(22)
+        self.wait(lambda: self.replicas() >= 4 and self.on_own_lanes(), "a grown fleet")
+        return self.replicas()
 
     def standard(self, *, replicas: int = 1, mode: str = "Apply", **plan_spec: Any) -> None:
         """Deployment, route, lanes, class and plan."""
