@@ -7,6 +7,7 @@ import pytest
 from spillway_dev.processes import wait_until
 from spillway_dev.upstreams import Load, LoadOptions, LoadReport
 from support.gateways import Lanes, address_backend, backend, http_route, spill_policy
+from support.planes import GatewayRig
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -15,13 +16,10 @@ POLICY = "backendtrafficpolicies.gateway.envoyproxy.io"
 
 @pytest.fixture
 def spilling(lanes: Lanes) -> Lanes:
-    """Local and hosted by name, the hosted one a fallback, both with a weight, and the policy that retries."""
-    space = lanes.namespace
-    lanes.cluster.apply(
-        backend(space, "egress", lanes.hosted_name, lanes.port, fallback=True),
-        http_route(space, vllm=1, egress=1),
-        spill_policy(space),
-    )
+    """What the product generates in Spill mode: route and policy."""
+    rig = GatewayRig(lanes, "Managed", mode="Spill")
+    rig.prepare()
+    rig.move(gpu=100, hosted=0)
     ready(lanes)
     return lanes
 
@@ -78,18 +76,6 @@ def test_what_is_above_the_limit_spills_and_no_request_fails(spilling: Lanes) ->
     assert report.served_by["gpu"] >= 20
     assert report.served_by["hosted"] >= 20
     assert max(one.counters()["most_in_flight"] for one in spilling.local) <= 2
-
-
-def test_saturation_that_comes_and_goes_under_load_loses_nothing(spilling: Lanes) -> None:
-    options = LoadOptions(concurrency=6, max_requests=100_000, max_seconds=200, headers=spilling.headers)
-    with Load(spilling.stack.url, options) as load:
-        for limit in (0, None, 0, None):
-            spilling.set_local(limit=limit)
-            load.wait_for(50)
-            lane = "gpu" if limit is None else "hosted"
-            assert load.wait_for(400).share(lane) == 100
-    report = load.report()
-    assert report.failed == 0, report.errors
 
 
 @pytest.mark.parametrize("status", [500, 400])

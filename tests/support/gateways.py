@@ -1,21 +1,14 @@
-"""The real gateway stack for tests, upstreams behind names, and the objects that the product will render one day."""
+"""The real gateway stack for tests, upstreams behind names, and the objects that users make."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from spillway.act.weights import move_weights
-from spillway.act.writes import Outcome, Write
-from spillway.api import CapacityPlan, WorkloadClass
-from spillway.decide.decision import Reason, RouteDecision
-from spillway.kube import Kube
 from spillway_dev.controlplane import ControlPlane, ControlPlaneOptions
 from spillway_dev.gateway import EnvoyGatewayStack
 from spillway_dev.gateway.manifests import parent_ref
@@ -28,8 +21,6 @@ ENVOY = "gateway.envoyproxy.io/v1alpha1"
 ROUTES = "httproutes.gateway.networking.k8s.io"
 CLASS_HEADER = "x-class"
 ADDRESSES = itertools.count(2)
-SUPERSEDED_AT_MOST = 5
-"""Times that a write of the product may meet one of the gateway's."""
 
 
 @pytest.fixture(scope="module")
@@ -90,65 +81,6 @@ class Lanes:
     def settled(self, name: str = "chat") -> None:
         """Wait until Envoy Gateway has accepted the route at its present generation."""
         wait_until(lambda: accepted(self.cluster.get(ROUTES, name, self.namespace)), f"HTTPRoute {name} accepted", 60)
-
-    def binding(self, ownership: str) -> Binder:
-        """The product's own way of moving weights, for a route of this namespace."""
-        return Binder(self, ownership)
-
-
-@dataclass(frozen=True)
-class Binder:
-    """A plan with one binding, Managed or Adopted, and the class that it carries."""
-
-    lanes: Lanes
-    ownership: str
-
-    def move(self, **weights: int) -> Write:
-        """Write these weights, by lane, with the product's code, and wait until the gateway has accepted them.
-
-        The gateway writes the route's status at any time. A write that this supersedes is done again, as at the
-        operator's next tick.
-        """
-        if self.ownership == "Adopted":
-            self.lanes.settled()
-        written = asyncio.run(self._move(weights))
-        for _ in range(SUPERSEDED_AT_MOST):
-            if written.outcome is not Outcome.SUPERSEDED:
-                break
-            written = asyncio.run(self._move(weights))
-        if written.ok:
-            self.lanes.settled()
-        return written
-
-    async def _move(self, weights: Mapping[str, int]) -> Write:
-        plan, resource = self._plan(), self._class()
-        (binding,) = plan.spec.routing.bindings
-        decided = RouteDecision("chat", "chat", binding.rule, {}, weights, Reason("Test", "Because."), True)
-        async with await Kube.connect(str(self.lanes.cluster.kubeconfig)) as kube:
-            return await move_weights(kube, plan, binding, resource, decided, ["gpu"])
-
-    def _plan(self) -> CapacityPlan:
-        binding: Object = {
-            "class": "chat",
-            "ownership": self.ownership,
-            "httpRoute": "chat",
-            "backends": {"gpu": "Backend/vllm", "hosted": "Backend/egress"},
-        }
-        binding |= {"rule": "all"} if self.ownership == "Adopted" else {"gateway": parent_ref()}
-        routing = {"plane": "GatewayAPI", "bindings": [binding]}
-        meta = {"name": "main", "namespace": self.lanes.namespace}
-        return CapacityPlan.parse({"metadata": meta, "spec": {"lanes": ["gpu", "hosted"], "routing": routing}})
-
-    def _class(self) -> WorkloadClass:
-        header = {"header": {"name": CLASS_HEADER, "value": self.lanes.namespace}}
-        spec = {
-            "planRef": {"name": "main"},
-            "match": {"routeRule": {"route": "chat", "rule": "all"}} if self.ownership == "Adopted" else header,
-            "latency": "Deferrable",
-            "dataPolicy": "Any",
-            "equivalentModels": ["m"],
-        }
-        return WorkloadClass.parse({"metadata": {"name": "chat", "namespace": self.lanes.namespace}, "spec": spec})
 
 
 def backend(namespace: str, name: str, hostname: str, port: int, **spec: Any) -> Object:
