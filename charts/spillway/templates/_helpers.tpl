@@ -96,7 +96,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [httproutes]
   verbs: [get, list]
 - apiGroups: [gateway.envoyproxy.io]
-  resources: [backends]
+  resources: [backends, backendtrafficpolicies]
   verbs: [list]
 {{- with .Values.rbac.litellm.configMaps }}
 # The configurations of LiteLLM proxies, by name.
@@ -139,6 +139,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [patch]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
+  verbs: [create, patch]
+# In Spill mode, the policy of a generated route: what own lanes refuse is tried on a hosted one.
+- apiGroups: [gateway.envoyproxy.io]
+  resources: [backendtrafficpolicies]
   verbs: [create, patch]
 {{- range .Values.rbac.extraTargets }}
 - apiGroups: [{{ .apiGroup | quote }}]

@@ -61,6 +61,7 @@ class Permission:
 
 LEADER_WORKER = "leaderworkerset.x-k8s.io"
 GATEWAY = "gateway.networking.k8s.io"
+ENVOY = "gateway.envoyproxy.io"
 OWN = "spillway.dev"
 OWN_KINDS = ("workloadclasses", "capacitylanes", "capacityplans")
 
@@ -93,7 +94,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_read("autoscaling", "horizontalpodautoscalers", verbs="list"),
     *_read("keda.sh", "scaledobjects", verbs="list", optional=True),
     *_read(GATEWAY, "httproutes", optional=True),
-    *_read("gateway.envoyproxy.io", "backends", verbs="list", optional=True),
+    *_read(ENVOY, "backends", "backendtrafficpolicies", verbs="list", optional=True),
     *(
         Permission(group, resource, verb, Need.RECOMMEND, Scope.CLUSTER, optional=True)
         for group, resource in (
@@ -111,5 +112,6 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_write(LEADER_WORKER, "leaderworkersets/scale", "leaderworkersets", optional=True),
     *_write("", "pods"),
     *_write(GATEWAY, "httproutes", verbs="create patch", optional=True),
+    *_write(ENVOY, "backendtrafficpolicies", verbs="create patch", optional=True),
 )
 """Everything that the operator asks of the apiserver."""
