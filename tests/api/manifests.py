@@ -121,6 +121,15 @@ PLAN_STATUS = {
             "spillPercent": "3",
         }
     ],
+    "routes": [
+        {
+            "class": "coding-agents",
+            "stage": "Confirmed",
+            "reason": "CountersAgree",
+            "message": "by counters coding-agents goes to gpu-h100 97.0%, hosted 3.0%",
+            "hostedPercent": "3",
+        }
+    ],
     "totals": {
         "billedUsdPerHour": "24",
         "allocatedUsdPerHour": "18.1",

@@ -118,6 +118,33 @@ class ClassStatus(Model):
     )
 
 
+class RouteStage(StrEnum):
+    """How far the weights of a route have come."""
+
+    WRITTEN = "Written"
+    ACCEPTED = "Accepted"
+    NOT_ACCEPTED = "NotAccepted"
+    CONFIRMED = "Confirmed"
+    NOT_CONFIRMED = "NotConfirmed"
+
+
+class RouteStatus(Model):
+    """One binding's weights: whether gateways have them, and whether traffic shows it."""
+
+    class_: str = Field(max_length=63, alias="class", description="Name of the WorkloadClass.")
+    stage: RouteStage = Field(
+        description="Written: the apiserver has the weights; Accepted, NotAccepted: what the gateway says of them; "
+        "Confirmed, NotConfirmed: what request counters show."
+    )
+    reason: str = Field(max_length=128, description="Machine reason.")
+    message: str = Field(max_length=512, description="One sentence with the figures for people.")
+    hosted_percent: str | None = Field(
+        default=None,
+        max_length=16,
+        description="Share of the class's requests that hosted lanes serve, by counters (percent).",
+    )
+
+
 class TotalsStatus(Model):
     """Dollars of the whole plan, in US dollars an hour."""
 
@@ -193,6 +220,12 @@ class CapacityPlanStatus(Model):
             "x-kubernetes-list-map-keys": ["namespace", "name"],
         },
         description="The plan's classes; the sixteen largest.",
+    )
+    routes: tuple[RouteStatus, ...] = Field(
+        default=(),
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["class"]},
+        description="The plan's bindings: how far their weights have come.",
     )
     totals: TotalsStatus | None = Field(default=None, description="Dollars and GPUs of the whole plan.")
     decision: DecisionStatus | None = Field(default=None, description="The last decision.")

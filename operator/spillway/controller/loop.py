@@ -13,8 +13,10 @@ from time import monotonic
 
 from spillway.act.executor import execute
 from spillway.act.writes import Outcome, Write
+from spillway.api import RouteStatus
 from spillway.config import OperatorConfig
 from spillway.controller.ledger import LedgerKeeper
+from spillway.controller.moves import Moves, route_statuses
 from spillway.controller.publish import Publisher
 from spillway.controller.recorder import Recorder
 from spillway.decide import decide
@@ -46,6 +48,8 @@ class Decided:
     snapshot: PlanSnapshot
     decision: Decision
     writes: tuple[Write, ...] = ()
+    routes: tuple[RouteStatus, ...] = ()
+    """How far the weights that were observed have come."""
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ class Loop:
         self._publisher = Publisher(kube, metrics)
         self._recorder = Recorder.of(config, clock)
         self._memory = Remembered()
+        self._moves = Moves()
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -136,10 +141,11 @@ class Loop:
         decided = self._decide(snapshot)
         await self._record()
         # 4. Act where a plan is in Apply, in the safe order; one plan's failure is its own.
-        acted = tuple([await self._act(each) for each in decided])
+        acted = tuple([await self._act(await self._confirmed(each)) for each in decided])
         # 5. Report what was seen, decided and done.
         await self._publisher.publish(cluster, acted, now)
         self._memory.forget_others([plan.key for plan in snapshot.plans])
+        self._moves.forget_others([plan.plan.metadata.uid for plan in snapshot.plans])
         self._log_problems(cluster)
         return acted
 
@@ -179,6 +185,14 @@ class Loop:
     async def _record(self) -> None:
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.flush)
+
+    async def _confirmed(self, decided: Decided) -> Decided:
+        """With what is known of the weights in place."""
+        try:
+            return replace(decided, routes=await route_statuses(self._kube, decided.snapshot, self._moves))
+        except KubeError as error:
+            logger.error("plan %s: its weights could not be confirmed: %s", decided.snapshot.key, error.message)
+            return decided
 
     async def _act(self, decided: Decided) -> Decided:
         try:

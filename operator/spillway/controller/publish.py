@@ -11,8 +11,6 @@ from uuid import uuid4
 
 from spillway.api import API_VERSION, CapacityLane, CapacityPlan, CapacityPlanStatus, SimpleStatus, WorkloadClass
 from spillway.decide.ceilings import windows
-from spillway.decide.decision import Decision
-from spillway.decide.snapshot import PlanSnapshot
 from spillway.kube import CLASSES, EVENTS, LANES, PLANS, Kube, KubeError, Resource
 from spillway.observe.membership import subject
 from spillway.observe.scope import ClusterView
@@ -46,7 +44,7 @@ class Publisher:
         found = {about: list(findings) for about, findings in cluster.object_findings.items()}
         for each in decided:
             alive.add(each.snapshot.plan.metadata.uid)
-            reports.append(await self._publish_plan(each.snapshot, each.decision, now))
+            reports.append(await self._publish_plan(each, now))
             for finding in each.decision.findings:
                 if finding not in found.setdefault(finding.subject, []):
                     found[finding.subject].append(finding)
@@ -61,9 +59,10 @@ class Publisher:
             await self._publish_simple(CLASSES, resource, resource.status, status, now)
         self._written_at = {uid: at for uid, at in self._written_at.items() if uid in alive}
 
-    async def _publish_plan(self, snapshot: PlanSnapshot, decision: Decision, now: float) -> PlanReport:
+    async def _publish_plan(self, decided: Decided, now: float) -> PlanReport:
+        snapshot, decision = decided.snapshot, decided.decision
         plan = snapshot.plan
-        status = plan_status(decision, snapshot, plan.status, now)
+        status = plan_status(decision, snapshot, plan.status, now, decided.routes)
         uid = plan.metadata.uid
         if status_changed(plan.status, status, now, self._written_at.get(uid)) and await self._write(
             PLANS, plan, status

@@ -6,11 +6,11 @@ waits is ``RecommendationAvailable`` beside ``Ready``. Every condition is writte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from spillway.api import Condition, Mode, OverflowMode
-from spillway.api.status import ConditionStatus
+from spillway.api import Condition, Mode, OverflowMode, RouteStatus
+from spillway.api.status import ConditionStatus, RouteStage
 from spillway.decide.ceilings import ALERT_SHARE, windows
 from spillway.decide.decision import Decision, LaneDecision
 from spillway.decide.snapshot import Finding, LaneSnapshot, PlanSnapshot
@@ -24,6 +24,7 @@ LATE_FLOOR_SECONDS = 60.0
 MANUAL_OVERRIDE = "ManualOverride"
 """Machine reason of the guard that respects a person's ``kubectl scale``."""
 
+STUCK = (RouteStage.NOT_ACCEPTED, RouteStage.NOT_CONFIRMED)
 NOT_SPILLING = frozenset({"QueueUnlimited", "SpillPolicyMissing"})
 """Machine reasons of findings that say why nothing spills although it should."""
 NOT_YET = frozenset({"TokenMixUnknown", "ServiceUnknown", "NoClasses"})
@@ -71,8 +72,8 @@ def object_state(findings: tuple[Finding, ...], plan: str | None, unused: str) -
     return State("Ready", True, "Accepted", f"plan {plan} decides on it")
 
 
-def plan_states(decision: Decision, snapshot: PlanSnapshot) -> tuple[State, ...]:
-    """All conditions of a plan, in the order in which they are shown."""
+def plan_states(decision: Decision, snapshot: PlanSnapshot, routes: Sequence[RouteStatus] = ()) -> tuple[State, ...]:
+    """All conditions of a plan, in the order in which they are shown. ``routes``: how far its weights have come."""
     found = errors(decision.findings)
     unavailable = _capacity_unavailable(snapshot)
     return (
@@ -84,7 +85,7 @@ def plan_states(decision: Decision, snapshot: PlanSnapshot) -> tuple[State, ...]
         _budget_at_risk(snapshot),
         _manual_override(decision),
         unavailable,
-        _degraded(decision, snapshot, unavailable),
+        _degraded(decision, snapshot, unavailable, routes),
         _stalled(found),
     )
 
@@ -225,7 +226,7 @@ def late_capacity(lane: LaneSnapshot, now: float) -> str | None:
     )
 
 
-def _degraded(decision: Decision, snapshot: PlanSnapshot, unavailable: State) -> State:
+def _degraded(decision: Decision, snapshot: PlanSnapshot, unavailable: State, routes: Sequence[RouteStatus]) -> State:
     if not snapshot.metrics.usable:
         held = decision.held.message if decision.held else "everything is held"
         return State("Degraded", True, snapshot.metrics.reason.value, f"{snapshot.metrics.message}; {held}")
@@ -234,4 +235,7 @@ def _degraded(decision: Decision, snapshot: PlanSnapshot, unavailable: State) ->
         return State("Degraded", True, "LaneNotMeasured", text)
     if unavailable.holds:
         return State("Degraded", True, unavailable.reason, unavailable.message)
+    if stuck := [route for route in routes if route.stage in STUCK]:
+        text = "; ".join(f"class {route.class_}: {route.message}" for route in stuck)
+        return State("Degraded", True, f"Route{stuck[0].stage.value}", text)
     return State("Degraded", False, "FullyWorking", "metrics are fresh and capacity is as asked")

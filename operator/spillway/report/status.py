@@ -11,6 +11,7 @@ from spillway.api import (
     Condition,
     DecisionStatus,
     LaneStatus,
+    RouteStatus,
     SimpleStatus,
     TotalsStatus,
     UtilizationStatus,
@@ -34,16 +35,21 @@ DEAD_BAND_FLOOR = 0.05
 
 
 def plan_status(
-    decision: Decision, snapshot: PlanSnapshot, previous: CapacityPlanStatus | None, now: float
+    decision: Decision,
+    snapshot: PlanSnapshot,
+    previous: CapacityPlanStatus | None,
+    now: float,
+    routes: tuple[RouteStatus, ...] = (),
 ) -> CapacityPlanStatus:
     """What the plan's status should say; ``previous`` only lends its transition times."""
     generation = snapshot.plan.metadata.generation
     before = previous.conditions if previous else ()
     return CapacityPlanStatus(
         observed_generation=generation,
-        conditions=dated(plan_states(decision, snapshot), before, generation, now),
+        conditions=dated(plan_states(decision, snapshot, routes), before, generation, now),
         lanes=tuple(_lane(lane, _gpus_per_replica(snapshot, lane.name)) for lane in _largest_lanes(decision.lanes)),
         classes=tuple(_class(each) for each in _largest_classes(decision.classes)),
+        routes=routes,
         totals=_totals(decision, snapshot),
         decision=_decision(decision),
     )
@@ -209,6 +215,7 @@ def _transitions(status: CapacityPlanStatus) -> tuple[object, ...]:
         _conditions(status.conditions),
         [(lane.name, lane.current, lane.ready, lane.recommended, lane.reason) for lane in status.lanes],
         sorted((each.namespace, each.name) for each in status.classes),
+        sorted((each.class_, each.stage, each.reason) for each in status.routes),
         (decision.plan_hash, decision.reason) if decision else None,
     )
 
