@@ -167,11 +167,7 @@ def test_a_frozen_rule_may_only_go_back() -> None:
     moved = sent(PLANE.render(wanted(split, gpu=50, hosted=50), good), good)
 
     def frozen(found: Found, **weights: int) -> Rendered:
-        asked = wanted(split, **weights)
-        return PLANE.render(
-            Wanted(asked.plan, asked.classes, asked.lanes, asked.weights, asked.moving, frozenset({"chat"}), at=AT),
-            found,
-        )
+        return PLANE.render(replace(wanted(split, **weights), frozen=frozenset({"chat"})), found)
 
     assert frozen(moved, gpu=20, hosted=80) == Rendered()
     assert refs(frozen(statused(moved, "False"), gpu=50, hosted=50)) == {"vllm": 100, "egress": 0}
