@@ -80,6 +80,8 @@ def controller_manager(tools: Tools, folder: Path, hpa_sync_seconds: float, *, w
         "--leader-elect=false",
         "--secure-port=0",
         f"--horizontal-pod-autoscaler-sync-period={round(hpa_sync_seconds * 1000)}ms",
+        # A slow metrics API keeps a worker busy, and must not delay other autoscalers.
+        "--concurrent-horizontal-pod-autoscaler-syncs=20",
         "--horizontal-pod-autoscaler-initial-readiness-delay=0s",
         "--horizontal-pod-autoscaler-cpu-initialization-period=0s",
         "--kube-api-qps=100",

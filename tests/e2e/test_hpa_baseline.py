@@ -3,7 +3,10 @@
 Several HPAs run side by side, each on a Deployment of its own. Whenever kube-controller-manager asks for an HPA's
 metric, the answer is the next figure of a series, and the baseline's engine takes the very step: it sees the scale and
 the pods as they are in the cluster at that moment. What the controller then does to the Deployment is compared with it.
-The answers keep a distance of 1.3 s, so that no event's age is near the edge of a window of whole seconds.
+
+All windows are odd numbers of seconds and the answers stand on a grid of 2 s: every event's age is a second away from
+the edge of a window. Where the controller or this process was too late for that (it asks again a second after it has
+acted), the case is void, and is played again from the start.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +35,33 @@ from spillway.simulate.baselines.hpa_engine import (
     pods_proposal,
     value_proposal,
 )
-from spillway_dev.controlplane import ControlPlane
+from spillway_dev.controlplane import ControlPlane, ControlPlaneOptions
 from spillway_dev.nodes import STARTUP_ANNOTATION, GpuNode
 from spillway_dev.processes import wait_until
 from support.metrics_api import MetricsApi
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-PACE_SECONDS = 1.3
+PACE_SECONDS = 2.0
+SYNC_SECONDS = ControlPlaneOptions().hpa_sync_seconds
+LATE_SECONDS = 0.5
+"""Most that the controller may take to act on an answer."""
+BESIDE_GRID_SECONDS = 0.25
+"""Most that an answer may stand beside the grid; with the former it is less than the second that ages have."""
+LOOK_SECONDS = 0.2
+"""Between two looks at pods that are at rest: the controller's own list may be a little older."""
+ATTEMPTS = 6
 GPUS = 3
 """Of each HPA's own node: that many pods run, the others stay Pending, which makes unready pods that don't change."""
 LOWEST, HIGHEST = 1, 16
 WAVES = (3.0, 40.0, 40.0, 12.0, 0.0, 9.0, 9.9, 60.0, 5.0, 5.0, 5.0, 2.0, 1.0, 30.0, 30.0, 0.5, 0.5, 0.5, 0.5, 11.0, 2.0,
          2.0, 1.1, 1.0, 0.9, 0.0, 0.0, 0.0)  # fmt: skip
 QUICK = Behavior(
-    up=ScalingRules((ScalingPolicy(PolicyKind.PODS, 3, 4.0), ScalingPolicy(PolicyKind.PERCENT, 50, 4.0)), 3.0),
-    down=ScalingRules((ScalingPolicy(PolicyKind.PODS, 2, 4.0), ScalingPolicy(PolicyKind.PERCENT, 40, 2.0)), 5.0,
+    up=ScalingRules((ScalingPolicy(PolicyKind.PODS, 3, 7.0), ScalingPolicy(PolicyKind.PERCENT, 50, 7.0)), 5.0),
+    down=ScalingRules((ScalingPolicy(PolicyKind.PODS, 2, 7.0), ScalingPolicy(PolicyKind.PERCENT, 40, 3.0)), 7.0,
                       Select.MIN),
 )  # fmt: skip
-DEFAULT_WITH_SHORT_WINDOW = Behavior(down=ScalingRules((ScalingPolicy(PolicyKind.PERCENT, 100, 15.0),), 6.0))
+DEFAULT_WITH_SHORT_WINDOW = Behavior(down=ScalingRules((ScalingPolicy(PolicyKind.PERCENT, 100, 15.0),), 9.0))
 
 
 @dataclass(slots=True)
@@ -72,8 +84,12 @@ class Case:
     """spec.replicas when the controller asked."""
     unready: list[int] = field(default_factory=list)
     failure: str = ""
+    void: str = ""
+    """What came too late for a comparison."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _answered_at: float = -math.inf
+    _grid_at: float = -math.inf
+    _answered_at: float | None = None
+    """The last answer, until the controller asks again."""
 
     def __post_init__(self) -> None:
         self.engine = Hpa(LOWEST, HIGHEST, self.behavior)
@@ -81,7 +97,7 @@ class Case:
     @property
     def done(self) -> bool:
         """The controller asked once more after the last figure, or nothing fits any more."""
-        return bool(self.failure) or len(self.found) > len(self.series)
+        return bool(self.failure or self.void) or len(self.found) > len(self.series)
 
     def external(self) -> float | None:
         """What the controller gets."""
@@ -95,16 +111,14 @@ class Case:
 
     def _next(self) -> tuple[float, PodList] | None:
         with self._lock:
+            self._note_ask(time.monotonic())
             if self.done:
                 return None
-            time.sleep(max(0.0, self._answered_at + PACE_SECONDS - time.monotonic()))
-            scale = self.apps.read_namespaced_deployment_scale(self.name, self.namespace)
-            pods = self._pods()
-            replicas = scale.spec.replicas or 0
-            settled = scale.status.replicas == replicas == pods.count and len(pods.ready) == min(replicas, GPUS)
-            if not settled:
+            seen = self._look_twice()
+            if seen is None:
                 return None  # An error for the controller, which then leaves things as they are.
-            self._answered_at = time.monotonic()
+            replicas, pods = seen
+            now = self._on_grid()
             self.found.append(replicas)
             self.unready.append(pods.count - len(pods.ready))
             if self.expected and self.expected[-1] != replicas:
@@ -112,10 +126,48 @@ class Case:
             if self.done:
                 return None
             figure = self.series[len(self.found) - 1]
-            self.expected.append(
-                self.engine.step(self._answered_at, replicas, [self._proposal(figure, replicas, pods)])
-            )
+            self.expected.append(self.engine.step(now, replicas, [self._proposal(figure, replicas, pods)]))
+            self._answered_at = now
             return figure, pods
+
+    def _note_ask(self, now: float) -> None:
+        """The first ask after an answer tells how late the controller acted on it."""
+        if self._answered_at is None:
+            return
+        took = now - self._answered_at - SYNC_SECONDS
+        self._answered_at = None
+        if took > LATE_SECONDS:
+            self.void = f"the controller took {took:.1f} s for answer {len(self.found)}"
+
+    def _look_twice(self) -> tuple[int, PodList] | None:
+        """Replicas and pods a moment before the next answer is due, where they are at rest."""
+        before = self.look()
+        if not self.found:
+            # The controller has begun to remember at its first ask.
+            self._grid_at = time.monotonic()
+            if before is None:
+                self.void = "not at rest at first"
+        if before is None or not self.found:
+            return before
+        soon = time.monotonic() + 2 * LOOK_SECONDS - self._grid_at
+        self._grid_at += math.ceil(soon / PACE_SECONDS) * PACE_SECONDS
+        time.sleep(max(0.0, self._grid_at - LOOK_SECONDS - time.monotonic()))
+        return before if before == self.look() else None
+
+    def _on_grid(self) -> float:
+        """Wait until the answer is due."""
+        time.sleep(max(0.0, self._grid_at - time.monotonic()))
+        now = time.monotonic()
+        if now - self._grid_at > BESIDE_GRID_SECONDS:
+            self.void = f"answer {len(self.found) + 1} was {now - self._grid_at:.1f} s late"
+        return now
+
+    def look(self) -> tuple[int, PodList] | None:
+        """spec.replicas and the pods, where they are at rest: as many as wanted, and Ready as far as there is room."""
+        scale = self.apps.read_namespaced_deployment_scale(self.name, self.namespace)
+        pods, replicas = self._pods(), scale.spec.replicas or 0
+        at_rest = scale.status.replicas == replicas == pods.count and len(pods.ready) == min(replicas, GPUS)
+        return (replicas, pods) if at_rest else None
 
     def _proposal(self, figure: float, replicas: int, pods: PodList) -> int | None:
         if self.kind == "Value":
@@ -139,10 +191,10 @@ class Case:
                 unready.append(pod.metadata.name)
         return PodList(tuple(sorted(ready)), tuple(unready), tuple(pending))
 
-    def manifests(self) -> list[dict[str, Any]]:
-        """Deployment and HPA."""
+    def deployment(self) -> dict[str, Any]:
+        """The Deployment, which runs on a node of its own."""
         labels = {"app": self.name}
-        deployment = {
+        return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": self.name, "namespace": self.namespace},
@@ -159,6 +211,9 @@ class Case:
                 },
             },
         }
+
+    def autoscaler(self) -> dict[str, Any]:
+        """The HorizontalPodAutoscaler of it."""
         spec: dict[str, Any] = {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": self.name},
             "minReplicas": LOWEST,
@@ -167,13 +222,12 @@ class Case:
         }
         if self.behavior is not None:
             spec["behavior"] = {"scaleUp": _rules(self.behavior.up), "scaleDown": _rules(self.behavior.down)}
-        autoscaler = {
+        return {
             "apiVersion": "autoscaling/v2",
             "kind": "HorizontalPodAutoscaler",
             "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": spec,
         }
-        return [deployment, autoscaler]
 
     def _metric(self) -> dict[str, Any]:
         goal = f"{round(self.target * 1000)}m"
@@ -202,47 +256,73 @@ def _rules(rules: ScalingRules) -> dict[str, Any]:
     }
 
 
+Play = Callable[[str], Case]
+"""Makes a case anew; its name gets this suffix."""
+
+
 @pytest.fixture
-def cases(control_plane: ControlPlane, namespace: str) -> Iterator[list[Case]]:
+def plays(control_plane: ControlPlane, namespace: str) -> Iterator[list[Play]]:
     api = config.new_client_from_config(config_file=str(control_plane.kubeconfig))
     core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
+    nodes = []
 
-    def case(name: str, kind: str, target: float, series: Sequence[float], behavior: Behavior | None) -> Case:
-        return Case(name, kind, target, series, behavior, core, apps, namespace)
+    def play(name: str, kind: str, target: float, series: Sequence[float], behavior: Behavior | None) -> Play:
+        def made(suffix: str) -> Case:
+            case = Case(f"{name}-{suffix}", kind, target, series, behavior, core, apps, namespace)
+            nodes.append(GpuNode(f"hpa-{case.name}", gpus=GPUS, labels={"hpa": case.name}))
+            control_plane.add_nodes(nodes[-1])
+            return case
 
-    made = [
-        case("value", "Value", 5.0, WAVES, DEFAULT_WITH_SHORT_WINDOW),
-        case("value-quick", "Value", 5.0, WAVES, QUICK),
-        case("average", "AverageValue", 5.0, WAVES, DEFAULT_WITH_SHORT_WINDOW),
-        case("average-quick", "AverageValue", 3.0, WAVES, QUICK),
-        case("pods-quick", "Pods", 4.0, WAVES, QUICK),
+        return made
+
+    yield [
+        play("value", "Value", 5.0, WAVES, DEFAULT_WITH_SHORT_WINDOW),
+        play("value-quick", "Value", 5.0, WAVES, QUICK),
+        play("average", "AverageValue", 5.0, WAVES, DEFAULT_WITH_SHORT_WINDOW),
+        play("average-quick", "AverageValue", 3.0, WAVES, QUICK),
+        play("pods-quick", "Pods", 4.0, WAVES, QUICK),
         # Without spec.behavior nothing comes down for five minutes: the way up is all there is to compare.
-        case("plain", "AverageValue", 5.0, (3.0, 11.0, 21.0, 400.0, 400.0, 400.0, 9.0, 9.0), None),
+        play("plain", "AverageValue", 5.0, (3.0, 11.0, 21.0, 400.0, 400.0, 400.0, 9.0, 9.0), None),
     ]
-    control_plane.add_nodes(*(GpuNode(f"hpa-{each.name}", gpus=GPUS, labels={"hpa": each.name}) for each in made))
-    yield made
     api.close()
-    control_plane.kubectl("delete", "node", *(f"hpa-{each.name}" for each in made))
+    control_plane.kubectl("delete", "node", *(node.name for node in nodes))
+
+
+def played(control_plane: ControlPlane, served: MetricsApi, cases: Sequence[Case]) -> None:
+    """Play the series of these cases side by side."""
+    for case in cases:
+        if case.kind == "Pods":
+            served.pods[case.name] = case.by_pod
+        else:
+            served.external[case.name] = case.external
+    control_plane.apply([case.deployment() for case in cases])
+    wait_until(lambda: all(case.look() is not None for case in cases), "Deployments at rest", 180, 0.5)
+    control_plane.apply([case.autoscaler() for case in cases])
+    wait_until(lambda: all(case.done for case in cases), "every series to be played", 400, 0.5)
+    control_plane.kubectl("delete", "hpa", "--all", "-n", cases[0].namespace)
 
 
 def test_the_engine_takes_the_controllers_steps(
-    control_plane: ControlPlane, namespace: str, cases: list[Case], tmp_path: Path
+    control_plane: ControlPlane, namespace: str, plays: list[Play], tmp_path: Path
 ) -> None:
     with MetricsApi(control_plane, namespace, tmp_path / "metrics") as served:
-        for case in cases:
-            if case.kind == "Pods":
-                served.pods[case.name] = case.by_pod
-            else:
-                served.external[case.name] = case.external
-        control_plane.apply([manifest for case in cases for manifest in case.manifests()])
-        wait_until(lambda: all(case.done for case in cases), "every series to be played", 150, 0.5)
-        control_plane.kubectl("delete", "hpa", "--all", "-n", namespace)
-    for case in cases:
-        assert not case.failure, f"{case.name} {case.failure}: engine {case.expected}, controller {case.found}"
-        assert case.found[1:] == case.expected
-    # The series must have moved them, both ways, and with pods that could not run.
-    for case in cases:
-        rises = [b - a for a, b in zip(case.found, case.found[1:], strict=False)]
-        assert max(rises) >= 2
-        assert case.name == "plain" or min(rises) < 0
-        assert max(case.unready) > 0
+        for attempt in range(1, ATTEMPTS + 1):
+            cases = [play(str(attempt)) for play in plays]
+            played(control_plane, served, cases)
+            for case in cases:
+                if not case.void:
+                    compared(case)
+            plays = [play for play, case in zip(plays, cases, strict=True) if case.void]
+            if not plays:
+                return
+    pytest.fail(f"too slow for windows of seconds: {[f'{case.name}: {case.void}' for case in cases if case.void]}")
+
+
+def compared(case: Case) -> None:
+    """The same series of replicas, which moved both ways and had pods that could not run."""
+    assert not case.failure, f"{case.name} {case.failure}: engine {case.expected}, controller {case.found}"
+    assert case.found[1:] == case.expected
+    rises = [b - a for a, b in pairwise(case.found)]
+    assert max(rises) >= 2
+    assert case.behavior is None or min(rises) < 0
+    assert max(case.unready) > 0
