@@ -32,7 +32,7 @@ async def kube(cluster: Cluster) -> AsyncIterator[Kube]:
 def target(cluster: Cluster, namespace: str) -> dict[str, Any]:
     """A Deployment of three pods, of which Spillway knows nothing yet."""
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(deployment(namespace, replicas=3)))
-    wait_until(lambda: len(pods(cluster, namespace)) == 3, "three pods", 30)
+    wait_until(lambda: len(pods(cluster, namespace)) == 3, "three pods", 120)
     # What the deployment controller still writes would count as somebody else's change.
     wait_until(lambda: settled(cluster.get("deployments.apps", "vllm", namespace)), "a settled Deployment", 60)
     versions = [""]
@@ -190,7 +190,7 @@ async def test_the_marked_pod_goes(kube: Kube, cluster: Cluster, namespace: str,
     names = sorted(pod["metadata"]["name"] for pod in pods(cluster, namespace))
     writes = await scale_lane(kube, lane(namespace), decided(3, 2, names[1]), target["metadata"]["uid"], AT)
     assert [write.kind for write in writes] == ["annotation", "pod-deletion-cost", "scale"]
-    wait_until(lambda: len(pods(cluster, namespace)) == 2, "two pods", 30)
+    wait_until(lambda: len(pods(cluster, namespace)) == 2, "two pods", 120)
     assert sorted(pod["metadata"]["name"] for pod in pods(cluster, namespace)) == [names[0], names[2]]
 
 

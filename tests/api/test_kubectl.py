@@ -24,7 +24,7 @@ class Kubectl:
     def __init__(self, cluster: Cluster, api: Api, cache: Path) -> None:
         self._cluster, self._cache, self._namespace = cluster, cache, api.namespace
         self._generation = 0
-        wait_until(self._knows_the_kinds, "the kinds in kubectl explain", 30)
+        wait_until(self._knows_the_kinds, "the kinds in kubectl explain", 120)
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
         cache = ("--cache-dir", str(self._cache / str(self._generation)))

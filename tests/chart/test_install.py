@@ -90,8 +90,8 @@ def allowed_set(control_plane: ControlPlane, needs: set[Need]) -> dict[str, bool
 
 
 def test_the_pod_becomes_ready(control_plane: ControlPlane, helm: Helm) -> None:
-    control_plane.kubectl("rollout", "status", "deployment/spillway", "-n", NAMESPACE, "--timeout=60s")
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/capacityplans.spillway.dev", "--timeout=30s")
+    control_plane.kubectl("rollout", "status", "deployment/spillway", "-n", NAMESPACE, "--timeout=180s")
+    control_plane.kubectl("wait", "--for=condition=Established", "crd/capacityplans.spillway.dev", "--timeout=120s")
     notes = helm("get", "notes", "spillway")
     assert "recommend permissions" in notes
 

@@ -30,7 +30,7 @@ def doctor(world: World, *arguments: str, kubeconfig: Path | None = None) -> sub
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -153,7 +153,7 @@ def test_no_installation_at_all_is_said(world: World) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert found(report(done), "configuration", "fail") == ["the chart is not installed in namespace nowhere"]
     assert done.returncode == 1

@@ -25,7 +25,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -96,7 +96,7 @@ def test_module_without_a_command_runs_the_operator() -> None:
 
 def test_a_closed_pipe_is_no_traceback() -> None:
     command = f"{sys.executable} -m spillway crds | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=180)
     assert done.stderr == ""
 
 
@@ -125,10 +125,10 @@ def test_ctrl_c_is_clean(tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        silent.settimeout(60)
+        silent.settimeout(180)
         connection, _ = silent.accept()
         with connection:
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=180)
     assert process.returncode == 130
     assert errors.strip() == "error: interrupted"

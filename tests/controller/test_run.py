@@ -62,7 +62,7 @@ def test_without_a_cluster_it_says_why(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 1
     line = done.stderr.strip().splitlines()[-1]

@@ -15,7 +15,7 @@ def spillway(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"KUBECONFIG": str(world.cluster.kubeconfig), "NO_COLOR": "1"}
     return subprocess.run(
         [sys.executable, "-m", "spillway.cli.main", *arguments],
-        env=environment, capture_output=True, text=True, check=False, timeout=60,
+        env=environment, capture_output=True, text=True, check=False, timeout=180,
     )  # fmt: skip
 
 

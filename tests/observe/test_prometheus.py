@@ -151,14 +151,14 @@ async def test_a_silent_server_costs_no_more_than_the_limit(faults: Faults) -> N
         assert await cause(ask(config(faults.url))) == "no answer within 1 s"
     finally:
         gate.set()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 async def test_a_dripping_server_costs_no_more_than_the_limit(faults: Faults) -> None:
     faults.body, faults.drip_seconds = EMPTY * 10, 0.05
     began = time.monotonic()
     assert await cause(ask(config(faults.url))) == "no answer within 1 s"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 async def test_the_event_loop_goes_on_meanwhile(faults: Faults) -> None:

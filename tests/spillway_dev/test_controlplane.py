@@ -43,7 +43,7 @@ def ready_replicas(cluster: Cluster, namespace: str, name: str) -> int:
 
 
 def wait_ready(cluster: Cluster, namespace: str, name: str, replicas: int) -> None:
-    wait_until(lambda: ready_replicas(cluster, namespace, name) == replicas, f"{replicas} ready replicas of {name}", 30)
+    wait_until(lambda: ready_replicas(cluster, namespace, name) == replicas, f"{replicas} Ready of {name}", 120)
 
 
 def alive(pid: int) -> bool:
@@ -89,7 +89,7 @@ def test_pods_take_their_start_up_time(control_plane: ControlPlane, namespace: s
         (slow,) = [pod for pod in pods if pod["metadata"]["labels"]["app"] == "slow"]
         return str(slow["status"]["phase"])
 
-    wait_until(lambda: phase() == "Running", "the slow pod runs", 20)
+    wait_until(lambda: phase() == "Running", "the slow pod runs", 120)
     assert ready_replicas(control_plane, namespace, "slow") == 0
 
 
@@ -176,8 +176,8 @@ def test_nothing_is_left_when_the_parent_is_killed(tools: Tools, tmp_path: Path)
         folder, *pids = parent.stdout.readline().split()
         assert len(pids) == 5
         os.kill(parent.pid, signal.SIGKILL)
-    wait_until(lambda: not any(alive(int(pid)) for pid in pids), "children of a killed parent end", 15)
-    wait_until(lambda: not Path(folder).exists(), "its folder is removed", 15)
+    wait_until(lambda: not any(alive(int(pid)) for pid in pids), "children of a killed parent end", 120)
+    wait_until(lambda: not Path(folder).exists(), "its folder is removed", 120)
 
 
 def test_a_failed_start_tells_why_and_leaves_nothing(

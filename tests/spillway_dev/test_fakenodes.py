@@ -36,7 +36,7 @@ def test_pods_run_on_fake_nodes_and_nothing_else_is_touched(other: Cluster) -> N
         def ready() -> int:
             return int(other.get("deployments.apps", "vllm", namespace)["status"].get("readyReplicas", 0))
 
-        wait_until(lambda: ready() == 2, "as many Ready pods as there are fake GPUs", 30)
+        wait_until(lambda: ready() == 2, "as many Ready pods as there are fake GPUs", 120)
         pods = other.get("pods", namespace=namespace)["items"]
         assert sorted(pod["spec"].get("nodeName", "") for pod in pods) == ["", *2 * [f"{nodes.prefix}-a"]]
         # kwok renews the heartbeats of its own nodes, and says nothing about anybody else's.
@@ -64,7 +64,7 @@ def test_the_proxy_tells_who_wrote_what(other: Cluster, tmp_path: Path) -> None:
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {token}"
         made = deployment(namespace, replicas=0)
-        wait_until(lambda: session.post(url, json=made, timeout=5).status_code in (201, 409), "the grant", 10)
+        wait_until(lambda: session.post(url, json=made, timeout=5).status_code in (201, 409), "the grant", 120)
         session.get(f"{url}/vllm", timeout=5)
         refused = session.patch(
             f"{url}/vllm/scale",

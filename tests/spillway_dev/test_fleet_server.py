@@ -29,7 +29,7 @@ class Fleet:
         self.port = port
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
     def score(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Fleet:
             return False
 
     def wait(self, condition: Any, what: str) -> dict[str, Any]:
-        wait_until(lambda: condition(self.score()), what, 30)
+        wait_until(lambda: condition(self.score()), what, 120)
         return self.score()
 
 
@@ -109,7 +109,7 @@ def test_it_follows_pods_and_weights(fleet: Fleet, gateway_api: Cluster, namespa
 
 def test_sigterm_ends_it_cleanly(fleet: Fleet) -> None:
     fleet.process.begin_stop()
-    wait_until(lambda: not fleet.process.running, "the fleet to end", 10)
+    wait_until(lambda: not fleet.process.running, "the fleet to end", 120)
     assert fleet.process.returncode == 0
     assert "Traceback" not in fleet.process.tail()
 
@@ -119,7 +119,7 @@ def test_a_kubeconfig_that_is_not_there_is_one_clear_line(repository: Path, tmp_
     command += [str(repository / "examples/demo/fleet.yaml"), "--kubeconfig", str(tmp_path / "none")]
     command += ["--port", "1", "--starts-at", "0"]
     process = ChildProcess("fleet", command, tmp_path / "fleet.log", folder=repository / "operator")
-    wait_until(lambda: not process.running, "the fleet to end", 30)
+    wait_until(lambda: not process.running, "the fleet to end", 120)
     assert process.returncode == 1
     assert "Error: kubeconfig" in process.tail()
     assert "Traceback" not in process.tail()

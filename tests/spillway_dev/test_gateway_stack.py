@@ -25,7 +25,7 @@ def ask(port: int, name: str, kind: int = 1) -> tuple[int, list[str]]:
     labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
     query = struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
+        client.settimeout(60)
         client.sendto(query, ("127.0.0.1", port))
         reply = client.recv(4096)
     number, flags, _, answers, _, _ = struct.unpack_from("!HHHHHH", reply)
@@ -93,7 +93,7 @@ def test_it_serves_and_ctrl_c_stops_everything(tools: Tools, tmp_path: Path) -> 
         running.kill()
         running.wait()
     assert "nothing is left running" in log.read_text()
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all processes end", 15)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all processes end", 120)
     assert not folder.exists()
 
 

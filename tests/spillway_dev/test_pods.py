@@ -14,7 +14,7 @@ from spillway_dev.upstreams import Load, LoadOptions, Upstream
 from spillway_dev.upstreams.pods import POD_ANNOTATIONS, Addresses, PodOptions, PodUpstreams
 from support.world import deployment
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 PROFILE = {
     "alpha_ms": 50.0,
@@ -64,21 +64,21 @@ def test_a_pod_leaves_the_name_at_once_and_ends_after_its_streams(followed: Foll
     followed.deploy(pre_stop_seconds=2, grace_seconds=60)
     followed.scale(2)
     followed.wait_named(2)
-    wait_until(lambda: all(ready(pod) for pod in followed.listed()), "pods Ready", 30)
+    wait_until(lambda: all(ready(pod) for pod in followed.listed()), "pods Ready", 120)
     address = followed.told[-1].running[0]
     stream = LoadOptions(1, 1, 60, body={"stream": True, "max_tokens": 160})
     with Load(f"http://{address}", stream) as open_stream:
-        wait_until(lambda: followed.pods.counters()["in_flight"] == 1, "the stream open", 30)
+        wait_until(lambda: followed.pods.counters()["in_flight"] == 1, "the stream open", 120)
         followed.scale(0)
         followed.wait_named(0)
         # The name is empty while both still answer: preStop has them wait before SIGTERM.
         with Load(f"http://{address}", LoadOptions(1, 3, 30)) as late:
             assert late.finish().ok == 3
-        wait_until(lambda: len(followed.told[-1].running) == 1, "the idle one ended", 30)
+        wait_until(lambda: len(followed.told[-1].running) == 1, "the idle one ended", 120)
         assert [pod["metadata"]["name"] for pod in followed.listed() if "deletionTimestamp" in pod["metadata"]]
         report = open_stream.finish()
     assert report.ok == 1, report.errors
-    wait_until(lambda: followed.pods.count() == 0 and not followed.listed(), "all gone", 30)
+    wait_until(lambda: followed.pods.count() == 0 and not followed.listed(), "all gone", 120)
     counted = followed.pods.counters()
     assert (counted["received"], counted["served"], counted["in_flight"]) == (4, 4, 0)
     assert followed.pods.killed == 0
@@ -90,11 +90,11 @@ def test_a_stream_longer_than_the_grace_period_is_cut(followed: Followed) -> Non
     followed.wait_named(1)
     stream = LoadOptions(1, 1, 60, body={"stream": True, "max_tokens": 1200})
     with Load(f"http://{followed.told[-1].running[0]}", stream) as open_stream:
-        wait_until(lambda: followed.pods.counters()["in_flight"] == 1, "the stream open", 30)
+        wait_until(lambda: followed.pods.counters()["in_flight"] == 1, "the stream open", 120)
         followed.scale(0)
         report = open_stream.finish()
     assert (report.ok, report.failed) == (0, 1)
-    wait_until(lambda: not followed.listed(), "the pod gone", 30)
+    wait_until(lambda: not followed.listed(), "the pod gone", 120)
     assert followed.pods.killed == 1
 
 
@@ -105,7 +105,7 @@ def test_its_metrics_are_what_was_asked_of_it(followed: Followed) -> None:
     url = f"http://{followed.told[-1].running[0]}"
     with Load(url, LoadOptions(8, 8, 60, body={"max_tokens": 20})) as load:
         # Two run, as many as the profile allows; the rest waits for a place.
-        wait_until(lambda: gauges(url) == (2.0, 6.0), "two run and six wait", 20, 0.02)
+        wait_until(lambda: gauges(url) == (2.0, 6.0), "two run and six wait", 120, 0.02)
         assert load.finish().ok == 8
     found = series(url)
     assert gauges(url) == (0.0, 0.0)

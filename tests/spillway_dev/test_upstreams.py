@@ -55,7 +55,7 @@ def test_a_setting_that_is_none_is_refused(upstream: Upstream) -> None:
 def test_streams_have_the_length_asked_for_and_are_finished_on_sigterm(upstream: Upstream) -> None:
     upstream.set(token_seconds=0.1)
     with Load(upstream.url, options(3, 3, stream=True, max_tokens=20)) as load:
-        wait_until(lambda: upstream.counters()["in_flight"] == 3, "streams open", 20)
+        wait_until(lambda: upstream.counters()["in_flight"] == 3, "streams open", 120)
         began = time.monotonic()
         upstream.terminate()
         assert upstream.wait_ended() == 0
@@ -68,7 +68,7 @@ def test_streams_have_the_length_asked_for_and_are_finished_on_sigterm(upstream:
 def test_a_cut_stream_is_a_failure(upstream: Upstream) -> None:
     upstream.set(token_seconds=0.1)
     with Load(upstream.url, options(2, 2, stream=True, max_tokens=1000)) as load:
-        wait_until(lambda: upstream.counters()["in_flight"] == 2, "streams open", 20)
+        wait_until(lambda: upstream.counters()["in_flight"] == 2, "streams open", 120)
         assert upstream.process is not None
         upstream.process.kill()
         report = load.finish()

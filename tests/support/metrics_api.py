@@ -94,7 +94,7 @@ class MetricsApi:
         ]
         self._plane.apply(service, *interfaces)
         self._plane.kubectl(
-            "wait", "--for=condition=Available", "--timeout=30s", *(f"apiservice/{name}" for name in self._names())
+            "wait", "--for=condition=Available", "--timeout=120s", *(f"apiservice/{name}" for name in self._names())
         )
 
     def answer(self, path: str) -> dict[str, Any] | None:
