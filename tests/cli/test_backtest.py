@@ -143,7 +143,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_no_worker(folder: Path) 
     assert time.monotonic() - before < 10
     assert "runs are finished" in err
     assert "Traceback" not in err
-    assert _gone(children, 10.0)
+    assert _gone(children, 120.0)
     process = start(folder, *arguments)
     assert process.stderr is not None
     first = process.stderr.readline()

@@ -27,8 +27,8 @@ def at_home(lanes: Lanes) -> GatewayRig:
 def test_streams_in_flight_survive_a_weight_of_zero(lanes: Lanes) -> None:
     rig = at_home(lanes)
     lanes.set_local(token_seconds=0.1)
-    body = {"stream": True, "max_tokens": 60}
-    streams = LoadOptions(concurrency=12, max_requests=12, max_seconds=60, body=body, headers=lanes.headers)
+    body = {"stream": True, "max_tokens": 300}
+    streams = LoadOptions(concurrency=12, max_requests=12, max_seconds=120, body=body, headers=lanes.headers)
     short = LoadOptions(concurrency=2, max_requests=100_000, max_seconds=200, headers=lanes.headers)
     with Load(lanes.stack.url, streams) as open_streams:
         wait_until(lambda: lanes.counted("in_flight") == 12, "streams open", 120)
