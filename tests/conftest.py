@@ -15,7 +15,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # Tests are imported by path; what they share is the package `support` in this folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["support.clusters", "support.world", "support.gateways", "support.selection"]
+pytest_plugins = ["support.clusters", "support.world", "support.gateways", "support.live", "support.selection"]
 
 
 @pytest.fixture(scope="session")

@@ -189,14 +189,18 @@ class Load:
             await asyncio.gather(*(self._worker(session, began) for _ in range(self._options.concurrency)))
 
     async def _worker(self, session: aiohttp.ClientSession, began: float) -> None:
-        while True:
+        while not self._over(began):
             async with self._turn:
-                await self._wait_turn()
-                over = self._stop.is_set() or time.monotonic() - began >= self._options.max_seconds
-                if over or self._sent >= self._options.max_requests:
+                if not self._over(began):
+                    await self._wait_turn()
+                if self._over(began):
                     return
                 self._sent += 1
             await self._request(session)
+
+    def _over(self, began: float) -> bool:
+        late = time.monotonic() - began >= self._options.max_seconds
+        return late or self._stop.is_set() or self._sent >= self._options.max_requests
 
     async def _wait_turn(self) -> None:
         if self._per_second is None:

@@ -82,6 +82,8 @@ class PodUpstreams:
         self.port = free_ports(1)[0]
         self.killed = 0
         """Pods that were killed at the end of their grace period."""
+        self.open_at_sigterm = 0
+        """Requests in flight in pods when they got SIGTERM, summed: what a hard end would have cut."""
         self._api = PodApi(cluster.kubeconfig, options.namespace, f"app={options.app}")
         self._on_change = on_change
         self._network = f"127.{random.randint(64, 250)}.{random.randint(1, 254)}"
@@ -196,6 +198,7 @@ class PodUpstreams:
             process.kill()
         elif age >= pre_stop_seconds(manifest) and not pod.terminated:
             pod.terminated = True
+            self.open_at_sigterm += self._present(pod).get("in_flight", 0)
             pod.upstream.terminate()
 
     def _end(self, uid: str) -> None:
