@@ -84,6 +84,13 @@ def test_nothing_is_due_twice_whatever_the_apiserver_adds() -> None:
     assert PLANE.render(wanted(plan()), found) == Rendered()
 
 
+def test_a_route_for_which_nothing_is_decided_yet_begins_at_home() -> None:
+    assert refs(PLANE.render(wanted(plan("Split"), gpu=0, hosted=0), Found({}))) == {"vllm": 100, "egress": 0}
+    hosted_alone = plan("Split", backends={"hosted": "Backend/egress"})
+    (refused,) = PLANE.render(wanted(hosted_alone, hosted=0), Found({})).refused
+    assert "no own lane to begin with" in refused.why
+
+
 def test_all_hosted_empties_own_lanes() -> None:
     assert refs(PLANE.render(wanted(plan(), gpu=0, hosted=100), Found({}))) == {"vllm": 0, "egress": 100}
 

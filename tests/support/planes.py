@@ -29,6 +29,8 @@ from support.gateways import CLASS_HEADER, Lanes, accepted, backend, http_route,
 
 Object = dict[str, Any]
 T = TypeVar("T")
+RETRIES = spill_policy("")["spec"]["retry"]
+"""Of a BackendTrafficPolicy that lets requests spill."""
 SUPERSEDED_AT_MOST = 8
 """Times that a write of the product may meet one of the gateway's."""
 

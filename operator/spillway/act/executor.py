@@ -69,6 +69,8 @@ def _looked_at(snapshot: PlanSnapshot, decided: RouteDecision) -> bool:
     if any(state.accepted is False for state in states):
         # Back to what the gateway did accept, whatever else forbids to move the rule.
         return True
+    if _unborn(snapshot, decided):
+        return True
     if not decided.writable:
         return False
     bindings = {binding.class_: binding for binding in spec.routing.bindings}
@@ -76,6 +78,12 @@ def _looked_at(snapshot: PlanSnapshot, decided: RouteDecision) -> bool:
     adopted = binding is not None and binding.ownership is Ownership.ADOPTED
     plain = spec.routing.plane is RoutingPlane.GATEWAY_API and spec.overflow.mode is not OverflowMode.SPILL
     return decided.changed or not (adopted and plain)
+
+
+def _unborn(snapshot: PlanSnapshot, decided: RouteDecision) -> bool:
+    """Whether the route is still to be generated: no demand is ever seen of a class that has none."""
+    states = (r for r in snapshot.routes if r.class_name == decided.class_name)
+    return moves_traffic(snapshot) and any(not state.exists and state.problem is None for state in states)
 
 
 async def execute(
@@ -141,7 +149,9 @@ class _Router:
         self._plane: Plane | None = plane_of(snapshot.plan)
         self._egress: Plane | None = egress_of(snapshot.plan)
         self._weights = {route.class_name: route.current for route in decision.routes}
-        self._frozen = frozenset(route.class_name for route in decision.routes if not route.writable)
+        self._frozen = frozenset(
+            route.class_name for route in decision.routes if not (route.writable or _unborn(snapshot, route))
+        )
         self._in_flight = {
             lane.name: lane.in_flight_cap * _staying(lane) for lane in decision.lanes if lane.in_flight_cap is not None
         }

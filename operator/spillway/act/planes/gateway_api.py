@@ -155,7 +155,17 @@ class _Rule:
                 raise KeyError(
                     f"the gateway refused other weights than the present ones{reason}; next try in {left:.0f} s"
                 )
-        return self.asked, Note(now if state else note.good)
+        return self._begun(), Note(now if state else note.good)
+
+    def _begun(self) -> Mapping[str, int]:
+        """The weights asked for; a rule for which nothing is decided yet begins at home. Raises ``KeyError``."""
+        if any(self.asked.values()):
+            return self.asked
+        own = [lane for lane in self.asked if lane in self._wanted.own]
+        if not own:
+            raise KeyError("nothing is decided for it yet, and it has no own lane to begin with")
+        shares = {lane: 100 // len(own) for lane in own} | {own[0]: 100 - 100 // len(own) * (len(own) - 1)}
+        return {lane: shares.get(lane, 0) for lane in self.asked}
 
     def _now(self) -> dict[str, int] | None:
         """The rule's weights by lane as they share traffic out now."""
