@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections import Counter
 
 import pytest
 
-from spillway_dev.upstreams import Load, LoadOptions
+from spillway.act.litellm.steady import SPACING_SECONDS
 from support.chat import chat
-from support.proxied import CLIENT_KEY
-from support.proxy_world import ProxyWorld, proxy_world
+from support.proxies import CONFIG_MAP
+from support.proxy_world import ProxyWorld, Traffic, proxy_world
+from support.world import workload
 
 __all__ = ["proxy_world"]
 
@@ -25,3 +26,59 @@ async def test_a_proxy_is_configured_and_moved_by_rollouts(proxy_world: ProxyWor
     world.wait_condition("Ready", "True")
     answers = await world.clients.ask([chat("chat", 3)] * 20, 4)
     assert Counter((answer.status, answer.lane) for answer in answers) == {(200, "gpu"): 20}
+
+    # More than the engine takes: weights are wanted that no rollout is spent on so soon.
+    async with Traffic(world, clients=24, tokens=20) as traffic:
+        first = world.written()
+        await asyncio.to_thread(world.wait_condition, "OverflowActive", "True", None, 120)
+        await asyncio.to_thread(world.wait_ticks, 5)
+        assert (world.written(), world.configurations()) == (first, 1)
+        world.later(SPACING_SECONDS)
+        await asyncio.to_thread(world.wait, lambda: world.written() != first, "another configuration", 60)
+        weights = world.noted()["weights"]["chat"]
+        assert weights["hosted"] >= 5
+        await asyncio.to_thread(world.wait_rolled_out)
+        before = Counter(traffic.answers)
+        await asyncio.to_thread(world.wait, lambda: (traffic.answers - before).total() > 600, "600 answers", 240)
+        since = traffic.answers - before
+    share = 100 * since[200, "hosted"] / since.total()
+    assert set(traffic.answers) <= {(200, "gpu"), (200, "hosted")}, traffic.answers
+    # A random split of 600 is within 6 points of its weights but for once in some hundred.
+    assert share == pytest.approx(weights["hosted"], abs=8)
+    assert world.configurations() == 2
+    # The first pod may have started between the writing and its rollout.
+    assert world.proxies.started <= 3
+
+
+async def test_a_class_that_must_stay_is_kept_at_once(proxy_world: ProxyWorld) -> None:
+    world = proxy_world
+    world.deploy()
+    world.start_operator()
+    world.wait_rolled_out()
+    # As if half of it went to the hosted lane since just now.
+    noted = world.noted() | {"weights": {"chat": {"gpu": 50, "hosted": 50}}}
+    world.note(noted)
+    world.later(SPACING_SECONDS)
+    world.wait(lambda: "chat@hosted" in world.config_map()["data"]["config.yaml"], "a hosted deployment", 60)
+    world.apply(workload(world.namespace, match={"model": "chat"}, dataPolicy="SelfHostedOnly"))
+    world.wait(lambda: "chat@hosted" not in world.config_map()["data"]["config.yaml"], "none", 60)
+    world.wait_rolled_out()
+    world.gpu_set(fail_status=503)
+    before = world.paid.counters()
+    answers = await world.clients.ask([chat("chat")] * 20, 4)
+    assert {answer.status for answer in answers} == {503}
+    assert world.paid.counters() == before
+
+
+def test_somebody_elses_configuration_is_left_alone(proxy_world: ProxyWorld) -> None:
+    world = proxy_world
+    world.deploy()
+    own = {"config.yaml": "model_list: []\n"}
+    meta = {"name": CONFIG_MAP, "namespace": world.namespace}
+    world.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": own})
+    world.start_operator()
+    world.wait_condition("Ready", "False", "ProxyProblem")
+    assert "holds data that somebody else wrote" in world.condition("Ready")["message"]
+    world.wait_ticks(3)
+    assert world.config_map()["data"] == own
+    assert world.configurations() == 0

@@ -1,19 +1,20 @@
 """The pods of a LiteLLM Deployment as real proxies: each starts with the configuration that its ConfigMap has then.
 
-A pod that runs gets a process; it is Ready once that answers, and is gone when the process has ended. Prometheus scrapes
-each with the pod's name, and clients are sent to the first that is Ready, as a Service would.
+A pod that runs gets a process; it is Ready once that answers, and is gone when the process has ended. Prometheus
+scrapes each with the pod's name, and clients are sent to the first that is Ready, as a Service would.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import requests
 
-from spillway_dev.cluster import Cluster
+from spillway_dev.cluster import Cluster, KubectlError
 from spillway_dev.litellm.install import ensure_litellm
 from spillway_dev.litellm.server import LiteLLMServer
 from spillway_dev.nodes import FAKE_LABELS, FAKE_TAINT
@@ -24,6 +25,8 @@ from spillway_dev.upstreams.pods import POD_ANNOTATIONS, in_service
 JOB = "litellm"
 CONFIG_MAP = "litellm-config"
 POLL_SECONDS = 0.2
+PRE_STOP_SECONDS = 3.0
+"""A pod that is being deleted serves on for so long, as a preStop hook has it: names take a while to change."""
 
 Object = dict[str, Any]
 
@@ -78,6 +81,7 @@ class ProxyPods:
         self._api = PodApi(cluster.kubeconfig, namespace, "app=litellm")
         self._pods: dict[str, LiteLLMServer] = {}
         self._names: dict[str, str] = {}
+        self._deleted: dict[str, float] = {}
         self._serving: tuple[str, ...] = ()
         self._scraped: tuple[tuple[str, str], ...] = ()
         self._stop = threading.Event()
@@ -109,11 +113,17 @@ class ProxyPods:
         while not self._stop.wait(POLL_SECONDS):
             try:
                 self._sync(self._api.pods())
-            except requests.RequestException:
+            except (requests.RequestException, KubectlError):
+                # The apiserver is slow to answer now and then.
                 continue
-            except Exception as error:  # noqa: BLE001 - shown by the test that waits for it
+            except Exception as error:  # noqa: BLE001 - raised by whoever waits
                 self.failure = error
                 return
+
+    def require(self) -> None:
+        """Raise what has ended the thread, if anything did."""
+        if self.failure is not None:
+            raise self.failure
 
     def _sync(self, found: Mapping[str, Object]) -> None:
         for uid, manifest in found.items():
@@ -126,7 +136,9 @@ class ProxyPods:
         self._publish(found)
         for uid, manifest in found.items():
             if "deletionTimestamp" in manifest["metadata"]:
-                self._end(uid)
+                since = self._deleted.setdefault(uid, time.monotonic())
+                if uid not in self._pods or time.monotonic() - since >= PRE_STOP_SECONDS:
+                    self._end(uid)
         for uid in [uid for uid in self._pods if uid not in found]:
             self._end(uid)
 

@@ -1,11 +1,14 @@
-"""A world whose only gateway is a LiteLLM proxy that Spillway configures: real proxies, engines, clients and scrapes."""
+"""A world whose only gateway is a LiteLLM proxy that Spillway configures: real proxies, engine, clients and scrapes."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import pytest
 
@@ -14,7 +17,7 @@ from spillway_dev.cluster import Cluster
 from spillway_dev.processes import wait_until
 from spillway_dev.prometheus import ScrapeJob
 from spillway_dev.upstreams import Upstream
-from support.chat import Client
+from support.chat import Client, chat
 from support.proxied import CLIENT_KEY, OPERATOR_KEY, PROVIDER_KEY
 from support.proxies import CONFIG_MAP, JOB, ProxyPods, proxy_objects
 from support.world import OperatorWorld, deployment, hosted_lane, own_lane, plan, workload
@@ -59,7 +62,7 @@ class ProxyWorld(OperatorWorld):
             self.gpu.stop()
         super().close()
 
-    def deploy(self, **plan_spec: Any) -> None:
+    def deploy(self, class_spec: Mapping[str, Any] | None = None, **plan_spec: Any) -> None:
         """The engine's pod, the proxy, lanes, class and plan."""
         ns = self.namespace
         self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(deployment(ns)))
@@ -80,21 +83,24 @@ class ProxyWorld(OperatorWorld):
         self.apply(
             own_lane(ns, profile=profile, replicas={"min": 1, "max": 1}),
             hosted_lane(ns),
-            workload(ns, match={"model": "chat"}, slo=slo),
-            plan(ns, routing=self.routing(), **plan_spec),
+            workload(ns, match={"model": "chat"}, slo=slo, **(class_spec or {})),
+            plan(ns, **({"routing": self.routing()} | plan_spec)),
         )
 
     def routing(self) -> dict[str, Any]:
         """The plan's `spec.routing`."""
         assert self.gpu is not None
-        addresses = {"gpu": f"{self.gpu.url}/v1", "hosted": f"{self.paid.url}/v1"}
-        proxy = {"configMap": CONFIG_MAP, "deployment": "litellm", "addresses": addresses}
+        return self.routed({"gpu": f"{self.gpu.url}/v1", "hosted": f"{self.paid.url}/v1"})
+
+    def routed(self, addresses: Mapping[str, str]) -> dict[str, Any]:
+        """The same with these addresses."""
+        proxy = {"configMap": CONFIG_MAP, "deployment": "litellm", "addresses": dict(addresses)}
         return {"plane": "LiteLLM", "litellm": proxy}
 
     @property
     def clients(self) -> Client:
         """Of the proxy that is Ready now."""
-        assert self.proxies.failure is None, self.proxies.failure
+        self.proxies.require()
         return Client(self.proxies.url, CLIENT_KEY)
 
     def config_map(self) -> dict[str, Any]:
@@ -118,22 +124,36 @@ class ProxyWorld(OperatorWorld):
         """Until every proxy serves what is written."""
 
         def done() -> bool:
+            self.proxies.require()
             found = self.deployment("litellm")
             status, meta = found.get("status") or {}, found["metadata"]
             counts = [status.get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
             seen = status.get("observedGeneration") == meta["generation"]
-            return bool(self.written()) and seen and counts == [1, 1, 1] and self.loaded() == {self.written()}
+            return (
+                bool(self.written() and self.proxies.url)
+                and seen
+                and counts == [1, 1, 1]
+                and self.loaded() == {self.written()}
+            )
 
         self.wait(done, "the proxies' rollout", timeout)
 
     def later(self, seconds: float) -> None:
         """As if the last configuration had been written so much earlier."""
         noted = self.noted()
-        noted["at"] -= seconds
+        self.note(noted | {"at": noted["at"] - seconds})
+
+    def note(self, noted: dict[str, Any]) -> None:
+        """Have this stand on the ConfigMap."""
         self.cluster.kubectl(
             "annotate", "configmap", CONFIG_MAP, "-n", self.namespace, "--overwrite",
             f"{NOTE_ANNOTATION}={json.dumps(noted)}",
         )  # fmt: skip
+
+    def gpu_set(self, **settings: Any) -> None:
+        """Change how the engine answers."""
+        assert self.gpu is not None
+        self.gpu.set(**settings)
 
     def configurations(self) -> int:
         """How often the operator has written a configuration."""
@@ -141,6 +161,38 @@ class ProxyWorld(OperatorWorld):
             entry.ok and (entry.resource, entry.name) == ("configmaps", CONFIG_MAP)
             for entry in self.journal.writes(user=self.user)
         )
+
+
+class Traffic:
+    """So many clients that ask one after the other, at whichever proxy is Ready, until the block ends."""
+
+    def __init__(self, world: ProxyWorld, clients: int, tokens: int, most: int = 20_000) -> None:
+        self._world, self._clients, self._tokens, self._left = world, clients, tokens, most
+        self.answers: Counter[tuple[int, str]] = Counter()
+        """By status and lane."""
+        self.paid_tokens: Counter[str] = Counter()
+        """Input and output tokens that the hosted lane told of."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._ask()) for _ in range(self._clients)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left = 0
+        await asyncio.gather(*self._tasks)
+
+    async def _ask(self) -> None:
+        while self._left > 0:
+            self._left -= 1
+            for answer in await self._world.clients.ask([chat("chat", self._tokens)], 1):
+                self.answers[answer.status, answer.lane] += 1
+                if answer.lane == "hosted":
+                    self.paid_tokens.update(input=answer.input_tokens, output=answer.output_tokens)
+                if answer.status != 200:
+                    await asyncio.sleep(0.2)
 
 
 @pytest.fixture

@@ -146,7 +146,8 @@ def _of_name(name: _Name, job: _Job) -> list[Deployment]:
         serving = [made for made in own if job.decided.in_flight.get(made.lane) != 0]
         return _ordered([*(serving if hosted else own), *hosted])
     # A deployment with weight 0 would still get what others refuse: only those with a share are written.
-    return _shared([*own, *hosted], name, job) or [replace(made, weight=1) for made in own]
+    # Where nothing is decided yet own lanes serve; a class without any is served all the same.
+    return _shared([*own, *hosted], name, job) or [replace(made, weight=1) for made in own] or _ordered(hosted)
 
 
 def _in_order(job: _Job) -> list[CapacityLane]:
