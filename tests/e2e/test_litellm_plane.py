@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import yaml
 
 from spillway.act.litellm.steady import SPACING_SECONDS
 from support.chat import chat
@@ -82,3 +84,22 @@ def test_somebody_elses_configuration_is_left_alone(proxy_world: ProxyWorld) -> 
     world.wait_ticks(3)
     assert world.config_map()["data"] == own
     assert world.configurations() == 0
+
+
+def test_the_examples_are_enough(proxy_world: ProxyWorld, repository: Path) -> None:
+    """As docs/routing.md says, but for nodes that play kubelets and where the engine is."""
+    world = proxy_world
+    world.start_engine()
+    for path in sorted((repository / "examples/routing/litellm").glob("*.yaml")):
+        text = path.read_text().replace("namespace: inference", f"namespace: {world.namespace}")
+        for document in yaml.safe_load_all(text):
+            if document["kind"] == "Deployment":
+                world.play_kubelet(document)
+            if document["kind"] == "CapacityPlan":
+                document["spec"]["routing"] = world.routing()
+            world.apply(document)
+    world.start_operator()
+    world.wait_rolled_out()
+    world.wait_condition("Ready", "True")
+    answers = asyncio.run(world.clients.ask([chat("chat", 3)] * 10, 2))
+    assert Counter((answer.status, answer.lane) for answer in answers) == {(200, "gpu"): 10}

@@ -14,9 +14,11 @@ import pytest
 
 from spillway.api.proxynote import CONFIG_ANNOTATION, NOTE_ANNOTATION
 from spillway_dev.cluster import Cluster
+from spillway_dev.nodes import FAKE_LABELS, FAKE_TAINT
 from spillway_dev.processes import wait_until
 from spillway_dev.prometheus import ScrapeJob
 from spillway_dev.upstreams import Upstream
+from spillway_dev.upstreams.pods import POD_ANNOTATIONS
 from support.chat import Client, chat
 from support.proxied import CLIENT_KEY, OPERATOR_KEY, PROVIDER_KEY
 from support.proxies import CONFIG_MAP, JOB, ProxyPods, proxy_objects
@@ -62,8 +64,8 @@ class ProxyWorld(OperatorWorld):
             self.gpu.stop()
         super().close()
 
-    def deploy(self, class_spec: Mapping[str, Any] | None = None, **plan_spec: Any) -> None:
-        """The engine's pod, the proxy, lanes, class and plan."""
+    def start_engine(self) -> None:
+        """The engine's Deployment, with one pod that a process stands for."""
         ns = self.namespace
         self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(deployment(ns)))
         wait_until(lambda: self.ready() == 1, "the engine's pod Ready", 60)
@@ -71,6 +73,22 @@ class ProxyWorld(OperatorWorld):
         engine = {"profile": ENGINE, "model": "llama", "namespace": ns, "pod": pods[0]["metadata"]["name"]}
         self.gpu = Upstream("gpu", engine=engine, prompt_tokens=PROMPT_TOKENS).start()
         self.prometheus.set_targets("engine", [self.gpu.url.removeprefix("http://")])
+
+    def play_kubelet(self, made: dict[str, Any]) -> None:
+        """Have one of these pods run on a fake node, and be Ready when its process answers."""
+        made["spec"]["replicas"] = 1
+        template = made["spec"]["template"]
+        template["metadata"]["annotations"] = dict(POD_ANNOTATIONS)
+        template["spec"] |= {
+            "nodeSelector": FAKE_LABELS,
+            "tolerations": [FAKE_TAINT],
+            "terminationGracePeriodSeconds": 30,
+        }
+
+    def deploy(self, class_spec: Mapping[str, Any] | None = None, **plan_spec: Any) -> None:
+        """The engine's pod, the proxy, lanes, class and plan."""
+        ns = self.namespace
+        self.start_engine()
         for made in proxy_objects(ns):
             self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
         profile = {
