@@ -101,6 +101,39 @@ class Journey:
         live = self.live
         return len(live.scale_ins()) >= SCALE_INS and live.shifts() >= SHIFTS and self.kills >= KILLS
 
+    def travel(self) -> None:
+        """All of it."""
+        # Undisturbed.
+        self.rise()
+        for pace in STEPS_DOWN:
+            self.fall(pace)
+
+        # Killed while a pod drains, after weights rose, and after they fell.
+        self.rise()
+        self.fall(STEPS_DOWN[0])
+        self.kill()
+        self.shift(HIGH)
+        self.kill()
+        self.shift(STEPS_DOWN[0])
+        self.kill()
+        for pace in STEPS_DOWN[1:]:
+            self.fall(pace)
+
+        # Killed while a pod drains, and again as soon as it is back; what comes then is for it to see to.
+        self.rise()
+        for pace in STEPS_DOWN:
+            self.fall(pace)
+        self.kill()
+        self.kill()
+        self.shift(HIGH)
+
+        while not self.enough():
+            self.rise()
+            for pace in STEPS_DOWN:
+                self.fall(pace)
+        self.short.pace(HIGH)
+        self.wait(lambda: self.short.report().ok >= REQUESTS, f"{REQUESTS} requests")
+
 
 def test_no_request_is_lost(live: LiveWorld, live_stack: EnvoyGatewayStack, capsys: pytest.CaptureFixture[str]) -> None:
     live.deploy(replicas=1)
@@ -119,36 +152,7 @@ def test_no_request_is_lost(live: LiveWorld, live_stack: EnvoyGatewayStack, caps
         journey = Journey(live, short)
         live.wait(lambda: streams.report().ok > 0, "a first stream in full", PATIENCE_SECONDS)
 
-        # Undisturbed.
-        journey.rise()
-        for pace in STEPS_DOWN:
-            journey.fall(pace)
-
-        # Killed while a pod drains, after weights rose, and after they fell.
-        journey.rise()
-        journey.fall(STEPS_DOWN[0])
-        journey.kill()
-        journey.shift(HIGH)
-        journey.kill()
-        journey.shift(STEPS_DOWN[0])
-        journey.kill()
-        for pace in STEPS_DOWN[1:]:
-            journey.fall(pace)
-
-        # Killed while a pod drains, and again as soon as it is back; what comes then is for it to see to.
-        journey.rise()
-        for pace in STEPS_DOWN:
-            journey.fall(pace)
-        journey.kill()
-        journey.kill()
-        journey.shift(HIGH)
-
-        while not journey.enough():
-            journey.rise()
-            for pace in STEPS_DOWN:
-                journey.fall(pace)
-        short.pace(HIGH)
-        journey.wait(lambda: short.report().ok >= REQUESTS, f"{REQUESTS} requests")
+        journey.travel()
         ended = [streams.stop(), short.stop()]
 
     live.stop_operator()
