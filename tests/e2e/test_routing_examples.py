@@ -128,7 +128,7 @@ def test_spill_from_nothing(world: ExampleWorld, repository: Path) -> None:
     busy = world.send(200, 5 * PLACES, max_tokens=20)
     assert busy.failed == 0, busy.errors
     assert busy.served_by["hosted"] >= 50
-    assert world.owned(busy) >= 10
+    assert world.owned(busy) >= PLACES
 
     # Weights are confirmed while requests come, by counters.
     with Load(world.stack.url, LoadOptions(PLACES - 1, 50_000, 240, body={"max_tokens": 5}, headers=HEADERS)) as load:
