@@ -1,8 +1,8 @@
 """`--live only|without`: tests of what runs in real time, and all the others.
 
 Control planes, gateways, proxies and Prometheus come late beside tests that keep every core busy, so `make test` runs
-the two kinds one after the other. The live ones are grouped for `--dist loadgroup`: by file, as its tests may share a
-stack, but all that need Envoy Gateway together, of which a machine runs one at a time. Long groups come first.
+the two kinds one after the other. Of the live ones a file's tests stay on one worker, as they may share a stack, and so
+do all files that need Envoy Gateway, of which a machine runs one at a time. What takes long comes first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from support.clusters import CLUSTER_FIXTURES
 
@@ -17,7 +19,10 @@ TESTS = Path(__file__).resolve().parents[1]
 LIVE_FOLDER = TESTS / "e2e"
 LIVE_FILES = {"test_fleet_server.py", "test_gateway_stack.py", "test_upstreams.py"}
 """Their processes are neither in a cluster nor the built tools."""
-GATEWAY = "gateway"
+GATEWAY_FILES = {
+    "test_gateway_spill.py", "test_gateway_split.py", "test_gateway_stack.py", "test_none_lost.py",
+    "test_plane_conformance.py", "test_routing_examples.py",
+}  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,7 +31,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted: str | None = config.getoption("--live")
     if wanted is None:
@@ -34,13 +38,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen, left_out = [], []
     for item in items:
         (chosen if _is_live(item) == (wanted == "only") else left_out).append(item)
-    items[:] = _grouped(chosen) if wanted == "only" else chosen
+    items[:] = _ordered(chosen) if wanted == "only" else chosen
     config.hook.pytest_deselected(items=left_out)
 
 
-def _grouped(items: list[pytest.Item]) -> list[pytest.Item]:
+class _Live(LoadScopeScheduling):
+    """Each worker gets a whole file at a time, in the order of collection, or all that need Envoy Gateway."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "gateway" if Path(file).name in GATEWAY_FILES else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    if config.getoption("--live") != "only":
+        return None
+    config.option.loadscopereorder = False
+    return _Live(config, log)
+
+
+def _ordered(items: list[pytest.Item]) -> list[pytest.Item]:
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(GATEWAY if _needs_gateway(item) else item.path.name))
+        if _needs_gateway(item) and item.path.name not in GATEWAY_FILES:
+            raise pytest.UsageError(f"{item.path.name} needs Envoy Gateway: add it to GATEWAY_FILES in {__file__}")
     return sorted(items, key=lambda item: (not _needs_gateway(item), not _is_slow(item), not _is_in_folder(item)))
 
 
