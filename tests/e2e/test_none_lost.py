@@ -6,6 +6,7 @@ reads what they and Envoy export. Every request is counted by the client, by Env
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import uuid
@@ -14,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
 from spillway_dev.gateway import EnvoyGatewayStack
 from spillway_dev.processes import wait_until
 from spillway_dev.upstreams import Load, LoadOptions
 from spillway_dev.upstreams.load import Answer
+from spillway_dev.upstreams.pods import pre_stop_seconds
 from support.live import LiveWorld, LoadedWeights, PodShape
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -224,3 +227,21 @@ def test_without_a_pause_before_sigterm_requests_are_lost(hasty: LiveWorld, live
     report = short.report()
     assert report.failed > 0
     assert set(report.statuses) <= {200, 500, 503}, report.errors
+
+
+def test_the_pod_template_of_the_page_is_one_that_loses_nothing(
+    live_stack: EnvoyGatewayStack, repository: Path
+) -> None:
+    """The manifests of docs/draining.md are accepted, and their times fit together as the page says."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (repository / "docs/draining.md").read_text(), re.DOTALL)
+    manifests = [manifest for block in blocks for manifest in yaml.safe_load_all(block)]
+    assert {m["kind"] for m in manifests} == {"Deployment", "Service", "Backend", "BackendTrafficPolicy"}
+    cluster = live_stack.cluster
+    cluster.create_namespace("inference")
+    cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+    pod = manifests[0]["spec"]["template"]
+    arguments = pod["spec"]["containers"][0]["args"]
+    drain_seconds = int(arguments[arguments.index("--shutdown-timeout") + 1])
+    assert pre_stop_seconds(pod) > 30, "the TTL that kubeadm gives to CoreDNS"
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= pre_stop_seconds(pod) + drain_seconds + 20
+    assert manifests[1]["spec"]["clusterIP"] == "None"
