@@ -144,7 +144,11 @@ def test_vocabulary_without_effect_is_taken_out_with_a_warning_each(tmp_path: Pa
         overflow={"mode": "Spill", "ceilingUsd": {"perHour": "50", "perDay": "400", "perMonth": "5000"}},
         disruptionBudgets=[{"replicas": 2}],
         approval={"structural": "Required"},
-        routing={"plane": "LiteLLM", "bindings": [{"class": "chat", "ownership": "Managed"}]},
+        routing={
+            "plane": "LiteLLM",
+            "litellm": {"configMap": "litellm", "deployment": "litellm"},
+            "bindings": [{"class": "chat", "ownership": "Managed"}],
+        },
     )
     scenario = load_scenario(files.write(tmp_path))
     assert len(scenario.warnings) == 11

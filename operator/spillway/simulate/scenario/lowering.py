@@ -50,6 +50,7 @@ REPLACED: Mapping[str, Mapping[str, str]] = {
     "spec.overflow.mode": {"Spill": "Split"},
     "spec.routing.plane": {"LiteLLM": "None", "EnvoyAIGateway": "None"},
 }
+"""Taken as another value always: a backtest has no gateway; who turns requests away is its ``--actuator``."""
 DEADLINE = "spec.slo.deadlineSeconds"
 
 
@@ -90,12 +91,13 @@ def _replace(manifest: Manifest, kind: str, origin: str) -> list[str]:
         *parents, leaf = path.split(".")
         holder = _at(manifest, parents)
         value = holder.get(leaf) if isinstance(holder, dict) else None
-        if not isinstance(value, str) or value not in values or value in _enum(kind, path):
+        if not isinstance(value, str) or value not in values:
             continue
         holder[leaf] = values[value]
         note = f"{origin}: {path} {value} has no effect in the backtest yet: taken as {values[value]}"
-        if path == "spec.routing.plane" and holder.pop("bindings", None):
-            note += ", without its bindings"
+        if path == "spec.routing.plane":
+            holder.pop("litellm", None)
+            note += ", without its bindings" if holder.pop("bindings", None) else ""
         warnings.append(note)
     return warnings
 
@@ -130,10 +132,6 @@ def _schema_at(kind: str, path: str) -> Schema | None:
 
 def _in_schema(kind: str, path: str) -> bool:
     return _schema_at(kind, path) is not None
-
-
-def _enum(kind: str, path: str) -> tuple[str, ...]:
-    return tuple((_schema_at(kind, path) or {}).get("enum", ()))
 
 
 def _at(value: Any, parts: list[str]) -> Any:
