@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from spillway.decide.budget import (
     CORRECTION_SECONDS,
     HIGHEST,
+    HOSTED_PART,
+    LEAST_LATE,
     LOWEST,
+    MOST_LATE,
     MOST_MISSES,
     SETTLING_SECONDS,
     START_REQUESTS,
@@ -137,3 +140,20 @@ def test_bounds(looks: list[tuple[float, float, float]], attainment: float) -> N
         assert 0.0 < budget.allowance(attainment) <= MOST_MISSES
         assert 0.0 <= budget.missed_share(attainment) <= 4.0 * (1.0 - attainment) + 1e-9
         assert budget.at == now
+
+
+def test_the_more_is_hosted_the_less_of_it_may_come_late() -> None:
+    """What comes late from hosted lanes stays a tenth of the error budget, whatever share they serve."""
+    shares = (0.0, 0.02, 0.2, 0.5, 1.0)
+    budgets = []
+    for share in shares:
+        budget = settled()
+        for _ in range(120):
+            budget = spent(budget, budget.at + 60.0, ATTAINMENT, 1e4, 0.0, hosted_per_second=1e4 * share)
+        budgets.append(budget)
+    late = [budget.late_share(ATTAINMENT) for budget in budgets]
+    assert late[0] == late[1] == MOST_LATE
+    assert late == sorted(late, reverse=True)
+    for share, of_hosted in zip(shares[2:], late[2:], strict=True):
+        assert share * of_hosted == pytest.approx(HOSTED_PART * 0.01, rel=0.01)
+    assert budgets[-1].late_share(0.99999) == LEAST_LATE

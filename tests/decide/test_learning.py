@@ -57,8 +57,10 @@ def test_misses_of_own_requests_are_spent() -> None:
 def test_only_own_requests_count_as_missed_and_all_as_served() -> None:
     budget = after_an_hour(0.96, {"gpu": 25.0, "hosted": 75.0}).budgets[CHAT]
     assert budget.missed / budget.total == pytest.approx(0.01)
+    assert budget.hosted / budget.total == pytest.approx(0.75)
     hosted = after_an_hour(0.0, {"hosted": 100.0}).budgets[CHAT]
     assert hosted.missed == 0.0
+    assert hosted.hosted == hosted.total
 
 
 def test_without_attainment_only_time_passes() -> None:

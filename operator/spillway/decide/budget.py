@@ -32,6 +32,10 @@ WORST_SHARE = 4.0
 UNCAPPED_WORST_SHARE = 8.0
 START_REQUESTS = 2000.0
 """Weight of the assumption that all is on target, in requests; few misses early say little."""
+HOSTED_PART = 0.1
+"""Part of the error budget that may go to requests which come late from hosted lanes, having been held before."""
+MOST_LATE, LEAST_LATE = 0.01, 0.0005
+"""Bounds on the share of hosted requests that may come late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class ErrorBudget:
     """Logarithm of the allowance in error budgets."""
     since: float = 0.0
     """When it was first looked at, Unix time in seconds."""
+    hosted: float = 0.0
+    """Of ``total``, what hosted lanes served."""
 
     def allowance(self, attainment: float) -> float:
         """Share of misses that a replica at its cap may have; ``attainment`` is the objective, 0 to 1."""
@@ -55,6 +61,11 @@ class ErrorBudget:
         expected = _target(attainment, capped)
         return (self.missed + START_REQUESTS * expected) / (self.total + START_REQUESTS)
 
+    def late_share(self, attainment: float) -> float:
+        """Share of the hosted requests that may come late: the less, the more of the traffic is hosted."""
+        hosted = self.hosted / (self.total + START_REQUESTS)
+        return max(min(HOSTED_PART * (1.0 - attainment) / max(hosted, 1e-9), MOST_LATE), LEAST_LATE)
+
 
 def spent(
     budget: ErrorBudget | None,
@@ -63,6 +74,7 @@ def spent(
     requests_per_second: float,
     missed_per_second: float,
     capped: bool = True,
+    hosted_per_second: float = 0.0,
 ) -> ErrorBudget:
     """The budget after the time since it was last looked at, at these rates; the first look only takes the time.
 
@@ -79,7 +91,8 @@ def spent(
     missed_per_second = min(missed_per_second, worst * (1.0 - attainment) * requests_per_second)
     total = budget.total * decay + requests_per_second * elapsed
     missed = budget.missed * decay + missed_per_second * elapsed
-    moved = replace(budget, at=now, total=total, missed=missed)
+    hosted = budget.hosted * decay + hosted_per_second * elapsed
+    moved = replace(budget, at=now, total=total, missed=missed, hosted=hosted)
     target = _target(attainment, capped)
     error = max(-1.0, (target - moved.missed_share(attainment, capped)) / target)
     log_allowance = budget.log_allowance + error * min(elapsed, 600.0) / CORRECTION_SECONDS

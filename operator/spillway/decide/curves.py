@@ -145,6 +145,7 @@ def _inputs(model: Coefficients, objectives: Mapping[str, Objective], uneven: Un
             item.ttft_ms or 0.0,
             item.itl_ms or 0.0,
             item.allowance**LOOSELY,
+            item.hosted_late**LOOSELY,
         ]
     return tuple(found)
 

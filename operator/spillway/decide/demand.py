@@ -20,6 +20,8 @@ ANNOUNCED_WINDOW_SECONDS = 600.0
 NEAR_SLOTS = 0.25
 RATE_WINDOW_STEPS = 4
 """Steps of the finest history that a rate is taken over."""
+MIX_REQUESTS = 200.0
+"""Requests of a tick that weigh as much as all that is known of the token mix."""
 CHANCE_SIGMAS = 3.0
 TINY_RATE = 1e-3
 
@@ -111,7 +113,25 @@ def _class_demand(snapshot: PlanSnapshot, memory: Memory, item: ClassSnapshot) -
     state = before
     if value is not None:
         state = updated(before, demand.history, snapshot.plan.spec.forecast.seasonality_seconds, snapshot.at)
-    return ClassDemand(item, now, _mix(demand) or memory.mixes.get(item.key), state, snapshot.at)
+    arrived = 0.0 if value is None else value * snapshot.tick_seconds
+    mix = _blended(memory.mixes.get(item.key), _mix(demand), arrived)
+    return ClassDemand(item, now, mix, state, snapshot.at)
+
+
+def _blended(before: Mix | None, measured: Mix | None, arrived: float) -> Mix | None:
+    """The mix after ``arrived`` more requests.
+
+    Tokens are counted as answers end: when traffic stops only the longest are still to end, when it begins only the
+    shortest have ended. A mix that few requests tell is believed accordingly.
+    """
+    if before is None or measured is None:
+        return measured or before
+    share = arrived / (arrived + MIX_REQUESTS)
+    return Mix(
+        before.input_tokens + share * (measured.input_tokens - before.input_tokens),
+        before.output_tokens + share * (measured.output_tokens - before.output_tokens),
+        before.cached_share + share * (measured.cached_share - before.cached_share),
+    )
 
 
 def _mix(demand: Demand) -> Mix | None:

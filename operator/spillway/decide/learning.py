@@ -82,7 +82,8 @@ def _budget(snapshot: PlanSnapshot, item: ClassSnapshot, place: Placement, memor
     rate = item.demand.requests_per_second.value
     own = sum(by_lane[name].value for name in place.own if name in by_lane) if by_lane else rate
     missed = min(own, rate) * (1.0 - attained)
-    return spent(before, snapshot.at, target, rate, missed, snapshot.actuators.in_flight_cap)
+    hosted = max(rate - own, 0.0)
+    return spent(before, snapshot.at, target, rate, missed, snapshot.actuators.in_flight_cap, hosted)
 
 
 def _target(item: ClassSnapshot) -> float:
@@ -181,4 +182,5 @@ def _objective(demand: ClassDemand, mix: Mix | None, place: Placement, budget: E
         itl_ms=None if slo is None or deferrable else float(slo.inter_token_latency_ms),
         allowance=budget.allowance(_target(item)),
         hosted_ttft_ms=min(latencies, default=None),
+        hosted_late=budget.late_share(_target(item)),
     )

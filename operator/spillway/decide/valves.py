@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from spillway.decide.usable import Misses
 LEVELS = 48
 HOSTED_TAIL = 3.0
 """The slow tail of a hosted lane's first token over its typical one (p99 over p50)."""
-HOSTED_TTFT_MS = 1500.0
-"""Slow tail where the lane declares no latency."""
+TAIL_SIGMAS = 2.326
+"""Standard deviations of the p99 of a normal distribution."""
+HOSTED_TTFT_MS = 500.0
+"""Typical time to first token where the lane declares no latency."""
 KV_SIGMAS = 2.0
 MOST_HOLD_SHARE = 0.8
 """Share of the TTFT objective that a request is held at most."""
@@ -38,6 +41,8 @@ class Objective:
     """Share of misses that is allowed at a full cap, 0 to 1."""
     hosted_ttft_ms: float | None
     """Typical time to first token of the hosted lane that it spills to; None: not known."""
+    hosted_late: float = 0.01
+    """Share of the requests that go there after a hold which may come late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,9 @@ def _hold(model: Coefficients, item: Objective, cap: float, traffic: Sequence[St
     """Longest hold after which both the own lane and the hosted one still meet the TTFT objective."""
     if item.ttft_ms is None or math.isinf(item.ttft_ms):
         return 0.0
-    hosted = HOSTED_TTFT_MS if item.hosted_ttft_ms is None else HOSTED_TAIL * item.hosted_ttft_ms
+    typical = HOSTED_TTFT_MS if item.hosted_ttft_ms is None else item.hosted_ttft_ms
+    sigma = math.log(HOSTED_TAIL) / TAIL_SIGMAS
+    hosted = typical * math.exp(sigma * NormalDist().inv_cdf(1.0 - item.hosted_late))
     at_cap = np.array([cap])
     for share in (MOST_HOLD_SHARE, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1):
         left_ms = (1 - share) * item.ttft_ms
