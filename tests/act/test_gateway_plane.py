@@ -78,6 +78,27 @@ def test_the_policy_goes_before_the_route_that_needs_it() -> None:
     assert not rendered.changes[0].force, "what somebody created meanwhile is not taken over"
 
 
+@pytest.mark.parametrize("mode", ["Spill", "Split", "Never"])
+def test_every_generated_route_has_room_for_more_than_envoys_own_limits(mode: str) -> None:
+    rendered = PLANE.render(wanted(plan(mode)), Found({}))
+    policy = rendered.changes[0].body
+    most = 100_000
+    assert policy["spec"]["circuitBreaker"] == {
+        "maxConnections": most, "maxPendingRequests": most, "maxParallelRequests": most, "maxParallelRetries": most,
+    }  # fmt: skip
+    # What a policy of the whole Gateway says beside goes on to hold.
+    assert policy["spec"]["mergeType"] == "StrategicMerge"
+    assert ("retry" in policy["spec"]) == (mode == "Spill")
+    assert policy["spec"]["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "chat"}]
+
+
+def test_a_policy_of_an_earlier_release_gets_room() -> None:
+    found = sent(PLANE.render(wanted(plan()), Found({})))
+    del found.objects["BackendTrafficPolicy/ai/chat"]["spec"]["circuitBreaker"]
+    (change,) = PLANE.render(wanted(plan()), found).changes
+    assert (change.what, change.words) == ("limits", ("room for its requests at the gateway",))
+
+
 def test_nothing_is_due_twice_whatever_the_apiserver_adds() -> None:
     found = sent(PLANE.render(wanted(plan()), Found({})))
     found.objects["HTTPRoute/ai/chat"]["spec"]["rules"][0]["backendRefs"][0]["extra"] = "default"
@@ -100,6 +121,7 @@ def test_a_policy_that_is_not_needed_any_more_loses_its_effect_and_is_not_delete
     rendered = PLANE.render(wanted(plan("Split")), found)
     assert [change.kind for change in rendered.changes] == ["BackendTrafficPolicy", "HTTPRoute"]
     assert "retry" not in rendered.changes[0].body["spec"]
+    assert (rendered.changes[0].what, rendered.changes[0].words) == ("policy", ("nothing spills any more",))
     assert refs(rendered) == {"vllm": 100, "egress": 0}
     assert PLANE.render(wanted(plan("Split")), sent(rendered, found)) == Rendered()
 
@@ -110,7 +132,8 @@ def test_a_policy_that_is_not_needed_any_more_loses_its_effect_and_is_not_delete
 )
 def test_what_may_not_be_hosted_never_spills(item: WorkloadClass, hosted: int | None) -> None:
     rendered = PLANE.render(wanted(plan(), item), Found({}))
-    assert [change.kind for change in rendered.changes] == ["HTTPRoute"]
+    assert [change.kind for change in rendered.changes] == ["BackendTrafficPolicy", "HTTPRoute"]
+    assert "retry" not in rendered.changes[0].body["spec"]
     assert refs(rendered).get("egress") == hosted
 
 
@@ -140,6 +163,32 @@ def test_a_route_that_would_not_spill_is_refused(found: Found, why: str) -> None
     rendered = PLANE.render(wanted(plan()), found)
     assert rendered.changes == ()
     assert why in rendered.refused[0].why
+
+
+@pytest.mark.parametrize(
+    "found", [policies("chat"), policies("theirs"), Found({}, frozenset({"BackendTrafficPolicy"}))]
+)
+def test_what_keeps_a_policy_from_a_route_that_shares_out_keeps_no_route(found: Found) -> None:
+    """Its room may be somebody else's to give, or another gateway's."""
+    rendered = PLANE.render(wanted(plan("Split")), found)
+    assert [change.kind for change in rendered.changes] == ["HTTPRoute"]
+    assert rendered.refused == ()
+
+
+def test_retries_go_though_somebody_elses_policy_came_beside() -> None:
+    found = sent(PLANE.render(wanted(plan()), Found({})))
+    beside = Found(dict(found.objects) | dict(policies("theirs").objects))
+    changes = PLANE.render(wanted(plan("Split")), beside).changes
+    assert (changes[0].what, "retry" in changes[0].body["spec"]) == ("policy", False)
+
+
+def test_a_write_of_room_that_fails_stops_no_weights() -> None:
+    room, route = PLANE.render(wanted(plan("Split")), Found({})).changes
+    assert (room.what, route.what) == ("limits", "route")
+    assert room.group != route.group
+    spills, spilling = PLANE.render(wanted(plan()), Found({})).changes
+    assert (spills.what, spilling.what) == ("policy", "route")
+    assert spills.group == spilling.group
 
 
 def statused(found: Found, status: str, generation: int = 1) -> Found:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from report.builders import FOUND, NOW, conflict, decision, lane, lane_decision, plan, snapshot, target, workload
-from spillway.api import CapacityLane, Engine
-from spillway.cli.doctor import checks_cluster, checks_metrics
+from spillway.api import Binding, CapacityLane, Engine
+from spillway.cli.doctor import checks_cluster, checks_metrics, checks_routing
 from spillway.cli.doctor.checks import exit_status, run_checks
-from spillway.cli.doctor.facts import CrdFact, Facts, Probe, Review, TargetFact
+from spillway.cli.doctor.facts import AdoptedRule, CrdFact, Facts, Probe, ProxyRights, Review, TargetFact
 from spillway.cli.doctor.gather import contains
+from spillway.cli.doctor.gather_routing import limits_of
 from spillway.cli.doctor.permissions import PERMISSIONS, Need
 from spillway.cli.doctor.result import Check, Verdict, listed
 from spillway.config import OperatorConfig
@@ -134,6 +135,75 @@ def test_permissions_by_what_the_plans_ask() -> None:
     assert "patch deployments/scale.apps" in message
     blind = only(checks_cluster.check_permissions(facts(reviews=(), reviews_error="forbidden")))
     assert blind.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("may_read", "may_patch", "applies", "said", "fix"),
+    [
+        (True, True, True, "", ""),
+        (True, False, False, "", ""),
+        (True, False, True, "may not patch ConfigMap ai/litellm-config of plan ai/main", " --set rbac.mode=apply"),
+        (False, False, True, "may not get ConfigMap ai/litellm-config of plan ai/main", ""),
+        (False, False, False, "may not get ConfigMap ai/litellm-config of plan ai/main", ""),
+    ],
+)
+def test_rights_on_a_proxys_config_map(may_read: bool, may_patch: bool, applies: bool, said: str, fix: str) -> None:
+    sound = ProxyRights("b/main", "b", "another", True, True, True)
+    mine = ProxyRights("ai/main", "ai", "litellm-config", may_read, may_patch, applies)
+    check = only(checks_routing.check_proxies(facts(proxies=(mine, sound))))
+    if not said:
+        assert check.verdict is Verdict.PASS
+        return
+    assert check.verdict is Verdict.FAIL
+    assert said in check.message
+    # A list given with --set replaces what was there before: it has to have all names.
+    assert check.fix == f"helm upgrade with --set 'rbac.litellm.configMaps={{another,litellm-config}}'{fix}"
+    assert not list(checks_routing.check_proxies(facts()))
+
+
+BREAKER = {"maxConnections": 100_000, "maxPendingRequests": 100_000, "maxParallelRequests": 100_000}
+
+
+@pytest.mark.parametrize(
+    ("limits", "spills", "said"),
+    [
+        (BREAKER, False, ""),
+        (BREAKER, True, "maxParallelRetries of its backends together at most 1,024"),
+        (BREAKER | {"maxParallelRetries": 5_000}, True, ""),
+        ({}, False, "maxConnections, maxPendingRequests, maxParallelRequests of its backends together at most 1,024"),
+        (BREAKER | {"maxConnections": 512}, False, "maxConnections of its backends together at most 512"),
+    ],
+)
+def test_room_of_adopted_rules(limits: dict[str, int], spills: bool, said: str) -> None:
+    rule = AdoptedRule("HTTPRoute ai/chat", "all", limits, spills)
+    check = only(checks_routing.check_adopted_rules(facts(adopted=(rule,))))
+    assert check.verdict is (Verdict.WARN if said else Verdict.PASS)
+    assert not said or f"HTTPRoute ai/chat rule all: {said}" in check.message
+    assert not said or "circuitBreaker: {maxP" in check.fix or "circuitBreaker: {maxC" in check.fix
+
+
+def policy(kind: str, name: str, section: str | None = None, **spec: Any) -> dict[str, Any]:
+    target = {"kind": kind, "name": name} | ({"sectionName": section} if section else {})
+    return {"metadata": {"name": "p"}, "spec": {"targetRefs": [target], **spec}}
+
+
+def test_which_policy_limits_an_adopted_rule() -> None:
+    binding = Binding.model_validate(
+        {"class": "chat", "ownership": "Adopted", "httpRoute": "chat", "rule": "all", "backends": {"gpu": "Backend/v"}}
+    )
+    many, few = {"circuitBreaker": {"maxConnections": 9_000}}, {"circuitBreaker": {"maxConnections": 7}}
+    gateway = [policy("Gateway", "edge", **many), policy("Gateway", "another", **few)]
+    others = [policy("HTTPRoute", "other", **few), policy("HTTPRoute", "chat", "canary", **few)]
+
+    def limits(*near: dict[str, Any]) -> Any:
+        return limits_of(binding, [*others, *near], gateway, ["edge"]).get("maxConnections")
+
+    assert limits() == 9_000
+    assert limits(policy("HTTPRoute", "chat", **few)) == 7
+    assert limits(policy("HTTPRoute", "chat", **few), policy("HTTPRoute", "chat", "all", **many)) == 9_000
+    # One without limits of its own leaves Envoy's, unless it is merged with the Gateway's.
+    assert limits(policy("HTTPRoute", "chat")) is None
+    assert limits(policy("HTTPRoute", "chat", mergeType="StrategicMerge")) == 9_000
 
 
 def test_findings_of_the_operator_are_told_once() -> None:

@@ -117,7 +117,9 @@ def test_spill_from_nothing(world: ExampleWorld, repository: Path) -> None:
 
     world.wait(lambda: world.send(1, 1).ok == 1, "the generated route serves", 120)
     policy = world.cluster.get("backendtrafficpolicies.gateway.envoyproxy.io", "chat", NAMESPACE)
-    assert policy["spec"]["retry"] == RETRIES == documented(repository)
+    shown = documented(repository)
+    assert policy["spec"]["retry"] == RETRIES == shown["retry"]
+    assert {key: policy["spec"][key] for key in shown} == shown
     assert world.weights() == {"vllm": 100, "egress": 1}
     world.wait_condition("SpillArmed", "True", "Armed")
 
@@ -150,7 +152,7 @@ def route_status(world: ExampleWorld) -> dict[str, Any]:
 
 
 def documented(repository: Path) -> Any:
-    """The policy's retries as the document shows them."""
+    """The policy as the document shows it."""
     text = (repository / "docs/routing.md").read_text("utf-8")
     block = text.split("### The policy\n\n```yaml\n", 1)[1].split("```", 1)[0]
-    return yaml.safe_load(block)["spec"]["retry"]
+    return yaml.safe_load(block)["spec"]

@@ -140,7 +140,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [create, patch]
-# In Spill mode, the policy of a generated route: what own lanes refuse is tried on a hosted one.
+# The policy of a generated route: room for its requests and, in Spill mode, a hosted lane for what own ones refuse.
 - apiGroups: [gateway.envoyproxy.io]
   resources: [backendtrafficpolicies]
   verbs: [create, patch]

@@ -200,29 +200,40 @@ class _Rule:
         return [replace(change, force=self._route is not None)]
 
     def _policy(self) -> list[Change]:
+        """The route's policy. What must spill needs it; else it gives room, and what forbids it stops no route."""
         namespace, name = self._plan.metadata.namespace, self._binding.http_route
         there = self._found.get(POLICY, namespace, name)
         on = self._spills and self._takes is not None
-        if not on and (there is None or not is_ours(there, self._plan)):
+        problem = self._policy_problem(there)
+        if problem is not None and on:
+            raise KeyError(problem)
+        if problem is not None and (there is None or not is_ours(there, self._plan)):
             return []
-        if POLICY in self._found.unreadable:
-            raise KeyError("nothing spills without a BackendTrafficPolicy, and none can be read (Envoy Gateway, RBAC)")
-        if there is not None and not is_ours(there, self._plan):
-            raise KeyError(f"{POLICY} {namespace}/{name} is not Spillway's: rename it, and target another route")
-        others = _other_policies(self._found, namespace, name)
-        if on and others:
-            raise KeyError(f"{POLICY} {others[0]} targets it, too, so that Spillway's would be ignored: delete it")
-        version = there["metadata"]["resourceVersion"] if there else ""
-        body = policy(self._plan, self._binding, on=on, version=version)
-        if there is not None and holds(body, there) and on == ("retry" in (there.get("spec") or {})):
+        body = policy(self._plan, self._binding, on=on, version=there["metadata"]["resourceVersion"] if there else "")
+        spilled = "retry" in ((there or {}).get("spec") or {})
+        if there is not None and holds(body, there) and on == spilled:
             return []
-        words = ("what own lanes refuse goes on to hosted ones" if on else "nothing spills any more",)
+        turned = on != spilled
+        words = "what own lanes refuse goes on to hosted ones" if on else "nothing spills any more"
+        words = words if turned else "room for its requests at the gateway"
         return [
             Change(
-                "policy", TRAFFIC_POLICIES, POLICY, namespace, name, How.APPLY, body,
-                f"{self._binding.class_}: {words[0]}", words, self._binding.class_, force=there is not None,
+                "policy" if turned else "limits", TRAFFIC_POLICIES, POLICY, namespace, name, How.APPLY, body,
+                f"{self._binding.class_}: {words}", (words,),
+                self._binding.class_ if turned else f"{self._binding.class_}/limits", force=there is not None,
             )
         ]  # fmt: skip
+
+    def _policy_problem(self, there: JSON | None) -> str | None:
+        """Why a policy of Spillway's would not work."""
+        namespace, name = self._plan.metadata.namespace, self._binding.http_route
+        if POLICY in self._found.unreadable:
+            return "nothing spills without a BackendTrafficPolicy, and none can be read (Envoy Gateway, RBAC)"
+        if there is not None and not is_ours(there, self._plan):
+            return f"{POLICY} {namespace}/{name} is not Spillway's: rename it, and target another route"
+        if others := _other_policies(self._found, namespace, name):
+            return f"{POLICY} {others[0]} targets it, too, so that Spillway's would be ignored: delete it"
+        return None
 
     def _change(self, how: How, body: Any, weights: Mapping[str, int], words: tuple[str, ...]) -> Change:
         namespace, name = self._plan.metadata.namespace, self._binding.http_route

@@ -1,7 +1,7 @@
-"""The BackendTrafficPolicy that makes Envoy Gateway try a hosted lane for what own lanes refuse. Pure.
+"""The BackendTrafficPolicy of a generated route: room for its requests, in Spill mode the way to hosted lanes. Pure.
 
-One attempt at own lanes, one at the hosted ones, before the first byte only. A 500 and every other answer goes back to
-the client: it is no saturation.
+What own lanes refuse is tried once at the hosted ones, before the first byte only. A 500 and every other answer goes
+back to the client: it is no saturation.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from spillway.kube import TRAFFIC_POLICIES
 
 JSON = dict[str, Any]
 
+MOST_AT_ONCE = 100_000
+"""Requests of one rule in one Envoy process: far beyond what own and hosted lanes take, still a bound on its memory."""
+LIMITS: JSON = dict.fromkeys(
+    ("maxConnections", "maxPendingRequests", "maxParallelRequests", "maxParallelRetries"), MOST_AT_ONCE
+)
+"""Envoy's own are 1,024 each for all backends of a rule together, and answer 503 to what is beyond. A request that has
+spilled counts as a retry until it is answered."""
 RETRY: JSON = {
     "numRetries": 2,
     "numAttemptsPerPriority": 1,
@@ -48,7 +55,10 @@ def takes_spill(wanted: Wanted, binding: Binding, resource: WorkloadClass) -> st
 
 
 def policy(plan: CapacityPlan, binding: Binding, *, on: bool, version: str = "") -> JSON:
-    """The whole policy of a generated route. ``on`` False takes its retries out and leaves it without effect."""
+    """The whole policy of a generated route. ``on``: whether what own lanes refuse is tried at hosted ones.
+
+    What a policy of the Gateway says beside, such as a rate limit, goes on to hold: without ``mergeType`` it would not.
+    """
     meta = managed_meta(plan, binding)
     if version:
         meta["resourceVersion"] = version
@@ -57,7 +67,12 @@ def policy(plan: CapacityPlan, binding: Binding, *, on: bool, version: str = "")
         "apiVersion": TRAFFIC_POLICIES.api_version,
         "kind": "BackendTrafficPolicy",
         "metadata": meta,
-        "spec": {"targetRefs": [target], **({"retry": RETRY} if on else {})},
+        "spec": {
+            "targetRefs": [target],
+            "mergeType": "StrategicMerge",
+            "circuitBreaker": LIMITS,
+            **({"retry": RETRY} if on else {}),
+        },
     }
 
 

@@ -88,7 +88,7 @@ class Change:
     """One write that brings the cluster nearer to what is wanted."""
 
     what: str
-    """Kind of write, as metrics count it: "route", "policy", "config", "rollout"."""
+    """Kind of write, as metrics count it: "route", "policy", "limits", "config", "rollout"."""
     resource: Resource
     kind: str
     namespace: str

@@ -61,6 +61,33 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyRights:
+    """What may be done with the ConfigMap of one plan's LiteLLM proxy."""
+
+    plan: str
+    """namespace/name."""
+    namespace: str
+    config_map: str
+    may_read: bool
+    may_patch: bool
+    applies: bool
+    """Whether the plan is in mode Apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedRule:
+    """A rule of somebody's HTTPRoute that a plan moves, with the limits of its traffic policy."""
+
+    route: str
+    """"HTTPRoute namespace/name"."""
+    rule: str
+    limits: Mapping[str, int]
+    """circuitBreaker of Envoy Gateway's policy in force; what is left out is Envoy's default."""
+    spills: bool
+    """Whether the plan leaves spilling to the gateway."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything."""
 
@@ -81,6 +108,8 @@ class Facts:
     global_stop: str | None = None
     """Why the emergency stop holds everywhere, or None."""
     targets: tuple[TargetFact, ...] = ()
+    proxies: tuple[ProxyRights, ...] = ()
+    adopted: tuple[AdoptedRule, ...] = ()
     metrics: MetricsView | None = None
     """What the operator itself would read now; None where it was not asked."""
     probe: Probe = field(default_factory=Probe)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from spillway.api import CapacityLane, crd
 from spillway.api.names import STOP_KEY
 from spillway.cli.doctor.facts import CrdFact, Facts, Review, TargetFact
+from spillway.cli.doctor.gather_routing import adopted_rules, proxy_rights
 from spillway.cli.doctor.permissions import PERMISSIONS, Permission, Scope
 from spillway.cli.doctor.probe import read_probe
 from spillway.config import ConfigError, OperatorConfig, PrometheusConfig, load_config
@@ -60,7 +61,7 @@ async def gather(kube: Kube, request: Request) -> Facts:
     facts = _with_prometheus_url(await _with_config(kube, facts, request), request)
     facts = await _with_crds(kube, facts)
     facts = await _with_reviews(kube, facts, request)
-    facts = await _with_view(kube, facts)
+    facts = await _with_routing(kube, await _with_view(kube, facts))
     return await _with_metrics(facts)
 
 
@@ -202,6 +203,20 @@ async def _with_view(kube: Kube, facts: Facts) -> Facts:
     on = is_on(((stop or {}).get("data") or {}).get(STOP_KEY))
     where = f"ConfigMap {config.stop_namespace}/{config.emergency_stop.name} says stop" if on else None
     return replace(facts, view=view, global_stop=where, targets=tuple(fact for fact in targets if fact))
+
+
+async def _with_routing(kube: Kube, facts: Facts) -> Facts:
+    if facts.view is None:
+        return facts
+
+    async def allowed(permission: Permission, namespace: str, name: str) -> bool:
+        return await _allowed(kube, permission, namespace, name)
+
+    try:
+        proxies = await proxy_rights(facts.view, allowed)
+    except KubeError as error:
+        return replace(facts, reviews_error=error.message)
+    return replace(facts, proxies=proxies, adopted=await adopted_rules(kube, facts.view))
 
 
 async def _target_fact(kube: Kube, lane: CapacityLane) -> TargetFact | None:
