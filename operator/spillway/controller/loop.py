@@ -15,6 +15,7 @@ from spillway.act.executor import execute
 from spillway.act.writes import Outcome, Write
 from spillway.api import RouteStatus
 from spillway.config import OperatorConfig
+from spillway.controller.hosted import HostedMeter
 from spillway.controller.ledger import LedgerKeeper
 from spillway.controller.moves import Moves, route_statuses
 from spillway.controller.publish import Publisher
@@ -89,6 +90,7 @@ class Loop:
         self._prometheus = MetricsReader(config, clock)
         self._prices = PriceBook()
         self._ledger = LedgerKeeper(kube, config)
+        self._hosted = HostedMeter(metrics.hosted)
         self._publisher = Publisher(kube, metrics)
         self._recorder = Recorder.of(config, clock)
         self._memory = Remembered()
@@ -145,6 +147,7 @@ class Loop:
         # 5. Report what was seen, decided and done.
         await self._publisher.publish(cluster, acted, now)
         self._memory.forget_others([plan.key for plan in snapshot.plans])
+        self._hosted.keep([plan.key for plan in snapshot.plans])
         self._moves.forget_others([plan.plan.metadata.uid for plan in snapshot.plans])
         self._log_problems(cluster)
         return acted
@@ -162,6 +165,7 @@ class Loop:
         if metrics.spend is None:
             return
         counted = spending(cluster, metrics.spend, self._config, lambda lane: self._prices.quote(lane, now).price)
+        self._hosted.enter(counted, cluster, now)
         await self._ledger.enter(counted, {scope.plan.metadata.namespace for scope in cluster.plans}, now)
 
     def _decide(self, snapshot: Snapshot) -> tuple[Decided, ...]:
@@ -179,6 +183,7 @@ class Loop:
             if self._recorder is not None:
                 self._recorder.end(begun, decision)
             self._memory.keep(plan, memory)
+            self._hosted.decided(plan, decision)
             decided.append(Decided(plan, decision))
         return tuple(decided)
 

@@ -15,6 +15,7 @@ from spillway.kube import CLASSES, EVENTS, LANES, PLANS, Kube, KubeError, Resour
 from spillway.observe.membership import subject
 from spillway.observe.scope import ClusterView
 from spillway.report.events import Event, object_events, plan_events
+from spillway.report.hosted import spill_shares
 from spillway.report.metrics import OperatorMetrics, PlanReport
 from spillway.report.status import class_status, lane_status, plan_status, simple_status_changed, status_changed
 
@@ -70,7 +71,7 @@ class Publisher:
             self._written_at[uid] = now
             await self._post(PLANS, plan, plan_events(plan.status, status), now)
         ceilings = tuple((window.period, window.ceiling_usd) for window in windows(snapshot))
-        return PlanReport(decision, status, snapshot.spent, ceilings)
+        return PlanReport(decision, status, snapshot.spent, ceilings, spill_shares(snapshot))
 
     async def _publish_simple(
         self,

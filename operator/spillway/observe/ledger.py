@@ -45,6 +45,12 @@ class Counted:
     """By name in ``TOKENS``."""
     price: TokenPrice | None
     """None: nobody prices the lane, so it can't be counted in dollars."""
+    plan: str = ""
+    """The plan whose lane it is, "namespace/name"."""
+    classes: tuple[str, ...] = ()
+    """The classes that it may belong to, "namespace/name"."""
+    team: str = ""
+    """As the egress knows it; empty where it knows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +85,13 @@ def entered(ledger: Ledger, counted: Iterable[Counted], now: float) -> Ledger:
     spent: dict[str, dict[str, int]] = {}
     for each in counted:
         before = seen.get(each.series)
-        grown = {name: _grown(each.tokens.get(name), before, name) for name in TOKENS}
+        micro = micro_usd(growth(each, before), each.price) or 0
         seen[each.series] = Seen(now, {**(before.tokens if before else {}), **each.tokens})
-        micro = _micro_usd(grown, each.price)
         if micro > 0:
             tiers = ",".join(sorted(each.tiers))
             lane = spent.setdefault(each.lane, {})
             lane[tiers] = lane.get(tiers, 0) + micro
-    return replace(ledger, at=now, seen=_recent(seen, now), amounts=_added(ledger.amounts, spent, now))
+    return replace(ledger, at=now, seen=recent(seen, now), amounts=_added(ledger.amounts, spent, now))
 
 
 def spent(ledger: Ledger, lanes: Iterable[str], now: float) -> Spent:
@@ -134,6 +139,11 @@ def from_text(text: str) -> Ledger:
         raise LedgerError("it is not a ledger of Spillway's") from error
 
 
+def growth(counted: Counted, before: Seen | None) -> dict[str, Decimal]:
+    """The tokens that a series has grown by, by name in ``TOKENS``; all of it where it was not there before."""
+    return {name: _grown(counted.tokens.get(name), before, name) for name in TOKENS}
+
+
 def _grown(value: float | None, before: Seen | None, name: str) -> Decimal:
     """What a counter has grown by; a fall is a new beginning at 0."""
     if value is None or value < 0:
@@ -142,10 +152,10 @@ def _grown(value: float | None, before: Seen | None, name: str) -> Decimal:
     return Decimal(str(value - known if value >= known else value))
 
 
-def _micro_usd(grown: Mapping[str, Decimal], price: TokenPrice | None) -> int:
-    """Dollars per million tokens times tokens are micro-dollars."""
+def micro_usd(grown: Mapping[str, Decimal], price: TokenPrice | None) -> int | None:
+    """Dollars per million tokens times tokens are micro-dollars; None without a price."""
     if price is None:
-        return 0
+        return None
     cached = min(grown["cached_tokens"], grown["input_tokens"])
     total = (
         (grown["input_tokens"] - cached) * price.input_usd_per_mtok
@@ -155,12 +165,13 @@ def _micro_usd(grown: Mapping[str, Decimal], price: TokenPrice | None) -> int:
     return int(total.quantize(Decimal(1), ROUND_HALF_UP))
 
 
-def _recent(seen: Mapping[str, Seen], now: float) -> dict[str, Seen]:
-    recent = {name: each for name, each in seen.items() if now - each.at <= SERIES_KEPT_SECONDS}
-    if len(recent) <= MOST_SERIES:
-        return recent
-    newest = sorted(recent, key=lambda name: (-recent[name].at, name))[:MOST_SERIES]
-    return {name: recent[name] for name in newest}
+def recent(seen: Mapping[str, Seen], now: float) -> dict[str, Seen]:
+    """Those that may still come back: seen within a week, and no more than ``MOST_SERIES``, newest first."""
+    kept = {name: each for name, each in seen.items() if now - each.at <= SERIES_KEPT_SECONDS}
+    if len(kept) <= MOST_SERIES:
+        return kept
+    newest = sorted(kept, key=lambda name: (-kept[name].at, name))[:MOST_SERIES]
+    return {name: kept[name] for name in newest}
 
 
 def _periods(now: float) -> dict[str, str]:

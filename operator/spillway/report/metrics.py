@@ -27,6 +27,7 @@ from spillway.api import CapacityPlanStatus
 from spillway.api.status import ConditionStatus
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision
 from spillway.decide.snapshot import Spent
+from spillway.report.hosted import HostedCounters, SpillShare
 
 TICK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds."""
@@ -42,6 +43,7 @@ class PlanReport:
     spent: Spent | None = None
     ceilings: tuple[tuple[str, float], ...] = ()
     """By period."""
+    spill: tuple[SpillShare, ...] = ()
 
 
 class OperatorMetrics:
@@ -53,6 +55,8 @@ class OperatorMetrics:
         self.registry = CollectorRegistry()
         self._plans = _PlanCollector()
         self.registry.register(self._plans)
+        self.hosted = HostedCounters()
+        self.registry.register(self.hosted)
         ProcessCollector(registry=self.registry)
         registry = self.registry
         self._ticks = Counter("spillway_ticks", "Ticks by result (completed, failed).", ["result"], registry=registry)
@@ -115,6 +119,9 @@ class _PlanCollector(Collector):
                 _lane(report.decision.plan_key, lane, families)
             for each in report.decision.classes:
                 _class(report.decision.plan_key, each, families)
+            for share in report.spill:
+                labels = (report.decision.plan_key, share.class_key, share.team)
+                _set(families, "spillway_spill_ratio", labels, share.ratio)
         yield from families.values()
 
 
@@ -171,6 +178,11 @@ _DEFINITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("plan", "class", "quantile"),
     ),
     ("spillway_class_hosted_ratio", "Share of the class that hosted lanes should get.", ("plan", "class")),
+    (
+        "spillway_spill_ratio",
+        "Share of the class's requests that hosted lanes serve now, by their counters; team: of the class's match.",
+        ("plan", "class", "team"),
+    ),
     ("spillway_class_attainment_ratio", "Share of own-GPU requests that met the SLO.", ("plan", "class")),
     ("spillway_class_usd_per_hour", "Dollars that the class causes, US dollars an hour.", ("plan", "class")),
 )
