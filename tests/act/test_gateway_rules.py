@@ -92,7 +92,11 @@ def test_a_managed_route_has_parents_match_and_weights() -> None:
         {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "egress", "weight": 40},
     ]
     # A request may say that it is for own GPUs alone.
-    assert [header["name"] for header in own_only["matches"][0]["headers"]] == ["x-team", "x-spillway-own-only"]
+    asked = [[(header["name"], header["value"]) for header in match["headers"]] for match in own_only["matches"]]
+    assert asked == [
+        [("x-team", "a"), ("x-spillway-own-only", "true")],
+        [("x-team", "a"), ("x-spillway-overflow", "never")],
+    ]
     assert [ref["name"] for ref in own_only["backendRefs"]] == ["vllm"]
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from spillway.act.planes.gateway_api_spill import MOST_AT_ONCE
+from spillway_dev.gateway.manifests import parent_ref
+from spillway_dev.loopback import fetch
 from spillway_dev.processes import wait_until
 from spillway_dev.upstreams import Load, LoadOptions, LoadReport
-from support.gateways import Lanes, address_backend, backend, http_route, spill_policy
+from support.chat import Client, chat
+from support.gateways import Lanes, address_backend, backend, http_route, spill_policy, traffic_policy
 from support.planes import GatewayRig
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -65,6 +71,58 @@ def test_the_first_refused_request_is_served_by_the_hosted_lane(spilling: Lanes)
         assert spilling.hosted.counters()["received"] == hosted
     spilling.set_local(limit=None)
     assert send(spilling, 200, 4).served_by == {"gpu": 200}
+
+
+def told(lanes: Lanes, **headers: str) -> tuple[int, str, str]:
+    """Status, lane and reason of one answer, as its headers say."""
+    asked = lanes.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+    (answer,) = asyncio.run(Client(lanes.stack.url, "none").ask([chat("m")], 1, headers=asked))
+    return answer.status, answer.lane, answer.reason
+
+
+def test_answers_tell_their_lane_and_why_it_was_a_hosted_one(spilling: Lanes) -> None:
+    assert told(spilling) == (200, "gpu", "")
+    spilling.set_local(limit=0)
+    assert told(spilling) == (200, "hosted", "Saturated")
+    # Who opts out is refused sooner than hosted; a value that says something else opts nobody out.
+    hosted = spilling.hosted.counters()["received"]
+    assert told(spilling, x_spillway_own_only="true") == (503, "gpu", "")
+    assert told(spilling, x_spillway_overflow="never") == (503, "gpu", "")
+    assert spilling.hosted.counters()["received"] == hosted
+    assert told(spilling, x_spillway_overflow="allowed") == (200, "hosted", "Saturated")
+    spilling.set_local(limit=None)
+    GatewayRig(spilling, "Managed", mode="Spill").move(gpu=0, hosted=100)
+    wait_until(lambda: told(spilling) == (200, "hosted", "Share"), "all is hosted", 60)
+
+
+def test_a_request_that_finds_no_own_replica_says_so(spilling: Lanes) -> None:
+    """The name of the own lane has no address any more: nothing refuses, and nothing is tried twice."""
+    spilling.stack.set_names({spilling.local_name: [], spilling.hosted_name: [spilling.hosted.host]})
+    wait_until(lambda: told(spilling) == (200, "hosted", "NoOwnCapacity"), "no own replica is known", 120)
+
+
+def rooms(lanes: Lanes) -> set[tuple[str, int]]:
+    """Envoy's limits on the clusters of this namespace's routes."""
+    text = fetch(f"{lanes.stack.envoy_admin_url}/clusters", timeout_seconds=30).decode()
+    lines = [line for line in text.splitlines() if line.startswith(f"httproute/{lanes.namespace}/")]
+    parts = [line.split("::") for line in lines if "::default_priority::max_" in line]
+    return {(part[-2], int(part[-1])) for part in parts}
+
+
+def test_a_generated_route_has_room_and_what_the_whole_gateway_asks_still_holds(spilling: Lanes) -> None:
+    limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
+    wanted = {(name, MOST_AT_ONCE) for name in limits}
+    assert rooms(spilling) == wanted
+    gateway = parent_ref()
+    refused = {"abort": {"httpStatus": 418, "percentage": 100}}
+    whole = traffic_policy(gateway["namespace"], "whole", "Gateway", gateway["name"], faultInjection=refused)
+    spilling.cluster.apply(whole)
+    try:
+        wait_until(lambda: told(spilling)[0] == 418, "the Gateway's policy holds for the route", 120)
+        assert rooms(spilling) == wanted
+    finally:
+        spilling.cluster.kubectl("delete", POLICY, "whole", "-n", gateway["namespace"])
+    wait_until(lambda: told(spilling)[0] == 200, "it is gone", 120)
 
 
 def test_what_is_above_the_limit_spills_and_no_request_fails(spilling: Lanes) -> None:

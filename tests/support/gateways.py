@@ -110,7 +110,6 @@ def http_route(namespace: str, name: str = "chat", **weights: int) -> Object:
 
 def spill_policy(namespace: str, route: str = "chat") -> Object:
     """What makes a refused request try the fallback: one attempt per priority, before the first byte only."""
-    target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route}
     triggers = ["connect-failure", "refused-stream", "retriable-status-codes"]
     retry = {
         "numRetries": 2,
@@ -118,7 +117,13 @@ def spill_policy(namespace: str, route: str = "chat") -> Object:
         "retryOn": {"triggers": triggers, "httpStatusCodes": [429, 503]},
         "perRetry": {"backOff": {"baseInterval": "10ms", "maxInterval": "50ms"}},
     }
-    return _object(ENVOY, "BackendTrafficPolicy", namespace, route, {"targetRefs": [target], "retry": retry})
+    return traffic_policy(namespace, route, "HTTPRoute", route, retry=retry)
+
+
+def traffic_policy(namespace: str, name: str, kind: str, target: str, **spec: Any) -> Object:
+    """A BackendTrafficPolicy on one object of its namespace."""
+    ref = {"group": "gateway.networking.k8s.io", "kind": kind, "name": target}
+    return _object(ENVOY, "BackendTrafficPolicy", namespace, name, {"targetRefs": [ref], **spec})
 
 
 def accepted(route: Object) -> bool:

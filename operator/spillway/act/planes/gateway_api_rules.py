@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from spillway.act.planes.gateway_api_headers import answer_filters
 from spillway.act.planes.gateway_api_notes import baseline
-from spillway.api import Binding, CapacityPlan, DataPolicy, WorkloadClass
+from spillway.api import Binding, CapacityPlan, DataPolicy, OverflowMode, WorkloadClass
 from spillway.api.names import (
     BASELINE_WEIGHTS_ANNOTATION,
     MANAGED_LABEL,
     MANAGED_VALUE,
     OPT_OUT_HEADER,
     OPT_OUT_RULE,
+    OVERFLOW_HEADER,
     PLAN_ANNOTATION,
     BackendName,
     strangers,
@@ -89,26 +91,36 @@ def _refs(binding: Binding, weights: Mapping[str, int]) -> Items:
     return refs
 
 
-def _rule(name: str, match: JSON, refs: Items) -> JSON:
+def _rule(name: str, matches: Items, refs: Items, filters: Items) -> JSON:
     """Without a time limit: Envoy's own of 15 s would cut streams that are still being answered."""
-    return {"name": name, "matches": [match], "backendRefs": refs, "timeouts": {"request": "0s"}}
+    rule: JSON = {"name": name, "matches": matches, "backendRefs": refs, "timeouts": {"request": "0s"}}
+    return {**rule, "filters": filters} if filters else rule
 
 
-def _rules(binding: Binding, resource: WorkloadClass, weights: Mapping[str, int], own: Collection[str]) -> Items:
+def _rules(
+    plan: CapacityPlan, binding: Binding, resource: WorkloadClass, weights: Mapping[str, int], own: Collection[str]
+) -> Items:
     """The class's rule, and one for requests that opt out of hosted lanes.
 
     A class that must stay at home has no hosted backend at all: a weight can be edited, what isn't there can't.
     """
+
+    def rule(name: str, matches: Items, shares: Mapping[str, int]) -> JSON:
+        spills = plan.spec.overflow.mode is OverflowMode.SPILL
+        relayed = plan.spec.routing.litellm is not None
+        filters = answer_filters(binding, shares, own, spills=spills, relayed=relayed)
+        return _rule(name, matches, _refs(binding, shares), filters)
+
     at_home = {lane: weight for lane, weight in weights.items() if lane in own}
     name = resource.metadata.name
     if resource.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY:
-        return [_rule(name, _match(resource), _refs(binding, at_home))]
-    rules = [_rule(name, _match(resource), _refs(binding, weights))]
+        return [rule(name, [_match(resource)], at_home)]
+    rules = [rule(name, [_match(resource)], weights)]
     if at_home and len(at_home) < len(weights):
         # The more headers a match has the sooner it is taken, wherever its rule stands.
         kept = at_home if any(at_home.values()) else dict.fromkeys(at_home, 1)
-        opted_out = _match(resource, (OPT_OUT_HEADER, "true"))
-        rules.append(_rule(OPT_OUT_RULE, opted_out, _refs(binding, kept)))
+        opted_out = [_match(resource, asked) for asked in ((OPT_OUT_HEADER, "true"), (OVERFLOW_HEADER, "never"))]
+        rules.append(rule(OPT_OUT_RULE, opted_out, kept))
     return rules
 
 
@@ -137,7 +149,7 @@ def managed_route(
         "apiVersion": HTTP_ROUTES.api_version,
         "kind": "HTTPRoute",
         "metadata": meta,
-        "spec": {"parentRefs": [parent], "rules": _rules(binding, resource, weights, own)},
+        "spec": {"parentRefs": [parent], "rules": _rules(plan, binding, resource, weights, own)},
     }
 
 
