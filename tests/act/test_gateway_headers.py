@@ -77,6 +77,11 @@ def test_lanes_that_cant_be_told_apart_make_no_header(backends: dict[str, str]) 
     assert filters({"gpu": 70, "hosted": 30}, backends) == []
 
 
+@pytest.mark.parametrize("lane", ["it's", "a%b", "x)%", "Lane", ""])
+def test_no_name_of_a_lane_gets_into_envoys_expression_but_a_harmless_one(lane: str) -> None:
+    assert filters({"gpu": 70, lane: 30}, {"gpu": "Backend/vllm", lane: "Backend/egress"}) == []
+
+
 def test_what_is_too_long_for_a_header_is_left_out() -> None:
     names = [f"lane-{number}-{'x' * 55}" for number in range(32)]
     assert filters(dict.fromkeys(names, 1), {name: f"Backend/{name}" for name in names}) == []

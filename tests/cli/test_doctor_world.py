@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from support.world import World
+from support.world import World, plan
 
 Report = list[dict[str, str]]
 
@@ -84,6 +84,25 @@ def test_apply_without_the_permission_is_named(world: World) -> None:
     assert "patch deployments/scale.apps" in message
     assert f"mode Apply: {world.namespace}/main" in message
     assert done.returncode == 1
+
+
+def test_the_right_on_a_proxys_config_map_is_named_with_the_value_to_set(world: World) -> None:
+    world.standard(replicas=1)
+    world.grant("apply")
+
+    def looked(config_map: str) -> Report:
+        made = plan(world.namespace)
+        made["spec"]["routing"]["litellm"] = {"configMap": config_map, "deployment": "litellm"}
+        world.apply(made)
+        return report(doctor(world, "-o", "json", "--as", world.user))
+
+    (missing,) = [check for check in looked("proxy-config") if check["area"] == "LiteLLM"]
+    assert missing["verdict"] == "fail"
+    assert f"{world.user} may not get ConfigMap {world.namespace}/proxy-config" in missing["message"]
+    assert missing["fix"] == "helm upgrade with --set 'rbac.litellm.configMaps={proxy-config}'"
+    # The one that the chart was given.
+    (there,) = [check for check in looked("litellm-config") if check["area"] == "LiteLLM"]
+    assert there["verdict"] == "pass"
 
 
 def test_renamed_labels_are_recognised_by_their_values(world: World) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
+from spillway.decide.reasons import Code
 from support.scripted_fleet import INPUT_TOKENS, OUTPUT_TOKENS
 from support.world import World, own_lane, plan
 
@@ -24,6 +26,15 @@ def metric(world: World, line: str) -> float:
 def spent(world: World) -> float:
     """This month's dollars, as the operator tells them."""
     return metric(world, f'spillway_plan_spent_usd{{period="month",plan="{world.namespace}/main"}}')
+
+
+def hosted(world: World) -> dict[str, float]:
+    """Dollars by the reason for which they were spent on the class, since the operator began."""
+    _, text = world.http_get("/metrics")
+    who = f'class="{world.namespace}/chat",lane="hosted",plan="{world.namespace}/main"'
+    found = re.findall(rf'^spillway_hosted_usd_total{{{re.escape(who)},reason="(\w*)",team="(.*)"}} (.+)$', text, re.M)
+    assert all(team == world.namespace for _, team, _ in found), "as the egress labels it"
+    return {reason: float(usd) for reason, _, usd in found}
 
 
 def truth(world: World) -> float:
@@ -45,6 +56,14 @@ def test_spending_is_counted_over_kills_and_stops_at_the_ceiling(world: World) -
     world.wait(lambda: world.weights()["egress"] > 50, "overflow")
     world.wait(lambda: spent(world) > 0.5, "half a dollar")
     world.wait_condition("BudgetAtRisk", "False", "WithinCeilings")
+
+    # The same dollars by whom and why, for the first of them was counted when the operator had begun.
+    world.wait(lambda: sum(hosted(world).values()) > 0.5, "half a dollar, told by reason")
+    assert sum(hosted(world).values()) <= spent(world) + REQUEST_USD
+    assert "Spilling" in hosted(world)
+    assert hosted(world).keys() <= {code.value for code in Code}
+    share = f'spillway_spill_ratio{{class="{world.namespace}/chat",plan="{world.namespace}/main",team=""}}'
+    world.wait(lambda: 0.5 < metric(world, share) <= 1.0, "the share by counters")
 
     # Killed between two writes of the ledger, and away for a while: all of it is there.
     operator.kill()

@@ -8,6 +8,7 @@ expression that Envoy can't parse would make it refuse all routes of the listene
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ CHOSEN = "xds.upstream_host_locality_metadata.filter_metadata['envoy-gateway']['
 """Name of the Backend whose endpoint Envoy chose last."""
 LONGEST = 4096
 """Of a header's value in an HTTPRoute."""
+HARMLESS = re.compile(r"[a-z0-9.-]+")
+"""What names of objects are made of. Whoever writes a plan may name no lane so that it ends the expression."""
 
 
 def answer_filters(
@@ -32,6 +35,8 @@ def answer_filters(
     backends = {lane: BackendName.parse(binding.backends[lane]) for lane in weights}
     names = {backend.name: lane for lane, backend in sorted(backends.items())}
     if any(backend.kind != "Backend" for backend in backends.values()) or len(names) != len(backends):
+        return []
+    if not all(HARMLESS.fullmatch(text) for text in (*names, *names.values())):
         return []
     at_home = sorted(name for name, lane in names.items() if lane in own)
     headers = {SERVED_BY_HEADER: _served_by(names, at_home, relayed=relayed)}
