@@ -203,6 +203,8 @@ def _class_traffic(
     if not capacity and not wanted.capped and place.hosted:
         share = 1.0
     reason = _reason(item, place, share, wanted, bool(capacity), before)
+    if snapshot.actuators.spill and place.hosted and capacity:
+        share, reason = 0.0, because(Code.SPILLING, f"What own engines refuse of {item.key} goes to hosted lanes.")
     if route is None:
         return ClassTraffic(item.key, share, wanted, None, reason)
     if place.route is None:
