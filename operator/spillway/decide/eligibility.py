@@ -65,10 +65,14 @@ def usd_per_request(price: TokenPrice, mix: Mix) -> float:
     ) / 1e6
 
 
-def outlets(placement: Placement, mix: Mix) -> tuple[Outlet, ...]:
-    """The class's hosted lanes, cheapest first."""
+def outlets(placement: Placement, mix: Mix, limits: Mapping[str, float]) -> tuple[Outlet, ...]:
+    """The class's hosted lanes, cheapest first; ``limits``: requests a second that providers take of late, by lane."""
     found = [
-        Outlet(lane.name, usd_per_request(lane.token_price, mix), _max_rate(lane, mix))
+        Outlet(
+            lane.name,
+            usd_per_request(lane.token_price, mix),
+            min(_max_rate(lane, mix), limits.get(lane.name, math.inf)),
+        )
         for lane in placement.hosted
         if lane.token_price is not None
     ]
