@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from spillway.act.executor import execute, still_allowed, to_write
+from spillway.act.lane_facts import Seen
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
+from spillway.api.status import MoveState
 from spillway.decide.decision import Costs, Decision, LaneDecision, Reason, RouteDecision
 from spillway.decide.snapshot import (
     ClassSnapshot,
@@ -18,6 +20,7 @@ from spillway.decide.snapshot import (
     MetricsHealth,
     MetricsReason,
     PlanSnapshot,
+    RouteState,
     TargetState,
 )
 from spillway.kube import LANES, PLANS, Kube
@@ -94,11 +97,18 @@ async def test_no_capacity_goes_before_its_traffic_is_away(kube: Kube, cluster: 
     stored = CapacityLane.parse(await kube.get(LANES, namespace, "gpu"))
     seen = replace(seen, lanes=(replace(seen.lanes[0], resource=stored),))
     # The route does not exist, so its weights can't be written, and the target is not even looked at.
-    writes = await execute(kube, seen, decision(2, gpu=90, hosted=10), go, time.time)
-    assert [(write.kind, write.ok) for write in writes] == [("route", False)]
-    writes = await execute(kube, seen, decision(5, gpu=90, hosted=10), go, time.time)
-    assert [write.kind for write in writes] == ["route", "scale"]
-    assert await execute(kube, seen, decision(5), halt, time.time) == []
+    falls = replace(seen, routes=(RouteState("chat", "chat", "all", True, weights={"gpu": 100, "hosted": 0}),))
+    done = await execute(kube, falls, decision(2, gpu=90, hosted=10), Seen(), go, time.time)
+    assert [(write.kind, write.ok) for write in done.writes] == [("route", False)]
+    assert [(move.state, move.reason) for move in done.moves] == [(MoveState.SHIFTING_AWAY, "WeightsDue")]
+    # Nor where no weight of its own has to go: what else was to be written was not.
+    done = await execute(kube, seen, decision(2, gpu=90, hosted=10), Seen(), go, time.time)
+    assert [write.kind for write in done.writes] == ["route"]
+    assert [(move.state, move.reason) for move in done.moves] == [(MoveState.SHIFTING_AWAY, "NotInForce")]
+    done = await execute(kube, seen, decision(5, gpu=90, hosted=10), Seen(), go, time.time)
+    assert [write.kind for write in done.writes] == ["route", "scale"]
+    assert [move.state for move in done.moves] == [MoveState.SCALING_OUT]
+    assert (await execute(kube, seen, decision(5), Seen(), halt, time.time)).writes == ()
     # A lane that was edited since it was decided on is looked at anew first.
     cluster.apply(own_lane(namespace, replicas={"min": 1, "max": 4}))
-    assert await execute(kube, seen, decision(5), go, time.time) == []
+    assert (await execute(kube, seen, decision(5), Seen(), go, time.time)).writes == ()
