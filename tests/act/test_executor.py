@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from spillway.act.executor import execute, still_allowed, to_write
 from spillway.act.lane_facts import Seen
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
+from spillway.api.names import ROUTING_ANNOTATION
 from spillway.api.status import MoveState
 from spillway.decide.decision import Costs, Decision, LaneDecision, Reason, RouteDecision
 from spillway.decide.snapshot import (
@@ -25,7 +27,7 @@ from spillway.decide.snapshot import (
 )
 from spillway.kube import LANES, PLANS, Kube
 from spillway_dev.cluster import Cluster
-from support.world import own_lane, plan, workload
+from support.world import http_route, own_lane, plan, workload
 
 REASON = Reason("Test", "Because.")
 
@@ -112,3 +114,23 @@ async def test_no_capacity_goes_before_its_traffic_is_away(kube: Kube, cluster: 
     # A lane that was edited since it was decided on is looked at anew first.
     cluster.apply(own_lane(namespace, replicas={"min": 1, "max": 4}))
     assert (await execute(kube, seen, decision(5), Seen(), go, time.time)).writes == ()
+
+
+async def test_weights_that_were_refused_lately_are_no_write_and_hold_the_lane(
+    kube: Kube, cluster: Cluster, namespace: str
+) -> None:
+    route, now = http_route(namespace), time.time()
+    note = {"plan": f"{namespace}/main", "good": {"gpu": 100, "hosted": 0}, "refusedAt": "2100-01-01T00:00:00+00:00"}
+    route["metadata"]["annotations"] = {ROUTING_ANNOTATION: json.dumps({"all": note})}
+    cluster.apply(plan(namespace), own_lane(namespace), route)
+    found = CapacityPlan.parse(await kube.get(PLANS, namespace, "main"))
+    state = RouteState("chat", "chat", "all", True, weights={"gpu": 100, "hosted": 0}, accepted=True)
+    item = ClassSnapshot(WorkloadClass.parse(workload(namespace)), None)
+    seen = replace(snapshot(found, namespace), classes=(item,), routes=(state,))
+    # Replicas that these weights were to relieve stay; looked at each tick, said by the move alone.
+    for _ in range(2):
+        done = await execute(kube, seen, decision(2, gpu=90, hosted=10), Seen(), go, lambda: now)
+        assert done.writes == ()
+        (move,) = done.moves
+        assert (move.state, move.reason) == (MoveState.HELD, "GatewayRefused")
+        assert "next try in" in move.message
