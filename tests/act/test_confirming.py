@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from spillway.act.planes.confirming import confirmations
+from spillway.act.planes.confirming import confirmations, gone
 from spillway.act.planes.plane import Evidence, Move
 from spillway.api import CapacityPlan
 from spillway.decide.snapshot import Reading, RouteState
@@ -89,3 +89,39 @@ def test_where_the_gateway_spills_no_share_is_expected_of_hosted_lanes() -> None
     assert confirmed(at_home, {"gpu": 6.0, "hosted": 4.0})[0] == "Accepted"
     assert confirmed(at_home, {"gpu": 0.0, "hosted": 4.0}, mode="Spill", after=9 * WINDOW)[0] == "NotConfirmed"
     assert confirmed({"gpu": 0, "hosted": 100}, {"gpu": 0.0, "hosted": 4.0}, mode="Spill")[0] == "Confirmed"
+
+
+def gone_from(
+    lane: str,
+    weights: Mapping[str, int],
+    rates: Mapping[str, float],
+    *,
+    after: float = 2 * WINDOW,
+    lowered: float = WRITTEN,
+) -> bool | None:
+    now = lowered + after
+    readings = {name: Reading(rate, now) for name, rate in rates.items()}
+    found = Evidence(now, (), {"chat": readings}, WINDOW, frozenset({"gpu"}))
+    return gone(Move("chat", weights, WRITTEN, None, {"gpu": lowered}), lane, found)
+
+
+def test_a_lanes_traffic_is_away_when_counters_show_no_more_than_its_weight() -> None:
+    assert gone_from("gpu", SPLIT, {"gpu": 7.1, "hosted": 2.9}) is True
+    assert gone_from("gpu", SPLIT, {"gpu": 3.0, "hosted": 7.0}) is True
+    assert gone_from("gpu", SPLIT, {"gpu": 10.0, "hosted": 0.0}) is False
+    # Lowered before the last write: counters since then tell, even where the last weights are newer.
+    assert gone_from("gpu", SPLIT, {"gpu": 7.0, "hosted": 3.0}, lowered=WRITTEN - WINDOW, after=1.1 * WINDOW) is True
+
+
+def test_silent_counters_tell_nothing_of_a_lanes_traffic() -> None:
+    for rates in ({}, {"gpu": 7.0}, {"gpu": 0.0, "hosted": 0.0}):
+        assert gone_from("gpu", SPLIT, rates) is None
+    assert gone_from("gpu", SPLIT, {"gpu": 7.0, "hosted": 3.0}, after=0.5 * WINDOW) is None
+
+
+def test_of_a_weight_of_zero_the_lanes_own_counter_is_enough() -> None:
+    empty = {"gpu": 0, "hosted": 100}
+    assert gone_from("gpu", empty, {"gpu": 0.0}) is True
+    assert gone_from("gpu", empty, {"gpu": 0.1, "hosted": 9.9}) is False
+    assert gone_from("gpu", empty, {"gpu": 0.0}, after=0.5 * WINDOW) is None
+    assert gone_from("gpu", empty, {"hosted": 9.9}) is None

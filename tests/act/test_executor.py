@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,7 +11,10 @@ from typing import Any
 import pytest
 
 from spillway.act.executor import execute, still_allowed, to_write
+from spillway.act.lane_facts import Seen
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
+from spillway.api.names import ROUTING_ANNOTATION
+from spillway.api.status import MoveState
 from spillway.decide.decision import Costs, Decision, LaneDecision, Reason, RouteDecision
 from spillway.decide.snapshot import (
     ClassSnapshot,
@@ -18,11 +22,12 @@ from spillway.decide.snapshot import (
     MetricsHealth,
     MetricsReason,
     PlanSnapshot,
+    RouteState,
     TargetState,
 )
 from spillway.kube import LANES, PLANS, Kube
 from spillway_dev.cluster import Cluster
-from support.world import own_lane, plan, workload
+from support.world import http_route, own_lane, plan, workload
 
 REASON = Reason("Test", "Because.")
 
@@ -94,11 +99,38 @@ async def test_no_capacity_goes_before_its_traffic_is_away(kube: Kube, cluster: 
     stored = CapacityLane.parse(await kube.get(LANES, namespace, "gpu"))
     seen = replace(seen, lanes=(replace(seen.lanes[0], resource=stored),))
     # The route does not exist, so its weights can't be written, and the target is not even looked at.
-    writes = await execute(kube, seen, decision(2, gpu=90, hosted=10), go, time.time)
-    assert [(write.kind, write.ok) for write in writes] == [("route", False)]
-    writes = await execute(kube, seen, decision(5, gpu=90, hosted=10), go, time.time)
-    assert [write.kind for write in writes] == ["route", "scale"]
-    assert await execute(kube, seen, decision(5), halt, time.time) == []
+    falls = replace(seen, routes=(RouteState("chat", "chat", "all", True, weights={"gpu": 100, "hosted": 0}),))
+    done = await execute(kube, falls, decision(2, gpu=90, hosted=10), Seen(), go, time.time)
+    assert [(write.kind, write.ok) for write in done.writes] == [("route", False)]
+    assert [(move.state, move.reason) for move in done.moves] == [(MoveState.SHIFTING_AWAY, "WeightsDue")]
+    # Nor where no weight of its own has to go: what else was to be written was not.
+    done = await execute(kube, seen, decision(2, gpu=90, hosted=10), Seen(), go, time.time)
+    assert [write.kind for write in done.writes] == ["route"]
+    assert [(move.state, move.reason) for move in done.moves] == [(MoveState.SHIFTING_AWAY, "NotInForce")]
+    done = await execute(kube, seen, decision(5, gpu=90, hosted=10), Seen(), go, time.time)
+    assert [write.kind for write in done.writes] == ["route", "scale"]
+    assert [move.state for move in done.moves] == [MoveState.SCALING_OUT]
+    assert (await execute(kube, seen, decision(5), Seen(), halt, time.time)).writes == ()
     # A lane that was edited since it was decided on is looked at anew first.
     cluster.apply(own_lane(namespace, replicas={"min": 1, "max": 4}))
-    assert await execute(kube, seen, decision(5), go, time.time) == []
+    assert (await execute(kube, seen, decision(5), Seen(), go, time.time)).writes == ()
+
+
+async def test_weights_that_were_refused_lately_are_no_write_and_hold_the_lane(
+    kube: Kube, cluster: Cluster, namespace: str
+) -> None:
+    route, now = http_route(namespace), time.time()
+    note = {"plan": f"{namespace}/main", "good": {"gpu": 100, "hosted": 0}, "refusedAt": "2100-01-01T00:00:00+00:00"}
+    route["metadata"]["annotations"] = {ROUTING_ANNOTATION: json.dumps({"all": note})}
+    cluster.apply(plan(namespace), own_lane(namespace), route)
+    found = CapacityPlan.parse(await kube.get(PLANS, namespace, "main"))
+    state = RouteState("chat", "chat", "all", True, weights={"gpu": 100, "hosted": 0}, accepted=True)
+    item = ClassSnapshot(WorkloadClass.parse(workload(namespace)), None)
+    seen = replace(snapshot(found, namespace), classes=(item,), routes=(state,))
+    # Replicas that these weights were to relieve stay; looked at each tick, said by the move alone.
+    for _ in range(2):
+        done = await execute(kube, seen, decision(2, gpu=90, hosted=10), Seen(), go, lambda: now)
+        assert done.writes == ()
+        (move,) = done.moves
+        assert (move.state, move.reason) == (MoveState.HELD, "GatewayRefused")
+        assert "next try in" in move.message

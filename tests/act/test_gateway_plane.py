@@ -110,6 +110,7 @@ def test_a_route_for_which_nothing_is_decided_yet_begins_at_home() -> None:
     hosted_alone = plan("Split", backends={"hosted": "Backend/egress"})
     (refused,) = PLANE.render(wanted(hosted_alone, hosted=0), Found({})).refused
     assert "no own lane to begin with" in refused.why
+    assert not refused.backing_off
 
 
 def test_all_hosted_empties_own_lanes() -> None:
@@ -214,6 +215,7 @@ def test_from_a_refusal_it_goes_back_to_what_was_accepted_and_waits() -> None:
     held = PLANE.render(wanted(split, gpu=40, hosted=60, at=AT + 100), again)
     assert held.changes == ()
     assert "next try in 200 s" in held.refused[0].why
+    assert held.refused[0].backing_off
     assert refs(PLANE.render(wanted(split, gpu=40, hosted=60, at=AT + 301), again)) == {"vllm": 40, "egress": 60}
 
 

@@ -108,6 +108,12 @@ PLAN_STATUS = {
             "usdPerMTok": "0.11",
             "reason": "TroughScaleDown",
             "message": "Demand fell; 4 replicas serve it.",
+            "move": {
+                "state": "ShiftingAway",
+                "since": TIME,
+                "reason": "CountersPending",
+                "message": "counters show coding-agents from before the weights were written",
+            },
         }
     ],
     "classes": [

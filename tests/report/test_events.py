@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from report.builders import NOW, conflict, decision, lane, lane_decision, snapshot
+from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.decide.decision import Reason
 from spillway.decide.snapshot import MetricsHealth, MetricsReason
 from spillway.report.events import EventType, object_events, plan_events
@@ -48,3 +49,21 @@ def test_objects_tell_their_transitions() -> None:
     assert object_events(None, fine) == ()
     assert [event.type for event in object_events(fine, broken)] == [EventType.WARNING]
     assert [event.type for event in object_events(broken, fine)] == [EventType.NORMAL]
+
+
+def test_a_lane_that_is_held_by_the_outside_world_is_told_once() -> None:
+    fine = plan_status(decision(), snapshot(), None, NOW)
+    moves = {"gpu": held("GatewayRefused", "the gateway refused other weights")}
+    refused = plan_status(decision(), snapshot(), fine, NOW, (), moves)
+    (event,) = plan_events(fine, refused)
+    assert (event.type, event.reason) == (EventType.WARNING, "GatewayRefused")
+    assert event.message == "lane gpu is held: the gateway refused other weights"
+    assert plan_events(refused, refused) == plan_events(refused, fine) == ()
+    # What the decision itself holds is a condition already.
+    by_hand = lane_decision(reason=Reason("ManualOverride", "somebody set 5"))
+    own = plan_status(decision(by_hand), snapshot(), fine, NOW, (), {"gpu": held("ManualOverride", "somebody set 5")})
+    assert [event.reason for event in plan_events(fine, own)] == ["ReplicasSetByHand"]
+
+
+def held(reason: str, message: str) -> LaneMoveStatus:
+    return LaneMoveStatus(state=MoveState.HELD, since="2026-01-05T09:00:00Z", reason=reason, message=message)

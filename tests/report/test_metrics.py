@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from report.builders import NOW, decision, lane_decision, snapshot
+from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.report.metrics import OperatorMetrics, PlanReport
 from spillway.report.status import plan_status
 
@@ -39,6 +40,19 @@ def test_figures_of_plan_lane_and_class() -> None:
     key = ("class", "team-a/chat")
     assert found["spillway_class_hosted_ratio", (key, plan)] == 0.25
     assert found["spillway_class_forecast_requests_per_second", (key, plan, ("quantile", "0.9"))] == 15
+
+
+def test_a_lanes_place_in_the_safe_order_is_one_series_for_each_state() -> None:
+    metrics, made = OperatorMetrics(), decision()
+    move = LaneMoveStatus(state=MoveState.DRAINING, since="2026-01-05T09:00:00Z", reason="RequestsRunning", message="2")
+    metrics.publish([PlanReport(made, plan_status(made, snapshot(), None, NOW, (), {"gpu": move}))])
+    states = {
+        dict(labels)["state"]: value
+        for (name, labels), value in samples(metrics).items()
+        if name == "spillway_lane_move"
+    }
+    assert states == {state.value: float(state is MoveState.DRAINING) for state in MoveState}
+    assert "spillway_lane_move" not in {name for name, _ in samples(published())}
 
 
 def test_missing_is_no_series() -> None:

@@ -9,7 +9,7 @@ import pytest
 from report.builders import NOW, conflict, decision, lane, lane_decision, plan, route, snapshot, target, workload
 from spillway.api import CapacityPlanStatus, SimpleStatus
 from spillway.api.plan import CeilingUsd
-from spillway.api.status import ConditionStatus
+from spillway.api.status import ConditionStatus, LaneMoveStatus, MoveState
 from spillway.decide.decision import ClassDecision, Costs, Reason
 from spillway.decide.snapshot import Finding, LaneSnapshot, MetricsHealth, MetricsReason, Severity, Spent
 from spillway.report.conditions import plan_states
@@ -213,6 +213,19 @@ def test_a_transition_is_written_at_once() -> None:
     ):
         assert status_changed(before, changed, NOW + 1, NOW)
     assert status_changed(None, before, NOW, None)
+
+
+def test_another_place_in_the_safe_order_is_written_at_once_and_other_words_are_not() -> None:
+    def stands(state: MoveState, reason: str, message: str = "as asked") -> CapacityPlanStatus:
+        move = LaneMoveStatus(state=state, since="2026-01-05T09:00:00Z", reason=reason, message=message)
+        return plan_status(decision(), snapshot(), None, NOW, (), {"gpu": move})
+
+    before = stands(MoveState.SHIFTING_AWAY, "CountersPending")
+    assert status_changed(before, stands(MoveState.SCALING_IN, "TrafficAway"), NOW + 1, NOW)
+    assert not status_changed(before, stands(MoveState.SHIFTING_AWAY, "CountersMoving", "71% of 70%"), NOW + 61, NOW)
+    held = stands(MoveState.HELD, "GatewayRefused")
+    assert status_changed(held, stands(MoveState.HELD, "CountersDisagree"), NOW + 1, NOW)
+    assert not status_changed(held, stands(MoveState.HELD, "GatewayRefused", "next try in 9 s"), NOW + 1, NOW)
 
 
 def test_figures_wait_a_minute_and_small_ones_for_longer() -> None:

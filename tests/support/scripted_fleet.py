@@ -56,6 +56,8 @@ class ScriptedFleet:
         self.hosted_takes_rps = math.inf
         """What the provider refuses beyond this is counted by the egress as failures."""
         self.request_seconds = 1.0
+        self.long_running = 0.0
+        """Requests that each Ready pod has running besides, as streams that don't end."""
         self.longest_wait_seconds = 0.0
         """The longest queue that any pod has had, in seconds of its work; set it to 0 to start anew."""
         self._ramp: tuple[float, float] | None = None
@@ -166,7 +168,7 @@ class ScriptedFleet:
             arriving = local / len(self._pods) * seconds
             served = min(arriving + pod.waiting, self.replica_rps * seconds)
             pod.waiting = max(0.0, pod.waiting + arriving - served)
-            pod.running = served / seconds * self.request_seconds
+            pod.running = served / seconds * self.request_seconds + self.long_running
             pod.completed += served
             wait = pod.waiting / self.replica_rps
             self.longest_wait_seconds = max(self.longest_wait_seconds, wait)

@@ -1,16 +1,18 @@
 """Executes one plan's Decision in the safe order, after a last look at whether it is still allowed.
 
-Up: hosted weights are raised, then capacity is added. Down: hosted weights are lowered, then capacity is removed,
-and not at all in a tick in which a route could not be written: no capacity goes before its traffic is away.
+Up: hosted weights are raised, then capacity is added. Down: hosted weights are lowered, then capacity is removed.
+Which lane may get or lose replicas is its move's to say: none go before their traffic is seen to be away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from spillway.act.lane_facts import Seen, Told, lane_moves
 from spillway.act.litellm.terms import terms_of
-from spillway.act.planes.plane import Plane, Rendered, Wanted
+from spillway.act.moves import LaneMove, May
+from spillway.act.planes.plane import Plane, Refusal, Rendered, Wanted
 from spillway.act.planes.registry import egress_of, plane_of
 from spillway.act.scale import scale_lane
 from spillway.act.writes import Outcome, Write
@@ -86,40 +88,71 @@ def _unborn(snapshot: PlanSnapshot, decided: RouteDecision) -> bool:
     return moves_traffic(snapshot) and any(not state.exists and state.problem is None for state in states)
 
 
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What one plan's tick has come to."""
+
+    writes: tuple[Write, ...] = ()
+    """What was attempted, in order."""
+    moves: tuple[LaneMove, ...] = ()
+    """Where each own lane stands."""
+
+
 async def execute(
-    kube: Kube, snapshot: PlanSnapshot, decision: Decision, stopped: Stopped, clock: Callable[[], float]
-) -> list[Write]:
-    """Write what was decided. Returns what was attempted, in order. ``clock`` gives Unix time in seconds."""
+    kube: Kube,
+    snapshot: PlanSnapshot,
+    decision: Decision,
+    seen: Seen,
+    stopped: Stopped,
+    clock: Callable[[], float],
+) -> Executed:
+    """Write what was decided. ``seen``: how far earlier weights have come. ``clock`` gives Unix time in seconds."""
     routes, lanes = to_write(decision, snapshot)
     rising = [r for r in routes if _hosted_percent(snapshot, r, False) >= _hosted_percent(snapshot, r, True)]
     falling = [r for r in routes if r not in rising]
-    growing = [d for d in lanes if (d.recommended or 0) >= (d.current or 0)]
-    shrinking = [d for d in lanes if d not in growing]
     if snapshot.plan.spec.routing.plane is RoutingPlane.LITELLM:
         # One configuration holds them all, and each writing of it restarts the proxy.
         rising, falling = routes, []
     router = _Router(kube, snapshot, decision, clock())
     egress, up = await router.render_egress(), await router.render(rising)
-    if not (egress.due or up.due or falling or lanes):
-        return []
-    if not await still_allowed(kube, snapshot.plan, stopped):
-        return []
+    moves = lane_moves(snapshot, decision, seen, _told(snapshot, (up,), ()))
+    if not (egress.due or up.due or falling or lanes) or not await still_allowed(kube, snapshot.plan, stopped):
+        return Executed(moves=moves)
     writes: list[Write] = []
     writes += await router.write_egress(egress)
     writes += await router.write(up)
-    writes += await _lanes(kube, snapshot, growing, clock)
-    writes += await router.write(await router.render(falling))
-    if all(write.ok for write in writes if write.kind in ROUTING) and _in_force(snapshot, up, writes):
-        writes += await _lanes(kube, snapshot, shrinking, clock)
-    return writes
+    writes += await _lanes(kube, snapshot, [d for d in lanes if _may_grow(d, moves)], clock)
+    down = await router.render(falling)
+    writes += await router.write(down)
+    moves = lane_moves(snapshot, decision, seen, _told(snapshot, (up, down), writes))
+    writes += await _lanes(kube, snapshot, [d for d in lanes if _may(d, moves, May.REMOVE)], clock)
+    return Executed(tuple(writes), moves)
 
 
-def _in_force(snapshot: PlanSnapshot, up: _Due, writes: Sequence[Write]) -> bool:
-    """Whether what is written is what gateways go by: LiteLLM has it when its rollout is complete."""
+def _may(decided: LaneDecision, moves: Sequence[LaneMove], what: May) -> bool:
+    return any(move.lane == decided.name and what in move.may for move in moves)
+
+
+def _may_grow(decided: LaneDecision, moves: Sequence[LaneMove]) -> bool:
+    """Whether replicas may be added; taking part ownership at an unchanged count moves nothing."""
+    return decided.recommended == decided.current or _may(decided, moves, May.ADD)
+
+
+def _told(snapshot: PlanSnapshot, looked: Sequence[_Due], writes: Sequence[Write]) -> Told:
+    """What looks at the routes and writes of this tick say of the weights."""
+    refused = {each.class_name: each.why for due in looked for each in due.rendered.refused if each.backing_off}
+    lost = [
+        f"{write.subject} was not written: {write.error}" for write in writes if write.kind in ROUTING and not write.ok
+    ]
+    if lost or any(due.failed for due in looked):
+        return Told(refused, lost[0] if lost else "routes could not be read")
     if snapshot.plan.spec.routing.plane is not RoutingPlane.LITELLM:
-        return True
-    pending = up.rendered.waiting or any(write.kind in ("config", "rollout") for write in writes)
-    return not pending and all(route.accepted is not False for route in snapshot.routes)
+        return Told(refused)
+    # LiteLLM has what is written when its rollout is complete.
+    pending = any(due.rendered.waiting for due in looked)
+    pending = pending or any(write.kind in ("config", "rollout") for write in writes)
+    pending = pending or any(route.accepted is False for route in snapshot.routes)
+    return Told(refused, "the proxy's configuration is not loaded by every pod yet" if pending else "")
 
 
 NOTHING = Rendered()
@@ -136,8 +169,13 @@ class _Due:
 
     @property
     def due(self) -> bool:
-        """Whether there is anything to write or to tell."""
-        return bool(self.rendered.changes or self.rendered.refused or self.failed)
+        """Whether there is anything to write or to tell: weights that were refused lately are told of by the move."""
+        return bool(self.rendered.changes or self.news or self.failed)
+
+    @property
+    def news(self) -> tuple[Refusal, ...]:
+        """Refusals that are no mere waiting."""
+        return tuple(each for each in self.rendered.refused if not each.backing_off)
 
 
 class _Router:
@@ -198,7 +236,7 @@ class _Router:
         """Send what is due."""
         if self._plane is None:
             return []
-        return [*due.failed, *await self._plane.apply(self._kube, due.rendered)]
+        return [*due.failed, *await self._plane.apply(self._kube, replace(due.rendered, refused=due.news))]
 
     async def write_egress(self, due: _Due) -> list[Write]:
         """Send what is due of the proxy behind the gateway."""

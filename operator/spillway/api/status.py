@@ -64,6 +64,36 @@ class UtilizationStatus(Model):
     )
 
 
+class MoveState(StrEnum):
+    """Where a lane stands in the safe order of replicas and traffic."""
+
+    SETTLED = "Settled"
+    SCALING_OUT = "ScalingOut"
+    WAITING_READY = "WaitingReady"
+    SHIFTING_IN = "ShiftingIn"
+    SHIFTING_AWAY = "ShiftingAway"
+    DRAINING = "Draining"
+    SCALING_IN = "ScalingIn"
+    HELD = "Held"
+
+
+class LaneMoveStatus(Model):
+    """Where a lane stands in the safe order, as observed."""
+
+    state: MoveState = Field(
+        description="Settled: nothing to do; ScalingOut: replicas are added; WaitingReady: they start, their share "
+        "stays elsewhere; ShiftingIn, ShiftingAway: traffic comes, goes; Draining: what runs ends; ScalingIn: traffic "
+        "is away, replicas go; Held: the next step must wait for what the message names."
+    )
+    since: str = Field(
+        max_length=32,
+        json_schema_extra={"format": "date-time"},
+        description="When the lane came into this state, RFC 3339.",
+    )
+    reason: str = Field(max_length=128, description="Machine reason.")
+    message: str = Field(max_length=512, description="One sentence with the figures for people.")
+
+
 class LaneStatus(Model):
     """One lane as decided on."""
 
@@ -91,6 +121,9 @@ class LaneStatus(Model):
     reason: str | None = Field(default=None, max_length=128, description="Machine reason of the lane's decision.")
     message: str | None = Field(
         default=None, max_length=512, description="One sentence on the lane's decision for people."
+    )
+    move: LaneMoveStatus | None = Field(
+        default=None, description="Where the lane stands in the safe order; own lanes of plans in mode Apply only."
     )
 
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from spillway.act.executor import execute
+from spillway.act.lane_facts import Seen
 from spillway.act.writes import Outcome, Write
-from spillway.api import RouteStatus
+from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.config import OperatorConfig
 from spillway.controller.hosted import HostedMeter
 from spillway.controller.ledger import LedgerKeeper
-from spillway.controller.moves import Moves, route_statuses
+from spillway.controller.moves import Moves, look, move_statuses, shown_moves
 from spillway.controller.publish import Publisher
 from spillway.controller.recorder import Recorder
 from spillway.decide import decide
@@ -49,8 +50,10 @@ class Decided:
     snapshot: PlanSnapshot
     decision: Decision
     writes: tuple[Write, ...] = ()
-    routes: tuple[RouteStatus, ...] = ()
+    seen: Seen = field(default_factory=Seen)
     """How far the weights that were observed have come."""
+    moves: Mapping[str, LaneMoveStatus] = field(default_factory=dict)
+    """Where each own lane stands in the safe order, by name."""
 
 
 @dataclass(slots=True)
@@ -193,27 +196,31 @@ class Loop:
 
     async def _confirmed(self, decided: Decided) -> Decided:
         """With what is known of the weights in place."""
+        moves = shown_moves(decided.snapshot.plan.status)
         try:
-            return replace(decided, routes=await route_statuses(self._kube, decided.snapshot, self._moves))
+            return replace(decided, moves=moves, seen=await look(self._kube, decided.snapshot, self._moves))
         except KubeError as error:
             logger.error("plan %s: its weights could not be confirmed: %s", decided.snapshot.key, error.message)
-            return decided
+            return replace(decided, moves=moves)
 
     async def _act(self, decided: Decided) -> Decided:
+        snapshot, decision = decided.snapshot, decided.decision
         try:
-            writes = await execute(self._kube, decided.snapshot, decided.decision, self._stopped, self._clock)
+            done = await execute(self._kube, snapshot, decision, decided.seen, self._stopped, self._clock)
         except KubeError as error:
             logger.error("plan %s: acting failed: %s", decided.snapshot.key, error.message)
             return decided
         except Exception:  # one plan's objects must not stop the others
             logger.exception("plan %s: acting failed", decided.snapshot.key)
             return decided
-        for write in writes:
+        for write in done.writes:
             self._metrics.wrote(write.kind, write.outcome.value)
             level = logging.INFO if write.outcome is not Outcome.FAILED else logging.ERROR
             text = f"{write.subject}: {write.detail}: {write.outcome.value}"
             logger.log(level, "%s%s", text, f" ({write.error})" if write.error else "")
-        return replace(decided, writes=tuple(writes))
+        moves = move_statuses(done.moves, snapshot.plan.status, snapshot.at)
+        _log_moves(snapshot.key, decided.moves, moves)
+        return replace(decided, writes=done.writes, moves=moves)
 
     async def _stopped(self, namespace: str) -> bool:
         return await self._cluster.stopped(namespace) is not None
@@ -222,3 +229,18 @@ class Loop:
         for about, findings in cluster.object_findings.items():
             for finding in findings:
                 logger.debug("%s: %s: %s", about, finding.reason, finding.message)
+
+
+def _log_moves(plan: str, before: Mapping[str, LaneMoveStatus], now: Mapping[str, LaneMoveStatus]) -> None:
+    """One line for each lane that has come into another state, or is held for another reason."""
+    for lane, move in now.items():
+        old = before.get(lane)
+        if (
+            old is not None
+            and old.state is move.state
+            and (move.state is not MoveState.HELD or old.reason == move.reason)
+        ):
+            continue
+        logger.info(
+            "plan %s: lane %s: %s: %s", plan, lane, move.state.value, move.message, extra={"reason": move.reason}
+        )

@@ -1,25 +1,27 @@
-"""Since when each rule has had its weights, and how far that has come: what status shows of routes."""
+"""Since when each rule has had its weights, and how far that and each lane have come: what status shows of moves."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from spillway.act.lane_facts import Seen
+from spillway.act.moves import LaneMove
 from spillway.act.planes.confirming import evidence
-from spillway.act.planes.plane import Confirmation, Move
+from spillway.act.planes.plane import Confirmation, Move, share_of
 from spillway.act.planes.registry import plane_of
-from spillway.api import RouteStatus
-from spillway.api.status import RouteStage
+from spillway.api import CapacityPlanStatus, RouteStatus
+from spillway.api.status import LaneMoveStatus, RouteStage
 from spillway.decide.snapshot import PlanSnapshot
 from spillway.kube import Kube
-from spillway.report.figures import percent, shorten
+from spillway.report.figures import percent, shorten, timestamp
 
 
 @dataclass(slots=True)
 class Moves:
     """Weights by plan and class with the tick in which they were first seen, whoever wrote them.
 
-    After a restart all of them count as new, so that they are confirmed once more.
+    After a restart all of them count as new, so that they are confirmed once more: what was forgotten only makes wait.
     """
 
     by_plan: dict[str, dict[str, Move]] = field(default_factory=dict)
@@ -27,15 +29,11 @@ class Moves:
     def seen(self, snapshot: PlanSnapshot) -> tuple[Move, ...]:
         """The plan's moves as of this tick."""
         before = self.by_plan.get(snapshot.plan.metadata.uid, {})
-        now: dict[str, Move] = {}
-        for route in snapshot.routes:
-            if not route.exists or not route.weights:
-                continue
-            known = before.get(route.class_name)
-            same = known is not None and dict(known.weights) == dict(route.weights)
-            now[route.class_name] = (
-                known if same and known else Move(route.class_name, dict(route.weights), snapshot.at)
-            )
+        now = {
+            route.class_name: _move(before.get(route.class_name), route.class_name, route.weights, snapshot.at)
+            for route in snapshot.routes
+            if route.exists and route.weights
+        }
         self.by_plan[snapshot.plan.metadata.uid] = now
         return tuple(now.values())
 
@@ -44,13 +42,29 @@ class Moves:
         self.by_plan = {uid: moves for uid, moves in self.by_plan.items() if uid in uids}
 
 
-async def route_statuses(kube: Kube, snapshot: PlanSnapshot, moves: Moves) -> tuple[RouteStatus, ...]:
-    """What the plan's status says of its routes."""
+def _move(known: Move | None, name: str, weights: Mapping[str, int], at: float) -> Move:
+    if known is not None and dict(known.weights) == dict(weights):
+        return known
+    total = sum(weights.values())
+    lowered: dict[str, float] = {}
+    for lane, weight in weights.items():
+        if weight == total:
+            continue
+        if known is None or share_of(weights, lane) < share_of(known.weights, lane):
+            lowered[lane] = at
+        elif lane in known.lowered_at:
+            lowered[lane] = known.lowered_at[lane]
+    return Move(name, dict(weights), at, None if known is None else known.weights, lowered)
+
+
+async def look(kube: Kube, snapshot: PlanSnapshot, moves: Moves) -> Seen:
+    """How far the plan's weights have come."""
     plane = plane_of(snapshot.plan)
     if plane is None:
-        return ()
-    found = await plane.confirm(kube, snapshot.plan, moves.seen(snapshot), evidence(snapshot))
-    return statuses(found)
+        return Seen()
+    under_way = moves.seen(snapshot)
+    found = await plane.confirm(kube, snapshot.plan, under_way, evidence(snapshot))
+    return Seen({each.class_name: each for each in under_way}, {each.class_name: each for each in found})
 
 
 def statuses(found: Iterable[Confirmation]) -> tuple[RouteStatus, ...]:
@@ -65,3 +79,23 @@ def statuses(found: Iterable[Confirmation]) -> tuple[RouteStatus, ...]:
         )
         for each in found
     )
+
+
+def move_statuses(
+    moves: Iterable[LaneMove], previous: CapacityPlanStatus | None, now: float
+) -> dict[str, LaneMoveStatus]:
+    """Moves as the resource shows them, by lane; a state that goes on keeps its beginning."""
+    before = shown_moves(previous)
+    made = {}
+    for move in moves:
+        old = before.get(move.lane)
+        since = old.since if old is not None and old.state is move.state else timestamp(now)
+        made[move.lane] = LaneMoveStatus(
+            state=move.state, since=since, reason=move.reason, message=shorten(move.message, 512)
+        )
+    return made
+
+
+def shown_moves(status: CapacityPlanStatus | None) -> dict[str, LaneMoveStatus]:
+    """What a status says of moves, by lane."""
+    return {lane.name: lane.move for lane in (status.lanes if status else ()) if lane.move is not None}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from spillway.api import API_VERSION, CapacityLane, CapacityPlan, CapacityPlanStatus, SimpleStatus, WorkloadClass
+from spillway.controller.moves import statuses
 from spillway.decide.ceilings import windows
 from spillway.kube import CLASSES, EVENTS, LANES, PLANS, Kube, KubeError, Resource
 from spillway.observe.membership import subject
@@ -63,7 +64,8 @@ class Publisher:
     async def _publish_plan(self, decided: Decided, now: float) -> PlanReport:
         snapshot, decision = decided.snapshot, decided.decision
         plan = snapshot.plan
-        status = plan_status(decision, snapshot, plan.status, now, decided.routes)
+        routes = statuses(decided.seen.found.values())
+        status = plan_status(decision, snapshot, plan.status, now, routes, decided.moves)
         uid = plan.metadata.uid
         if status_changed(plan.status, status, now, self._written_at.get(uid)) and await self._write(
             PLANS, plan, status

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from spillway.api import CapacityPlanStatus, Condition, LaneStatus, SimpleStatus
-from spillway.api.status import ConditionStatus
+from spillway.api.status import ConditionStatus, LaneMoveStatus, MoveState
 from spillway.report.figures import shorten
 
 
@@ -36,10 +36,14 @@ _SILENT = frozenset({"Stalled", "RecommendationAvailable"})
 
 
 def plan_events(previous: CapacityPlanStatus | None, new: CapacityPlanStatus) -> tuple[Event, ...]:
-    """What changed about a plan: conditions that turned, lanes whose recommendation changed."""
+    """What changed about a plan: conditions that turned, lanes whose recommendation changed or that are held now."""
     before = previous.conditions if previous else ()
     lanes = previous.lanes if previous else ()
-    return (*_condition_events(before, new.conditions), *_lane_events(lanes, new.lanes))
+    return (
+        *_condition_events(before, new.conditions),
+        *_lane_events(lanes, new.lanes),
+        *_held_events(lanes, new.lanes),
+    )
 
 
 def object_events(previous: SimpleStatus | None, new: SimpleStatus) -> tuple[Event, ...]:
@@ -79,3 +83,17 @@ def _lane_events(previous: Iterable[LaneStatus], new: Iterable[LaneStatus]) -> I
             continue
         said = f"lane {lane.name}: {lane.current} -> {lane.recommended} replicas recommended: {lane.message}"
         yield Event(EventType.NORMAL, lane.reason or "Recommendation", shorten(said))
+
+
+def _held_events(previous: Iterable[LaneStatus], new: Iterable[LaneStatus]) -> Iterable[Event]:
+    """Lanes that are held by the outside world; what the decision itself holds is told by its conditions."""
+    before = {lane.name: _held(lane.move) for lane in previous}
+    for lane in new:
+        reason = _held(lane.move)
+        if lane.move is None or reason in (None, lane.reason, before.get(lane.name)):
+            continue
+        yield Event(EventType.WARNING, lane.move.reason, shorten(f"lane {lane.name} is held: {lane.move.message}"))
+
+
+def _held(move: LaneMoveStatus | None) -> str | None:
+    return move.reason if move is not None and move.state is MoveState.HELD else None

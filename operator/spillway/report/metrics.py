@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 from spillway import __version__
 from spillway.api import CapacityPlanStatus
-from spillway.api.status import ConditionStatus
+from spillway.api.status import ConditionStatus, MoveState
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision
 from spillway.decide.snapshot import Spent
 from spillway.report.hosted import HostedCounters, SpillShare
@@ -162,6 +162,11 @@ _DEFINITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "GPU utilization by figure (allocated, busy, effective, load, saturation).",
         ("plan", "lane", "figure"),
     ),
+    (
+        "spillway_lane_move",
+        "1 for the state in which the lane is in the safe order, else 0.",
+        ("plan", "lane", "state"),
+    ),
     ("spillway_lane_usd_per_hour", "What the lane costs now, US dollars an hour.", ("plan", "lane")),
     ("spillway_lane_usd_per_mtok", "What the lane's tokens cost now, US dollars per million.", ("plan", "lane")),
     ("spillway_lane_spill_ratio", "Share of the plan's requests that the hosted lane gets.", ("plan", "lane")),
@@ -216,6 +221,10 @@ def _plan(report: PlanReport, families: _Families) -> None:
     if totals:
         gpus = (("current", totals.gpus), ("recommended", totals.recommended_gpus))
         _set_each(families, "spillway_plan_gpus", (key,), gpus)
+    for lane in report.status.lanes:
+        if lane.move is not None:
+            states = ((state.value, float(state is lane.move.state)) for state in MoveState)
+            _set_each(families, "spillway_lane_move", (key, lane.name), states)
     conditions = ((each.type, float(each.status is ConditionStatus.TRUE)) for each in report.status.conditions)
     _set_each(families, "spillway_plan_condition", (key,), conditions)
 

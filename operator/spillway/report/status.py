@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from spillway.api import (
     CapacityLane,
@@ -17,11 +18,13 @@ from spillway.api import (
     UtilizationStatus,
     WorkloadClass,
 )
+from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Utilization
 from spillway.decide.snapshot import Finding, PlanSnapshot
 from spillway.report.conditions import dated, object_state, plan_states
 from spillway.report.figures import percent, rate, ratio, shorten, timestamp, usd, usd_small
 
+NO_MOVES: Mapping[str, LaneMoveStatus] = MappingProxyType({})
 MAX_LANES = 32
 MAX_CLASSES = 16
 MIN_WRITE_SECONDS = 60.0
@@ -40,14 +43,18 @@ def plan_status(
     previous: CapacityPlanStatus | None,
     now: float,
     routes: tuple[RouteStatus, ...] = (),
+    moves: Mapping[str, LaneMoveStatus] = NO_MOVES,
 ) -> CapacityPlanStatus:
-    """What the plan's status should say; ``previous`` only lends its transition times."""
+    """What the plan's status should say; ``previous`` only lends its transition times. ``moves``: by lane name."""
     generation = snapshot.plan.metadata.generation
     before = previous.conditions if previous else ()
     return CapacityPlanStatus(
         observed_generation=generation,
         conditions=dated(plan_states(decision, snapshot, routes), before, generation, now),
-        lanes=tuple(_lane(lane, _gpus_per_replica(snapshot, lane.name)) for lane in _largest_lanes(decision.lanes)),
+        lanes=tuple(
+            _lane(lane, _gpus_per_replica(snapshot, lane.name), moves.get(lane.name))
+            for lane in _largest_lanes(decision.lanes)
+        ),
         classes=tuple(_class(each) for each in _largest_classes(decision.classes)),
         routes=routes,
         totals=_totals(decision, snapshot),
@@ -99,7 +106,7 @@ def _product(replicas: int | None, gpus: int | None) -> int | None:
     return None if replicas is None or gpus is None else replicas * gpus
 
 
-def _lane(lane: LaneDecision, gpus: int | None) -> LaneStatus:
+def _lane(lane: LaneDecision, gpus: int | None, move: LaneMoveStatus | None) -> LaneStatus:
     return LaneStatus(
         name=lane.name,
         current=lane.current,
@@ -113,6 +120,7 @@ def _lane(lane: LaneDecision, gpus: int | None) -> LaneStatus:
         usdPerMTok=usd_small(lane.usd_per_mtok),
         reason=lane.reason.code,
         message=shorten(_explained(lane), 512),
+        move=move,
     )
 
 
@@ -213,11 +221,18 @@ def _transitions(status: CapacityPlanStatus) -> tuple[object, ...]:
     return (
         status.observed_generation,
         _conditions(status.conditions),
-        [(lane.name, lane.current, lane.ready, lane.recommended, lane.reason) for lane in status.lanes],
+        [(lane.name, lane.current, lane.ready, lane.recommended, lane.reason, _stand(lane)) for lane in status.lanes],
         sorted((each.namespace, each.name) for each in status.classes),
         sorted((each.class_, each.stage, each.reason) for each in status.routes),
         (decision.plan_hash, decision.reason) if decision else None,
     )
+
+
+def _stand(lane: LaneStatus) -> tuple[str, str] | None:
+    """Where the lane stands; why is news only where it is held."""
+    if lane.move is None:
+        return None
+    return lane.move.state.value, lane.move.reason if lane.move.state is MoveState.HELD else ""
 
 
 def _moved(previous: CapacityPlanStatus, new: CapacityPlanStatus) -> bool:
@@ -243,6 +258,8 @@ def _figures(status: CapacityPlanStatus) -> dict[str, float]:
 
 def _collect(node: dict[str, object], path: str, found: dict[str, float]) -> None:
     for key, value in node.items():
+        if key == "move":
+            continue
         if isinstance(value, dict):
             _collect(value, f"{path}/{key}", found)
         elif isinstance(value, int | str) and key not in ("name", "namespace", "reason", "message"):

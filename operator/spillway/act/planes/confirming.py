@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from spillway.act.planes.plane import Confirmation, Evidence, Move, Stage
+from spillway.act.planes.plane import Confirmation, Evidence, Move, Stage, share_of
 from spillway.api import CapacityPlan, LaneType, OverflowMode
 from spillway.decide.snapshot import PlanSnapshot, RouteState
 
@@ -18,6 +18,8 @@ COUNTER_SCRAPES = 4
 LATE_WINDOWS = 4.0
 """Counters that show something else after this many windows are taken at their word."""
 TOLERANCE = 0.02
+HALF_A_REQUEST = 0.5
+"""Less than this within the window is none."""
 SIGMAS = 3.0
 
 
@@ -99,10 +101,37 @@ def _off(
     off = []
     for lane, weight in sorted(weights.items()):
         target = weight / sum_of_weights
-        allowed = TOLERANCE + SIGMAS * math.sqrt(target * (1 - target) / requests)
-        if abs(known.get(lane, 0.0) / total - target) > allowed:
+        if abs(known.get(lane, 0.0) / total - target) > _allowed(target, requests):
             off.append(lane)
     return off
+
+
+def _allowed(share: float, requests: float) -> float:
+    """How far from ``share`` what is counted may be by chance."""
+    return TOLERANCE + SIGMAS * math.sqrt(share * (1 - share) / requests)
+
+
+def gone(move: Move, lane: str, found: Evidence) -> bool | None:
+    """Whether the lane gets no more than its weight, by counters from after that was last lowered.
+
+    None where no counter tells. Says nothing of lanes that get too little, and needs no word of the gateway's.
+    """
+    rates, since = found.requests.get(move.class_name, {}), move.lowered_at.get(lane, move.written_at)
+    if lane not in rates or rates[lane].at < since + found.window_seconds:
+        return None
+    mine = rates[lane].value
+    if move.weights.get(lane, 0) <= 0:
+        return mine * found.window_seconds < HALF_A_REQUEST
+    known = {name: rates[name] for name in move.weights if name in rates}
+    if any(weight > 0 and name not in known for name, weight in move.weights.items()):
+        return None
+    if any(reading.at < since + found.window_seconds for reading in known.values()):
+        return None
+    total = sum(reading.value for reading in known.values())
+    if total * found.window_seconds < 1:
+        return None
+    share = share_of(move.weights, lane)
+    return mine / total - share <= _allowed(share, total * found.window_seconds)
 
 
 def _shown(known: Mapping[str, float], total: float) -> str:

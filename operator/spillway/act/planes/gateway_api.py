@@ -73,7 +73,8 @@ class GatewayApi:
             try:
                 changes += rule.changes()
             except KeyError as why:
-                refused.append(Refusal(binding.class_, rule.subject, rule.detail(rule.asked), str(why.args[0])))
+                detail, later = rule.detail(rule.asked), isinstance(why, _BackingOff)
+                refused.append(Refusal(binding.class_, rule.subject, detail, str(why.args[0]), later))
         return Rendered(tuple(changes), tuple(refused))
 
     def diff(self, found: Found, rendered: Rendered) -> tuple[str, ...]:
@@ -97,6 +98,10 @@ class GatewayApi:
     async def release(self, kube: Kube, held: Held, *, restore: bool) -> Write:
         """Weights kept or restored, notes and ownership dropped."""
         return await releasing.release_route(kube, held, restore=restore)
+
+
+class _BackingOff(KeyError):
+    """The gateway has refused the weights lately."""
 
 
 class _Rule:
@@ -152,7 +157,7 @@ class _Rule:
             if left > 0:
                 why = refusal(self._route) if self._route and state is False else ""
                 reason = f" ({why})" if why else ""
-                raise KeyError(
+                raise _BackingOff(
                     f"the gateway refused other weights than the present ones{reason}; next try in {left:.0f} s"
                 )
         return self._begun(), Note(now if state else note.good)

@@ -121,6 +121,8 @@ class Refusal:
     """What was to be written."""
     why: str
     """One clause on the object and the way out."""
+    backing_off: bool = False
+    """Whether the gateway has refused these weights, so that they are not tried again for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,16 @@ class Move:
     """By lane name, whole percent."""
     written_at: float
     """Unix time in seconds."""
+    before: Mapping[str, int] | None = None
+    """The weights that they replaced; None is not known, as after a restart."""
+    lowered_at: Mapping[str, float] = field(default_factory=dict)
+    """When a lane's share was last lowered, Unix time in seconds; a lane that keeps all it ever had has no entry."""
+
+
+def share_of(weights: Mapping[str, int], lane: str) -> float:
+    """The lane's share by these weights, 0 to 1."""
+    total = sum(weights.values())
+    return weights.get(lane, 0) / total if total > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

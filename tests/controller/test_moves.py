@@ -1,0 +1,53 @@
+"""Since when weights are in place, what was lowered, and since when a lane stands where it stands."""
+
+from __future__ import annotations
+
+from spillway.act.moves import LaneMove
+from spillway.api import CapacityPlan, CapacityPlanStatus, LaneStatus
+from spillway.api.status import MoveState
+from spillway.controller.moves import Moves, move_statuses
+from spillway.decide.snapshot import MetricsHealth, MetricsReason, PlanSnapshot, RouteState
+from support.world import plan
+
+AT = 1_800_000_000.0
+
+
+def seen(moves: Moves, at: float, **weights: int) -> tuple[float, dict[str, float]]:
+    """Since when these weights are in place, and since when each lane has less."""
+    state = RouteState("chat", "chat", "all", True, weights=weights)
+    health = MetricsHealth(MetricsReason.FOUND, "")
+    (move,) = moves.seen(PlanSnapshot(at, CapacityPlan.parse(plan("ai")), (), (), (state,), health))
+    assert dict(move.weights) == weights
+    return move.written_at, dict(move.lowered_at)
+
+
+def test_a_lane_is_lowered_until_it_has_all() -> None:
+    moves = Moves()
+    assert seen(moves, AT, gpu=100, hosted=0) == (AT, {"hosted": AT})
+    assert seen(moves, AT + 1, gpu=60, hosted=40) == (AT + 1, {"gpu": AT + 1, "hosted": AT})
+    assert seen(moves, AT + 2, gpu=60, hosted=40) == (AT + 1, {"gpu": AT + 1, "hosted": AT})
+    # More than before, but what was lowered may still be on its way.
+    assert seen(moves, AT + 3, gpu=80, hosted=20) == (AT + 3, {"gpu": AT + 1, "hosted": AT + 3})
+    assert seen(moves, AT + 4, gpu=100, hosted=0) == (AT + 4, {"hosted": AT + 4})
+
+
+def test_after_a_restart_whatever_may_have_been_lowered_counts_as_lowered_now() -> None:
+    assert seen(Moves(), AT, gpu=60, hosted=40) == (AT, {"gpu": AT, "hosted": AT})
+    assert seen(Moves(), AT, gpu=0, hosted=100) == (AT, {"gpu": AT})
+
+
+def test_weights_that_say_the_same_in_other_numbers_lower_nothing() -> None:
+    moves = Moves()
+    seen(moves, AT, gpu=1, hosted=0)
+    assert seen(moves, AT + 1, gpu=100, hosted=0)[1] == {"hosted": AT}
+
+
+def test_a_state_that_goes_on_keeps_its_beginning_across_restarts() -> None:
+    move = LaneMove("gpu", MoveState.SHIFTING_AWAY, "WeightsDue", "the lane's share goes")
+    first = move_statuses([move], None, AT)
+    assert first["gpu"].since == "2027-01-15T08:00:00Z"
+    status = CapacityPlanStatus(lanes=(LaneStatus(name="gpu", move=first["gpu"]),))
+    later = move_statuses([LaneMove("gpu", MoveState.SHIFTING_AWAY, "CountersPending", "wait")], status, AT + 60)
+    assert (later["gpu"].since, later["gpu"].reason) == (first["gpu"].since, "CountersPending")
+    other = move_statuses([LaneMove("gpu", MoveState.SCALING_IN, "TrafficAway", "go")], status, AT + 60)
+    assert other["gpu"].since == "2027-01-15T08:01:00Z"
