@@ -17,7 +17,7 @@ from spillway.report.figures import percent, shorten
 
 @dataclass(slots=True)
 class Moves:
-    """Weights by plan and class with the tick in which they were first seen, whoever wrote them.
+    """Weights by plan and class with the tick in which they were first seen, whoever wrote them, and not refused.
 
     After a restart all of them count as new, so that they are confirmed once more.
     """
@@ -33,6 +33,8 @@ class Moves:
                 continue
             known = before.get(route.class_name)
             same = known is not None and dict(known.weights) == dict(route.weights)
+            # What is not in force yet counts from when it is: a proxy's rollout may take longer than counters do.
+            same = same and route.accepted is not False
             now[route.class_name] = (
                 known if same and known else Move(route.class_name, dict(route.weights), snapshot.at)
             )
