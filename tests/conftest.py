@@ -14,6 +14,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 # Tests are imported by path; what they share is the package `support` in this folder.
 sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("support.plane_cases")
 
 pytest_plugins = ["support.clusters", "support.world", "support.gateways", "support.live", "support.selection"]
 

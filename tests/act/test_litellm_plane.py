@@ -8,6 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import pytest
 import yaml
 
 from spillway.act.litellm.steady import HURRY_SECONDS, SPACING_SECONDS
@@ -17,7 +18,7 @@ from spillway.act.planes.litellm import LiteLLM
 from spillway.act.planes.plane import Found, Rendered, Wanted
 from spillway.api import CapacityPlan, WorkloadClass
 from spillway.api.names import PLAN_ANNOTATION
-from spillway.api.proxynote import CONFIG_ANNOTATION
+from spillway.api.proxynote import CONFIG_ANNOTATION, note_of
 from spillway.decide.snapshot import TokenPrice
 from support.proxied import hosted, own, workload
 
@@ -141,11 +142,54 @@ def test_what_is_not_decided_now_stays_as_noted() -> None:
     assert models(after(held, rendered))["chat@hosted"]["weight"] == 30
 
 
-def test_an_edit_by_hand_is_undone() -> None:
+def edited(held: Mapping[str, dict[str, Any]], before: str, after: str) -> dict[str, dict[str, Any]]:
+    found = copy.deepcopy(dict(held))
+    text = found[MAP]["data"]["config.yaml"]
+    assert before in text
+    found[MAP]["data"]["config.yaml"] = text.replace(before, after)
+    return found
+
+
+def rolled(objects: Mapping[str, dict[str, Any]]) -> str:
+    return str(objects[PROXY]["spec"]["template"]["metadata"]["annotations"][CONFIG_ANNOTATION])
+
+
+def test_an_edit_by_hand_is_undone_and_pods_that_may_have_started_with_it_start_anew() -> None:
     held = written(30)
-    held[MAP]["data"]["config.yaml"] = held[MAP]["data"]["config.yaml"].replace("weight: 30", "weight: 90")
-    rendered = FRONT.render(wanted(30, at=NOW + HURRY_SECONDS), Found(held))
-    assert models(after(held, rendered))["chat@hosted"]["weight"] == 30
+    now = NOW + HURRY_SECONDS
+    rendered = FRONT.render(wanted(30, at=now), Found(edited(held, "weight: 30", "weight: 90")))
+    assert kinds(rendered) == ["config", "rollout"]
+    assert "an edit by hand is undone" in rendered.changes[0].words
+    mended = after(held, rendered)
+    assert models(mended)["chat@hosted"]["weight"] == 30
+    # Under the same hash nobody could tell them from those that have what is written.
+    assert rolled(mended) != rolled(held)
+    assert FRONT.render(wanted(30, at=now + 9_999), Found(mended)) == Rendered()
+
+
+@pytest.mark.parametrize("broken", ["\t{", "model_list: 3", ""])
+def test_what_can_not_be_read_is_written_anew_and_rolled_out(broken: str) -> None:
+    held = written(30)
+    found = copy.deepcopy(held)
+    found[MAP]["data"]["config.yaml"] = broken
+    rendered = FRONT.render(wanted(30, at=NOW + 1), Found(found))
+    assert kinds(rendered) == ["config", "rollout"]
+    assert rolled(after(held, rendered)) != rolled(held)
+
+
+def test_an_edit_is_never_rolled_out() -> None:
+    """The content was written, its rollout was not, and somebody has edited it since."""
+    held = edited(written(30), "weight: 30", "weight: 90")
+    held[PROXY]["spec"]["template"] = {"metadata": {}}
+    early = FRONT.render(wanted(30, at=NOW + 1), Found(held))
+    assert (kinds(early), early.waiting) == ([], True)
+    assert kinds(FRONT.render(wanted(30, at=NOW + HURRY_SECONDS), Found(held))) == ["config", "rollout"]
+
+
+def test_the_note_counts_deployments() -> None:
+    noted = note_of(written(30)[MAP])
+    assert noted is not None
+    assert (noted.deployments, noted.mended_at) == (2, 0)
 
 
 def test_caps_are_shared_out_over_processes_and_follow_replicas() -> None:
@@ -170,6 +214,10 @@ def test_others_configurations_are_refused_in_one_sentence() -> None:
         "ConfigMap ai/litellm-config does not exist": {PROXY: objects[PROXY]},
         "Deployment ai/litellm does not exist": {MAP: objects[MAP]},
     }
+    contested = copy.deepcopy(written())
+    fields = {"f:data": {"f:config.yaml": {}}}
+    contested[MAP]["metadata"]["managedFields"] = [{"manager": "flux", "operation": "Apply", "fieldsV1": fields}]
+    cases["flux applies its data, too: take data out of that manifest"] = contested
     for why, found in cases.items():
         rendered = FRONT.render(wanted(30), Found(found))
         assert rendered.changes == ()

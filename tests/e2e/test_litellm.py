@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,10 @@ import pytest
 
 from spillway.act.litellm.compare import unconfirmed
 from spillway.act.litellm.values import Decided, Limits, Sending
+from spillway.observe.litellm import has_loaded
+from spillway.observe.scope import ProxyScope
+from spillway_dev.litellm.install import ensure_litellm
+from spillway_dev.litellm.server import LiteLLMServer
 from spillway_dev.processes import wait_until
 from support.chat import Client, chat
 from support.proxied import CLIENT_KEY, OPERATOR_KEY, PROVIDER_KEY, Proxy, hosted, of, proxy, rendered, workload
@@ -249,6 +254,18 @@ async def test_limits_hold_although_nobody_watches(splitting: Proxy) -> None:
     used = sum(answer.input_tokens + answer.output_tokens for answer in [*first, *one_by_one])
     assert TOKENS_PER_MINUTE - TOKENS_PER_REQUEST <= used <= 2 * TOKENS_PER_MINUTE
     assert {answer.status for answer in second} == {429}
+
+
+def test_what_litellm_leaves_out_is_missed() -> None:
+    """It starts without a deployment whose provider its version does not know, and answers as if nothing were wrong."""
+    made = rendered(Decided(Sending.SPLIT, {"team-a/chat": {"gpu": 50, "hosted": 50}}))
+    files = {name: text.replace("openai/gpt-4o-mini", "of-tomorrow/gpt-4o-mini") for name, text in made.files.items()}
+    with LiteLLMServer(ensure_litellm(print), files, {"SPILLWAY_OPERATOR_KEY": OPERATOR_KEY}) as server:
+        assert "chat@hosted is not loaded" in unconfirmed(made, server.model_info(OPERATOR_KEY))
+        (count,) = re.findall(r'spillway_proxy_deployments\{config="(\w+)"\} (\S+)', server.metrics())
+    assert count == (made.content_hash, "1.0")
+    scope = ProxyScope("ai", written=made.content_hash, deployments=2, rolled_out=True, pods=("litellm-1",))
+    assert has_loaded(scope, {("ai", "litellm-1"): {made.content_hash: 1.0}}) is False
 
 
 def this_minute() -> int:

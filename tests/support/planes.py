@@ -1,19 +1,14 @@
-"""What the conformance suite asks of every routing plane, and the adapter of Gateway API on a real Envoy.
-
-A rig is one namespace with an own lane ("gpu", two replicas) and a hosted one ("hosted") behind a real gateway, a plan
-that binds class "chat" to both, and the product's plane. Another plane joins with a rig of its own.
-"""
+"""The conformance suite's adapter of Gateway API, on a real Envoy: own lane "gpu" has two replicas."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from spillway.act.planes.plane import Confirmation, Evidence, Found, Held, Move, Plane, Rendered, Wanted
 from spillway.act.planes.registry import PLANES
@@ -26,11 +21,12 @@ from spillway_dev.gateway.manifests import parent_ref
 from spillway_dev.processes import wait_until
 from spillway_dev.upstreams import Load, LoadOptions, LoadReport
 from support.gateways import CLASS_HEADER, Lanes, accepted, backend, http_route, spill_policy
+from support.rigs import Pace, T, ask, traces
 
 Object = dict[str, Any]
-T = TypeVar("T")
 RETRIES = spill_policy("")["spec"]["retry"]
 """Of a BackendTrafficPolicy that lets requests spill."""
+ENVOY_PACE = Pace(clients=8, enough=8_000, some=500, points=2.0, patience_seconds=60.0)
 SUPERSEDED_AT_MOST = 8
 """Times that a write of the product may meet one of the gateway's."""
 
@@ -46,6 +42,25 @@ class GatewayRig:
     """The model that each lane serves; the class asks for "m"."""
     at: float = 1_000_000.0
     """The operator's clock, Unix time in seconds."""
+    pace: Pace = ENVOY_PACE
+    difference: tuple[str, ...] = ("gpu 100 -> 60", "hosted 0 -> 40")
+    """How it words a move from all at home to 60 and 40."""
+    pending: tuple[bool | None, str] = (None, "GatewayPending")
+    """What is observed and said of what is written and not taken over."""
+    not_owned: tuple[str, ...] = ("it is not Spillway's", "also sends traffic to canary")
+    """Why it leaves what is somebody else's; one of them."""
+
+    cap: int | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether a release keeps its notes."""
+        return self.ownership == "Managed"
+
+    @property
+    def baseline(self) -> Mapping[str, int] | None:
+        """What an adopted rule had at first."""
+        return {"gpu": 1, "hosted": 0} if self.ownership == "Adopted" else None
 
     @property
     def plane(self) -> Plane:
@@ -137,9 +152,15 @@ class GatewayRig:
 
     def look(self, **weights: int) -> tuple[Found, Rendered]:
         """What the cluster holds, and what would be written."""
+        return self.look_at({"chat": weights})
+
+    def look_at(
+        self, weights: Mapping[str, Mapping[str, int]], plan: CapacityPlan | None = None
+    ) -> tuple[Found, Rendered]:
+        """The same of several classes."""
 
         async def looked(kube: Kube) -> tuple[Found, Rendered]:
-            wanted = self.wanted({"chat": weights})
+            wanted = self.wanted(weights, plan)
             found = await self.plane.read(kube, wanted)
             return found, self.plane.render(wanted, found)
 
@@ -156,13 +177,21 @@ class GatewayRig:
         return self.ask(written)
 
     def move(self, **weights: int) -> None:
-        """Write as often as the operator's ticks would until nothing is due, and wait until the gateway has it."""
+        """Have these weights written, and wait until the gateway has them."""
+        self.put(**weights)
+        self.settled()
+
+    def put(self, **weights: int) -> None:
+        """Write as often as the operator's ticks would until nothing is due."""
         for _ in range(SUPERSEDED_AT_MOST):
             writes = self.write({"chat": weights})
             assert all(each.outcome is not Outcome.FAILED for each in writes), writes
             if not writes:
                 break
         assert not writes, writes
+
+    def settled(self) -> None:
+        """Wait until what is written is taken over."""
         self.lanes.settled()
 
     def observed(self) -> RouteState:
@@ -216,6 +245,26 @@ class GatewayRig:
         """The HTTPRoute."""
         return self.ask(lambda kube: kube.get(HTTP_ROUTES, self.lanes.namespace, "chat"))
 
+    def content(self) -> Object:
+        """What of it carries traffic."""
+        return dict(self.route()["spec"])
+
+    def version(self) -> int:
+        """Which generation of it is written."""
+        return int(self.route()["metadata"]["generation"])
+
+    def traces(self) -> list[str]:
+        """What on it tells of Spillway."""
+        return traces(self.route()["metadata"])
+
+    def left_out(self, rendered: Rendered) -> set[str]:
+        """Classes that could not be rendered."""
+        return {each.class_name for each in rendered.refused}
+
+    def set_local(self, **settings: Any) -> None:
+        """Change how own engines answer."""
+        self.lanes.set_local(**settings)
+
     def taken_by_somebody(self) -> None:
         """Before anything is written: the rule is somebody else's, or feeds something else."""
         lanes, space = self.lanes, self.lanes.namespace
@@ -231,6 +280,11 @@ class GatewayRig:
         space = self.lanes.namespace
         self.lanes.cluster.kubectl("delete", "backends.gateway.envoyproxy.io", "egress", "-n", space)
         wait_until(lambda: not accepted(self.route()), "the gateway refuses the route", 60)
+
+    def restore_hosted(self) -> None:
+        """It is there again."""
+        self.lanes.cluster.apply(self.hosted_backend())
+        self.lanes.settled()
 
     def hosted_backend(self) -> Object:
         """The hosted lane's Backend."""
@@ -253,14 +307,22 @@ class GatewayRig:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
-    def another_binding(self, works: bool) -> Object:
-        """A second class's binding, that can be written or can't."""
+    def plan_with_another(self, works: bool) -> CapacityPlan:
+        """The plan with a second class, that can be served or can't."""
+        return self.plan(self._another_binding(works))
+
+    def _another_binding(self, works: bool) -> Object:
         space = self.lanes.namespace
         if self.ownership == "Adopted" and works:
             self.lanes.cluster.apply(http_route(space, "other", vllm=1, egress=0))
         if self.ownership == "Managed" and not works:
             self.lanes.cluster.apply(http_route(space, "other", vllm=1, egress=0))
         return self.bound("other", "other")
+
+    def load(self) -> Load:
+        """Requests without a pause, for as long as a test may need them."""
+        options = LoadOptions(self.pace.clients, max_requests=200_000, max_seconds=400, headers=dict(self.headers))
+        return Load(self.url, options)
 
     def send(self, requests: int, concurrency: int = 1, **body: object) -> LoadReport:
         """Send requests and wait for all."""
@@ -270,12 +332,7 @@ class GatewayRig:
 
     def ask(self, what: Callable[[Kube], Awaitable[T]]) -> T:
         """Run with a client of the apiserver."""
-
-        async def run() -> T:
-            async with await Kube.connect(str(self.lanes.cluster.kubeconfig)) as kube:
-                return await what(kube)
-
-        return asyncio.run(run())
+        return ask(self.lanes.cluster, what)
 
 
 def descendants(pid: int) -> list[int]:

@@ -88,6 +88,8 @@ class ProxyPods:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.started = 0
         """Processes so far."""
+        self.away = False
+        """Whether nobody follows the pods for now: none becomes Ready, and none ends."""
         self.failure: Exception | None = None
 
     def __enter__(self) -> Self:
@@ -111,6 +113,8 @@ class ProxyPods:
 
     def _run(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
+            if self.away:
+                continue
             try:
                 self._sync(self._api.pods())
             except (requests.RequestException, KubectlError):

@@ -55,6 +55,10 @@ class ProxyNote(Model):
     hosted_order: tuple[str, ...] = ()
     armed: dict[str, NotedLimits] = Field(default_factory=dict)
     budget: NotedBudget | None = None
+    deployments: int | None = None
+    """How many the configuration has; None in notes of before they were counted."""
+    mended_at: int = 0
+    """When an edit by hand was last undone, Unix time in seconds; 0 for never."""
 
     def to_text(self) -> str:
         """The annotation's value."""
@@ -67,18 +71,32 @@ def is_written_for(config_map: Mapping[str, Any], plan: str) -> bool:
     return annotations.get(PLAN_ANNOTATION) == plan and bool(annotations.get(CONFIG_ANNOTATION))
 
 
-def ownership_problem(config_map: Mapping[str, Any] | None, where: str, plan: str) -> str | None:
-    """Why a ConfigMap may not be written for the plan (one clause); None where it may: it is the plan's, or empty."""
+def ownership_problem(config_map: Mapping[str, Any] | None, where: str, plan: str, manager: str) -> str | None:
+    """Why a ConfigMap may not be written for the plan (one clause); None where it may: it is the plan's, or empty.
+
+    ``manager``: the field manager that Spillway itself applies with.
+    """
     if config_map is None:
         return f"{where} does not exist: create it without data, and Spillway will fill it"
     annotations = (config_map.get("metadata") or {}).get("annotations") or {}
     other = annotations.get(PLAN_ANNOTATION)
     if other == plan:
-        return None
+        applier = _applies_data(config_map, manager)
+        return None if applier is None else f"{where}: {applier} applies its data, too: take data out of that manifest"
     if other:
         return f"{where} is CapacityPlan {other}'s: one proxy has one plan, name another ConfigMap"
     if config_map.get("data") or config_map.get("binaryData"):
         return f"{where} is not Spillway's: it holds data that somebody else wrote; name one without data"
+    return None
+
+
+def _applies_data(config_map: Mapping[str, Any], manager: str) -> str | None:
+    """Who else keeps the ConfigMap's data as a manifest has it; an edit by hand, which is undone, is none."""
+    for entry in (config_map.get("metadata") or {}).get("managedFields") or []:
+        fields = entry.get("fieldsV1") or {}
+        owned = {key for part in ("f:data", "f:binaryData") for key in fields.get(part) or {}} - {"."}
+        if entry.get("operation") == "Apply" and owned and entry.get("manager") != manager:
+            return str(entry.get("manager"))
     return None
 
 

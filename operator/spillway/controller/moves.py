@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
 from spillway.act.lane_facts import Seen
 from spillway.act.moves import LaneMove
@@ -12,14 +12,14 @@ from spillway.act.planes.plane import Confirmation, Move, share_of
 from spillway.act.planes.registry import plane_of
 from spillway.api import CapacityPlanStatus, RouteStatus
 from spillway.api.status import LaneMoveStatus, RouteStage
-from spillway.decide.snapshot import PlanSnapshot
+from spillway.decide.snapshot import PlanSnapshot, RouteState
 from spillway.kube import Kube
 from spillway.report.figures import percent, shorten, timestamp
 
 
 @dataclass(slots=True)
 class Moves:
-    """Weights by plan and class with the tick in which they were first seen, whoever wrote them.
+    """Weights by plan and class with the tick in which they were first seen, whoever wrote them, and not refused.
 
     After a restart all of them count as new, so that they are confirmed once more: what was forgotten only makes wait.
     """
@@ -30,7 +30,7 @@ class Moves:
         """The plan's moves as of this tick."""
         before = self.by_plan.get(snapshot.plan.metadata.uid, {})
         now = {
-            route.class_name: _move(before.get(route.class_name), route.class_name, route.weights, snapshot.at)
+            route.class_name: _move(before.get(route.class_name), route, snapshot.at)
             for route in snapshot.routes
             if route.exists and route.weights
         }
@@ -42,9 +42,13 @@ class Moves:
         self.by_plan = {uid: moves for uid, moves in self.by_plan.items() if uid in uids}
 
 
-def _move(known: Move | None, name: str, weights: Mapping[str, int], at: float) -> Move:
+def _move(known: Move | None, route: RouteState, at: float) -> Move:
+    weights = route.weights
     if known is not None and dict(known.weights) == dict(weights):
-        return known
+        if route.accepted is not False:
+            return known
+        # What is not in force yet counts from when it is: a proxy's rollout may take longer than counters do.
+        return replace(known, written_at=at, lowered_at=dict.fromkeys(known.lowered_at, at))
     total = sum(weights.values())
     lowered: dict[str, float] = {}
     for lane, weight in weights.items():
@@ -54,7 +58,7 @@ def _move(known: Move | None, name: str, weights: Mapping[str, int], at: float) 
             lowered[lane] = at
         elif lane in known.lowered_at:
             lowered[lane] = known.lowered_at[lane]
-    return Move(name, dict(weights), at, None if known is None else known.weights, lowered)
+    return Move(route.class_name, dict(weights), at, None if known is None else known.weights, lowered)
 
 
 async def look(kube: Kube, snapshot: PlanSnapshot, moves: Moves) -> Seen:

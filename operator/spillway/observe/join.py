@@ -26,7 +26,7 @@ from spillway.observe.claims import served
 from spillway.observe.counters import Sources, index_sources
 from spillway.observe.health import plan_health
 from spillway.observe.lanes import HostedLane, OwnLane, gpu_state, hosted_lane, own_lane
-from spillway.observe.litellm import with_loaded
+from spillway.observe.litellm import loading_findings, with_loaded
 from spillway.observe.metrics import MetricsView
 from spillway.observe.prices import PriceBook
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
@@ -106,6 +106,7 @@ def _plan_snapshot(
         lanes.append(_lane_snapshot(lane, observed, cluster, sources, quote.price))
     for own in observed.own:
         lane_findings += own.findings
+    lane_findings += loading_findings(scope.plan, scope.proxy, sources.metrics.proxies)
     unread = [
         Finding(Severity.WARNING, "MetricsPartlyUnavailable", text, f"CapacityPlan/{scope.plan.metadata.key}")
         for text in sources.metrics.warnings

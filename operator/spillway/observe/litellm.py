@@ -29,7 +29,7 @@ from spillway.api.proxynote import (
     ownership_problem,
 )
 from spillway.decide.snapshot import Finding, RouteState, Severity
-from spillway.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS, Kube, KubeError
+from spillway.kube import CONFIG_MAPS, DEPLOYMENTS, FIELD_MANAGER, PODS, REPLICA_SETS, Kube, KubeError
 from spillway.observe.readings import PodKey
 from spillway.observe.scope import ProxyScope
 from spillway.observe.targets import owned_pods
@@ -66,11 +66,10 @@ async def read_proxy(kube: Kube, plan: CapacityPlan) -> ProxyScope | None:
 
 async def _pods(kube: Kube, deployment: JSON) -> list[JSON]:
     meta, selector = deployment["metadata"], (deployment.get("spec") or {}).get("selector") or {}
+    # Owners tell which are its own: expressions, where it selects by those, need not be followed.
     labels = ",".join(f"{name}={value}" for name, value in sorted((selector.get("matchLabels") or {}).items()))
-    if not labels:
-        return []
-    pods = await kube.list(PODS, meta["namespace"], label_selector=labels)
-    replica_sets = await kube.list(REPLICA_SETS, meta["namespace"], label_selector=labels)
+    pods = await kube.list(PODS, meta["namespace"], label_selector=labels or None)
+    replica_sets = await kube.list(REPLICA_SETS, meta["namespace"], label_selector=labels or None)
     return owned_pods(pods, {**deployment, "kind": "Deployment"}, replica_sets)
 
 
@@ -80,18 +79,20 @@ def proxy_scope(
     """The proxy from its objects."""
     namespace = plan.metadata.namespace
     where = f"ConfigMap {namespace}/{proxy.config_map}"
-    problem = ownership_problem(config_map, where, plan.metadata.key)
+    problem = ownership_problem(config_map, where, plan.metadata.key, FIELD_MANAGER)
     if problem is None and deployment is None:
         problem = f"Deployment {namespace}/{proxy.deployment} does not exist: create it, or mend spec.routing.litellm"
     if config_map is None or deployment is None or problem is not None:
         return ProxyScope(namespace, problem)
     annotations = config_map["metadata"].get("annotations") or {}
     written = annotations[CONFIG_ANNOTATION] if is_written_for(config_map, plan.metadata.key) else ""
+    note = note_of(config_map) if written else None
     template = (((deployment.get("spec") or {}).get("template") or {}).get("metadata") or {}).get("annotations") or {}
     return ProxyScope(
         namespace=namespace,
         written=written,
-        note=note_of(config_map) if written else None,
+        note=note,
+        deployments=None if note is None else note.deployments,
         rolled_out=bool(written) and template.get(CONFIG_ANNOTATION) == written and is_complete(deployment),
         stuck=_stuck(deployment),
         pods=tuple(sorted(p["metadata"]["name"] for p in pods if not p["metadata"].get("deletionTimestamp"))),
@@ -110,6 +111,8 @@ def is_complete(deployment: JSON) -> bool:
 
 
 def _stuck(deployment: JSON) -> str | None:
+    if (deployment.get("spec") or {}).get("paused"):
+        return "it is paused; resume it (kubectl rollout resume)"
     for condition in (deployment.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "Progressing" and condition.get("status") == "False":
             return str(condition.get("message") or condition.get("reason") or "no progress")
@@ -118,31 +121,67 @@ def _stuck(deployment: JSON) -> str | None:
 
 def has_loaded(scope: ProxyScope, loaded: Loaded | None) -> bool | None:
     """Whether every pod has loaded the written configuration; None where that can't be told of all of them."""
-    if not scope.written or not scope.rolled_out:
+    if not scope.written or not scope.rolled_out or _otherwise(scope, loaded):
         return False
-    shown = {pod: (loaded or {}).get((scope.namespace, pod)) for pod in scope.pods}
-    others = [found for found in shown.values() if found is not None and set(found) != {scope.written}]
-    if others:
-        return False
-    return True if shown and all(found is not None for found in shown.values()) else None
+    told = [(scope.namespace, pod) in (loaded or {}) for pod in scope.pods]
+    return True if told and all(told) else None
+
+
+def _otherwise(scope: ProxyScope, loaded: Loaded | None) -> dict[str, str]:
+    """By pod that has loaded something else than what is written: what that is."""
+    found = {}
+    for pod in scope.pods:
+        shown = (loaded or {}).get((scope.namespace, pod))
+        if shown is None:
+            continue
+        if set(shown) != {scope.written}:
+            found[pod] = "configuration " + (" and ".join(sorted(set(shown) - {scope.written, ""})) or "of nobody's")
+        elif scope.deployments not in (None, shown[scope.written]):
+            found[pod] = f"{shown[scope.written]:g} of {scope.deployments} deployments"
+    return found
+
+
+def loading_findings(plan: CapacityPlan, scope: ProxyScope | None, loaded: Loaded | None) -> list[Finding]:
+    """Pods that go by something else although their rollout is complete: LiteLLM leaves out what it can't use."""
+    proxy = plan.spec.routing.litellm
+    if proxy is None or scope is None or not scope.rolled_out:
+        return []
+    return [
+        Finding(
+            Severity.WARNING,
+            "ProxyLoadedOther",
+            f"Pod {scope.namespace}/{pod} of Deployment {proxy.deployment} has loaded {what}, not all of configuration "
+            f"{scope.written}: its log says why, such as a provider that its version does not know",
+            f"CapacityPlan/{plan.metadata.key}",
+        )
+        for pod, what in sorted(_otherwise(scope, loaded).items())
+    ]
 
 
 def weights_now(scope: ProxyScope, name: str, lanes: Sequence[CapacityLane]) -> dict[str, int]:
-    """A class's share by lane, whole percent; 0 for all before the first configuration.
+    """A class's share by lane, whole percent; 0 for all before the first configuration that knows it.
 
     Where the proxy spills by itself, own lanes stand for all of it, unless none of them is used.
     """
+    note = scope.note
     now = dict.fromkeys((lane.metadata.name for lane in lanes), 0)
-    if scope.note is None:
+    if note is None:
         return now
-    if scope.note.sending != OverflowMode.SPILL.value:
-        return now | {lane: weight for lane, weight in scope.note.weights.get(name, {}).items() if lane in now}
     own = [lane.metadata.name for lane in lanes if lane.spec.type is LaneType.SELF_HOSTED]
-    used = [lane for lane in own if scope.note.in_flight.get(lane) != 0]
-    hosted = [lane for lane in scope.note.hosted_order if lane in now] or [lane for lane in now if lane not in own]
-    served = used or hosted[:1]
-    parts = len(served)
-    return now | {lane: (100 + index) // parts for index, lane in enumerate(served)}
+    hosted = [lane for lane in note.hosted_order if lane in now] or [lane for lane in now if lane not in own]
+    if note.sending == OverflowMode.SPILL.value:
+        return now | _evenly([lane for lane in own if note.in_flight.get(lane) != 0] or hosted[:1])
+    if name not in note.weights:
+        return now
+    if note.sending == OverflowMode.NEVER.value:
+        return now | _evenly(own)
+    # Of what no lane with a share may serve, or none has, own lanes serve all.
+    shared = {lane: weight for lane, weight in note.weights[name].items() if lane in now and weight > 0}
+    return now | (shared or _evenly(own or hosted[:1]))
+
+
+def _evenly(lanes: Sequence[str]) -> dict[str, int]:
+    return {lane: (100 + index) // len(lanes) for index, lane in enumerate(lanes)}
 
 
 def proxy_routes(
@@ -223,6 +262,9 @@ def proxy_findings(plan: CapacityPlan, lanes: Sequence[CapacityLane], scope: Pro
     found = []
     if scope.problem is not None:
         found.append(Finding(Severity.ERROR, PROXY_PROBLEM, f"routing.litellm: {scope.problem}", about))
+    if scope.problem is None and scope.replicas == 0:
+        message = f"Deployment {scope.namespace}/{proxy.deployment} has no replicas, so nobody answers: scale it up"
+        found.append(Finding(Severity.WARNING, "ProxyScaledToZero", message, about))
     if scope.stuck is not None:
         message = f"Deployment {scope.namespace}/{proxy.deployment}: its rollout is stuck: {scope.stuck}"
         found.append(Finding(Severity.WARNING, "RolloutStuck", message, about))

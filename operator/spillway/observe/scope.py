@@ -50,6 +50,8 @@ class ProxyScope:
     written: str = ""
     """Hash of the configuration in the ConfigMap; empty before the first."""
     note: ProxyNote | None = None
+    deployments: int | None = None
+    """How many that configuration has; None where its note doesn't tell."""
     rolled_out: bool = False
     """Whether every pod was made for that configuration, and is available."""
     stuck: str | None = None

@@ -15,7 +15,7 @@ import ipaddress
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -47,6 +47,7 @@ class LoadOptions:
         body: the chat request, such as `{"stream": True, "max_tokens": 30}`.
         headers: sent with each request.
         request_timeout_seconds: a request that takes longer has failed.
+        served_by: the response header that names who gave an answer.
         remember: keep of each answer when it was sent and who gave it, for `Load.answers`.
     """
 
@@ -57,6 +58,7 @@ class LoadOptions:
     body: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     request_timeout_seconds: float = 60.0
+    served_by: str = SERVED_BY
     remember: bool = False
 
     def __post_init__(self) -> None:
@@ -109,10 +111,11 @@ class LoadReport:
 class Load:
     """Sends from a thread of its own until the block ends, or one of the limits of `options` is reached."""
 
-    def __init__(self, url: str, options: LoadOptions) -> None:
-        if not _is_loopback(urlsplit(url).hostname or ""):
-            raise ValueError(f"load to {url}: loopback addresses only")
-        self._address = f"{url}/v1/chat/completions"
+    def __init__(self, url: str | Callable[[], str], options: LoadOptions) -> None:
+        """``url``: where to, or what tells it for each request, as a Service's name does."""
+        self._url: Callable[[], str] = (lambda: url) if isinstance(url, str) else url
+        if isinstance(url, str):
+            _address(url)
         self._options = options
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -215,13 +218,13 @@ class Load:
         body = {"model": "m", "messages": [], **self._options.body}
         sent_at = time.time()
         try:
-            async with session.post(self._address, json=body, headers=self._options.headers) as answer:
+            async with session.post(_address(self._url()), json=body, headers=self._options.headers) as answer:
                 content = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._count(None, sent_at, "", f"{type(error).__name__}: {error}")
             return
         problem = _problem(answer.status, content, bool(body.get("stream")))
-        self._count(answer.status, sent_at, answer.headers.get(SERVED_BY, ""), problem)
+        self._count(answer.status, sent_at, answer.headers.get(self._options.served_by, ""), problem)
 
     def _count(self, status: int | None, sent_at: float, served_by: str, problem: str) -> None:
         with self._lock:
@@ -248,6 +251,12 @@ def _problem(status: int, content: bytes, stream: bool) -> str:
     if ABORTED in content[-ABORTED_WITHIN:]:
         return "aborted, with a status of success"
     return ""
+
+
+def _address(url: str) -> str:
+    if not _is_loopback(urlsplit(url).hostname or ""):
+        raise ValueError(f"load to {url or 'nowhere'}: loopback addresses only")
+    return f"{url}/v1/chat/completions"
 
 
 def _is_loopback(host: str) -> bool:

@@ -141,6 +141,8 @@ def _rules(
     rules: JSON = {"models": models, "deployments": known}
     if decided.budget is not None:
         rules["budget"] = _budget(decided.budget, settings.processes)
+    if decided.mended_at:
+        rules["mended_at"] = decided.mended_at
     return rules
 
 

@@ -61,8 +61,8 @@ def due(rendered: Rendered, written: Written | None, pace: Pace) -> bool:
     return age >= HURRY_SECONDS and (pace.hurry or not written.intact or _edited(rendered, written))
 
 
-def note(decided: Decided, names: Mapping[str, str], now: float) -> ProxyNote:
-    """What to note of it. ``names``: class key to the name that bindings and routes use."""
+def note(decided: Decided, names: Mapping[str, str], now: float, deployments: int | None = None) -> ProxyNote:
+    """What to note of it. ``names``: class key to the name that bindings and routes use; ``deployments``: how many."""
     budget = decided.budget
     return ProxyNote(
         at=now,
@@ -85,6 +85,8 @@ def note(decided: Decided, names: Mapping[str, str], now: float) -> ProxyNote:
             tiers=dict(budget.tiers),
             prices=dict(budget.prices),
         ),
+        deployments=deployments,
+        mended_at=decided.mended_at,
     )
 
 
@@ -102,6 +104,7 @@ def decided_before(noted: ProxyNote, keys: Mapping[str, str]) -> Decided | None:
             lane: Limits(limits.tokens_per_minute, limits.requests_per_minute) for lane, limits in noted.armed.items()
         },
         budget=None if budget is None else Budget(budget.at, budget.ceilings, budget.left, budget.tiers, budget.prices),
+        mended_at=noted.mended_at,
     )
 
 

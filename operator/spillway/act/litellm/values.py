@@ -91,6 +91,8 @@ class Decided:
     armed: Mapping[str, Limits] = field(default_factory=dict)
     """Hosted lane to limits that hold although nobody watches."""
     budget: Budget | None = None
+    mended_at: int = 0
+    """When an edit by hand was last undone, Unix time in seconds: what had started with it must start anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ As the only gateway it carries every class; behind a gateway it is the egress, w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,11 +39,13 @@ from spillway.api.litellm import LiteLLMProxy
 from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE, PLAN_ANNOTATION
 from spillway.api.proxynote import NOTE_ANNOTATION, ProxyNote, note_of, ownership_problem
 from spillway.decide.snapshot import RouteState
-from spillway.kube import CONFIG_MAPS, DEPLOYMENTS, Kube, KubeError
+from spillway.kube import CONFIG_MAPS, DEPLOYMENTS, FIELD_MANAGER, Kube, KubeError
 
 CONFIG_MAP, DEPLOYMENT = "ConfigMap", "Deployment"
 
 JSON = dict[str, Any]
+
+logger = logging.getLogger("spillway.act")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class LiteLLM:
 
     async def apply(self, kube: Kube, rendered: Rendered) -> tuple[Write, ...]:
         """First the content, then the rollout."""
+        for finding in rendered.findings if rendered.changes else ():
+            logger.warning("%s: %s", finding.reason, finding.message)
         return await send_all(kube, rendered)
 
     async def confirm(
@@ -101,7 +106,7 @@ class LiteLLM:
         """
         notes = (PLAN_ANNOTATION, HASH_ANNOTATION, NOTE_ANNOTATION)
         try:
-            await drop_notes(kube, held.resource, held.namespace, held.name, notes)
+            await drop_notes(kube, held.resource, held.namespace, held.name, notes, labelled=True)
         except KubeError as error:
             return Write("release", held.subject, "not released", Outcome.FAILED, error.message)
         return Write("release", held.subject, "configuration kept as it is", Outcome.WRITTEN)
@@ -134,19 +139,23 @@ class _Proxy:
     def rendered(self) -> Rendered:
         """Changes, refusals, findings."""
         where = f"{CONFIG_MAP} {self._namespace}/{self._proxy.config_map}"
-        problem = ownership_problem(self._config_map, where, self._plan.metadata.key)
+        problem = ownership_problem(self._config_map, where, self._plan.metadata.key, FIELD_MANAGER)
         if problem is None and self._deployment is None:
             problem = f"{DEPLOYMENT} {self._namespace}/{self._proxy.deployment} does not exist"
         if problem is not None or self._config_map is None or self._deployment is None:
             return Rendered(refused=self._refusals(problem or where))
         noted = note_of(self._config_map)
         before = None if noted is None else decided_before(noted, self._keys)
-        wanted = self._decided(before)
-        made = self._render(steadied(wanted, before))
         written = _read_back(self._config_map)
+        wanted = self._decided(before)
+        edited = _is_edited(self._config_map, written)
+        if edited:
+            # Pods may have started with the edit, under the same hash: this makes it another one.
+            wanted = replace(wanted, mended_at=int(self._wanted.at))
+        made = self._render(steadied(wanted, before))
         changes: list[Change] = []
         waiting = False
-        in_force = "" if written is None else written.content_hash
+        in_force = "" if written is None or edited else written.content_hash
         if written is None or not written.intact or written.content_hash != made.content_hash:
             waiting = not due(made, written, self._pace(noted))
             if not waiting:
@@ -181,6 +190,7 @@ class _Proxy:
             hosted_order=self._terms.hosted_order(),
             armed=self._terms.armed(),
             budget=self._terms.budget,
+            mended_at=0 if before is None else before.mended_at,
         )
 
     def _sending(self) -> Sending:
@@ -216,7 +226,7 @@ class _Proxy:
 
     def _content(self, made: Configuration, written: Written | None, decided: Decided) -> Change:
         names = {key: name for name, key in self._keys.items()}
-        text = note(decided, names, self._wanted.at).to_text()
+        text = note(decided, names, self._wanted.at, len(made.deployments)).to_text()
         version = ((self._config_map or {}).get("metadata") or {}).get("resourceVersion", "")
         words = diff(written, made)
         return Change(
@@ -263,3 +273,10 @@ def _read_back(item: JSON) -> Written | None:
         return read_back(item)
     except ValueError:
         return None
+
+
+def _is_edited(item: JSON, written: Written | None) -> bool:
+    """Whether its data is not what Spillway's hash on it stands for."""
+    if written is not None:
+        return not written.intact
+    return bool(((item.get("metadata") or {}).get("annotations") or {}).get(HASH_ANNOTATION))
