@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from spillway.api import Binding, CapacityLane, CapacityPlan, Engine, OverflowMode, Ownership, RoutingPlane
+from spillway.api import Binding, CapacityLane, CapacityPlan, Engine, OverflowMode, Ownership
 from spillway.api.names import BackendName
 from spillway.decide.snapshot import Finding
 from spillway.observe.endpoints import Backends, endpoint_problem
@@ -27,7 +27,7 @@ QUEUE_FLAG, SEQUENCES_FLAG = "--max-num-queued-reqs", "--max-num-seqs"
 def spills(plan: CapacityPlan) -> bool:
     """Whether the plan leaves spilling to its gateway."""
     spec = plan.spec
-    return spec.overflow.mode is OverflowMode.SPILL and spec.routing.plane is RoutingPlane.GATEWAY_API
+    return spec.overflow.mode is OverflowMode.SPILL and spec.routing.plane.has_routes
 
 
 def spill_problem(binding: Binding, own: Collection[str], backends: Backends) -> str | None:
