@@ -115,9 +115,7 @@ def made(route: JSON, generation: int = 1, observed: int = 1, status: str = "Tru
         f"{i}:{ref['name']}:{ref.get('priority', 0)}" for i, rule in enumerate(rules) for ref in rule["backendRefs"]
     )
     meta = route["metadata"]
-    annotations = (meta.get("annotations") or {}) | {
-        "gateway.envoyproxy.io/backend-ref-priority": ",".join(priorities)
-    }
+    annotations = (meta.get("annotations") or {}) | {"gateway.envoyproxy.io/backend-ref-priority": ",".join(priorities)}
     conditions = [
         {"type": kind, "status": status, "observedGeneration": observed, "message": "said by the gateway"}
         for kind in ("Accepted", "ResolvedRefs")
