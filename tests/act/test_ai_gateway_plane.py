@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from spillway.act.planes.plane import Found, How, Rendered
+from spillway.act.planes.plane import Evidence, Found, How, Move, Rendered, Stage
 from spillway.api import WorkloadClass
+from spillway.decide.snapshot import Reading, RouteState
+from spillway.kube import Kube
 from support.ai_gateway import (
     AT,
     HTTP_ROUTE,
@@ -189,6 +191,24 @@ def test_what_envoy_gateway_refuses_of_the_http_route_gives_way_too() -> None:
     held = holding(Case().render(good, gpu=50, hosted=50), good)
     held.objects[HTTP_ROUTE].update(made(held.objects[ROUTE], status="False"))  # type: ignore[attr-defined]
     assert refs(Case().render(held, gpu=50, hosted=50)) == {"vllm": (100, 0), "openai": (0, 0)}
+
+
+async def test_weights_that_nothing_counts_are_never_confirmed_and_the_reason_is_told() -> None:
+    state = RouteState("chat", "chat", None, True, "1", {"gpu": 70, "hosted": 30}, 0, True)
+    move = Move("chat", {"gpu": 70, "hosted": 30}, AT)
+    counted = {"chat": {"gpu": Reading(7.0, AT + 100)}}
+    evidence = Evidence(AT + 1000, (state,), counted, 60.0, frozenset({"gpu"}))
+    # Counters are all that is asked for: the apiserver is not.
+    (found,) = await PLANE.confirm(cast(Kube, None), plan(), [move], evidence)
+    assert (found.stage, found.reason) == (Stage.ACCEPTED, "CountersMissing")
+    assert "Envoy AI Gateway's own counters name no backend" in found.message
+    waiting = replace(evidence, routes=(replace(state, accepted=None),))
+    (found,) = await PLANE.confirm(cast(Kube, None), plan(), [move], waiting)
+    assert (found.stage, found.reason) == (Stage.WRITTEN, "GatewayPending")
+    assert "AIGatewayRoute chat" in found.message
+    whole = replace(evidence, requests={"chat": {"gpu": Reading(7.0, AT + 100), "hosted": Reading(3.0, AT + 100)}})
+    (found,) = await PLANE.confirm(cast(Kube, None), plan(), [move], whole)
+    assert found.stage is Stage.CONFIRMED
 
 
 def test_a_frozen_rule_may_only_go_back() -> None:

@@ -20,7 +20,6 @@ import yaml
 from spillway.act.planes.plane import Found, Rendered
 from spillway.act.release import Held, held_objects, release
 from spillway.act.writes import Outcome, Write
-from spillway.api import CapacityLane, WorkloadClass
 from spillway.config import OperatorConfig, PrometheusConfig
 from spillway.decide.snapshot import RouteState
 from spillway.kube import AI_GATEWAY_ROUTES, HTTP_ROUTES, TRAFFIC_POLICIES, Kube
@@ -28,7 +27,8 @@ from spillway.observe.cluster import ClusterReader
 from spillway_dev.cluster import Cluster, KubectlError
 from spillway_dev.controlplane import ControlPlane, ControlPlaneOptions
 from spillway_dev.toolchain import Tools
-from support.ai_gateway import GOLDEN, MODEL, PLANE, SHAPES, Case, adopted, lanes, plan, workload
+from support.ai_gateway import GOLDEN, GROUP, MODEL, PLANE, SHAPES, Case, adopted, lanes, plan, workload
+from support.world import OperatorWorld
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -270,32 +270,39 @@ def test_the_http_route_made_of_it_is_not_held_though_it_carries_its_notes(rig: 
     assert [held.kind for held in rig.held()] == ["AIGatewayRoute"]
 
 
-def test_the_examples_are_taken_and_their_route_is_generated(ai_cluster: Cluster, repository: Path) -> None:
+@pytest.fixture
+def world(ai_cluster: Cluster, tmp_path: Path) -> Iterator[OperatorWorld]:
+    """The examples' namespace and an operator with the chart's rights, that finds no metrics."""
+    ai_cluster.create_namespace("envoy-gateway-system")
+    made = OperatorWorld(ai_cluster, ai_cluster.create_namespace("inference"), tmp_path, [])
+    yield made
+    made.close()
+
+
+def test_the_examples_are_taken_and_the_operator_generates_their_route(
+    ai_cluster: Cluster, world: OperatorWorld, repository: Path
+) -> None:
     files = sorted((repository / EXAMPLES).glob("*.yaml"))
     documents = [each for file in files for each in yaml.safe_load_all(file.read_text("utf-8"))]
-    for name in ("inference", "envoy-gateway-system"):
-        ai_cluster.create_namespace(name)
     strictly(ai_cluster, *documents)
-    ai_cluster.apply(*documents)
+    world.apply(*documents)
     rig = Rig(ai_cluster, "inference")
     (state,) = rig.states()
     assert (state.problem, state.exists, state.weights) == (None, False, {"gpu": 0, "hosted": 0})
-    by_kind: dict[str, list[Object]] = {}
-    for each in documents:
-        by_kind.setdefault(each["kind"], []).append(each)
-    case = Case(
-        type(plan()).parse(by_kind["CapacityPlan"][0]),
-        WorkloadClass.parse(by_kind["WorkloadClass"][0]),
-        tuple(CapacityLane.parse(each) for each in by_kind["CapacityLane"]),
-    )
-    assert outcomes(rig.write(case, gpu=0, hosted=0)) == [Outcome.WRITTEN]
+    world.start_operator()
+    world.wait(lambda: ai_cluster.exists(f"aigatewayroutes.{GROUP}", "chat", "inference"), "the generated route")
+    strictly(ai_cluster, stripped(rig.route()))
     (state,) = rig.states()
     # Its controller has said nothing of it, and so nothing is known.
-    assert (state.problem, state.accepted, state.weights) == (None, None, {"gpu": 100, "hosted": 0})
-    strictly(ai_cluster, {key: value for key, value in stripped(rig.route()).items() if key != "status"})
+    assert (state.problem, state.accepted, sum(state.weights.values())) == (None, None, 100)
+    world.wait(lambda: bool(world.status().get("routes")), "the route's stage in the plan's status")
+    (shown,) = world.status()["routes"]
+    assert (shown["stage"], shown["reason"]) == ("Written", "GatewayPending")
+    assert world.condition("Ready")["status"] == "True"
 
 
 def stripped(found: Object) -> Object:
     """Without what the apiserver alone writes."""
     kept = ("name", "namespace", "labels", "annotations")
-    return found | {"metadata": {key: value for key, value in found["metadata"].items() if key in kept}}
+    meta = {key: value for key, value in found["metadata"].items() if key in kept}
+    return {key: value for key, value in found.items() if key != "status"} | {"metadata": meta}

@@ -77,6 +77,10 @@ def test_kinds_that_are_not_there_are_told(kind: str) -> None:
     assert "install Envoy AI Gateway with aigateway.envoyproxy.io/v1beta1" in str(state(sight(**{kind: None})).problem)
 
 
+def test_backends_that_may_not_be_read_are_told() -> None:
+    assert "grant list on backends" in str(state(sight(backends=None)).problem)
+
+
 def test_an_http_route_that_would_be_overwritten_is_told() -> None:
     theirs = {"metadata": {"name": "chat", "namespace": "ai"}, "spec": {"rules": []}}
     assert "Envoy AI Gateway would overwrite it" in str(state(sight(made={"chat": theirs})).problem)

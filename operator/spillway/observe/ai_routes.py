@@ -147,6 +147,10 @@ def _problem(rule: _Rule) -> str | None:
             f"binding {binding.class_}: AIGatewayRoutes or AIServiceBackends can't be read: install Envoy AI Gateway "
             "with aigateway.envoyproxy.io/v1beta1, or grant get and list on them"
         )
+    if rule.seen.backends is None:
+        return (
+            f"binding {binding.class_}: Envoy Gateway's Backends can't be read: install it, or grant list on backends"
+        )
     if key is None:
         return f"binding {binding.class_}: {rule.where} needs a header to match: give the class match.model or .header"
     if rule.made is not None and maker(rule.made) is None:

@@ -7,16 +7,20 @@ has not been run.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from spillway.act.planes import gateway_api_release as releasing
 from spillway.act.planes.ai_gateway_rules import adopted_ai_patch, managed_ai_route
+from spillway.act.planes.confirming import confirmations
 from spillway.act.planes.gateway_api import ROUTE, GatewayApi, Rule
-from spillway.act.planes.plane import Change, Found, Held, Wanted
+from spillway.act.planes.plane import Change, Confirmation, Evidence, Found, Held, Move, Wanted
 from spillway.act.writes import Write
-from spillway.api import Binding, Ownership, RoutingPlane, WorkloadClass
+from spillway.api import Binding, CapacityPlan, Ownership, RoutingPlane, WorkloadClass
 from spillway.api.airoutes import KIND, accepted, class_key, maker, refusal, rule_index, rule_key
 from spillway.kube import AI_GATEWAY_ROUTES, HTTP_ROUTES, Items, Kube, Resource
+
+UNCOUNTED = "Envoy AI Gateway's own counters name no backend, so an egress that counts must stand behind it"
 
 JSON = dict[str, Any]
 
@@ -30,6 +34,15 @@ class EnvoyAIGateway(GatewayApi):
     def rule(self, wanted: Wanted, found: Found, binding: Binding, resource: WorkloadClass) -> Rule:
         """One binding's rule."""
         return AIRule(wanted, found, binding, resource)
+
+    async def confirm(
+        self, kube: Kube, plan: CapacityPlan, moves: Sequence[Move], evidence: Evidence
+    ) -> tuple[Confirmation, ...]:
+        """By the routes' status and what engines and an egress count: its own counters name no backend."""
+        return tuple(
+            replace(each, message=f"{each.message}: {UNCOUNTED}") if each.reason == "CountersMissing" else each
+            for each in confirmations(plan, moves, evidence)
+        )
 
     def held(self, kube: Kube, namespaces: Sequence[str]) -> AsyncIterator[Held]:
         """Adopted AIGatewayRoutes with notes, and generated ones."""
