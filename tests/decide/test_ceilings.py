@@ -9,7 +9,7 @@ import pytest
 
 from decide.builders import NOW, World, hosted_lane, own_lane, plan, target, traffic, workload
 from spillway.decide import decide
-from spillway.decide.ceilings import LAST_SECONDS, ceiling_usd_per_hour, tier_usd_per_hour, windows
+from spillway.decide.ceilings import LAST_SECONDS, ceiling_usd_per_hour, month_pacing, tier_usd_per_hour, windows
 from spillway.decide.decision import Decision
 from spillway.decide.memory import LaneMemory, Memory
 from spillway.decide.snapshot import PlanSnapshot, Spent
@@ -106,3 +106,26 @@ def test_a_tier_that_is_used_up() -> None:
     used = replace(free, spent=Spent(5.0, 5.0, 5.0, {"Low": 5.0}))
     assert hosted(free)[0] > 0
     assert hosted(used)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("spent", "pacing"),
+    [(None, 1.0), (100.0, 1.0), (480.0, 1.0), (800.0, 4.5), (999.0, 8.0), (1000.0, 8.0)],
+)
+def test_a_month_that_runs_out_early_makes_hosted_dollars_dear(spent: float | None, pacing: float) -> None:
+    """NOW is half of a January."""
+    known = None if spent is None else gone(month=spent)
+    assert month_pacing(snapshot(known, perMonth="1000")) == pytest.approx(pacing, abs=0.25)
+
+
+def test_no_ceiling_for_the_month_no_pacing() -> None:
+    assert month_pacing(snapshot(gone(1e9, 1e9, 1e9), perDay="40")) == 1.0
+
+
+def test_ahead_of_the_month_own_replicas_take_more() -> None:
+    """Hosted tokens at a price at which none of one's own would pay, until a month's dollars are gone in half of it."""
+    cheap = replace(hosted_lane(usd_out="0.2"))
+    fine = replace(snapshot(gone(month=400.0), ready=4, perMonth="1000"), lanes=(own_lane(), cheap))
+    ahead = replace(fine, spent=gone(month=800.0))
+    assert decide(fine, REMEMBERED)[0].lanes[0].desired == 1
+    assert (decide(ahead, REMEMBERED)[0].lanes[0].desired or 0) >= 2

@@ -184,8 +184,8 @@ def test_caps_and_holds_outlast_the_metrics() -> None:
 
 
 def test_actuators_default_to_weights() -> None:
-    assert World().snapshot().actuators == Actuators(weights=True, in_flight_cap=False, hold=False)
-    assert {field.name for field in dataclasses.fields(Actuators)} == {"weights", "in_flight_cap", "hold"}
+    assert World().snapshot().actuators == Actuators(weights=True, in_flight_cap=False, hold=False, spill=False)
+    assert {field.name for field in dataclasses.fields(Actuators)} == {"weights", "in_flight_cap", "hold", "spill"}
 
 
 def test_a_restart_keeps_caps() -> None:

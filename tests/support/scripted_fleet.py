@@ -6,6 +6,7 @@ waits. Real pods, real HTTPRoute weights, real scrapes; only the engines are sto
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ class ScriptedFleet:
         self.model, self.hosted_model = "llama", "gpt-5-nano"
         self.demand_rps = 0.0
         self.replica_rps = 10.0
+        self.hosted_takes_rps = math.inf
+        """What the provider refuses beyond this is counted by the egress as failures."""
         self.request_seconds = 1.0
         self.longest_wait_seconds = 0.0
         """The longest queue that any pod has had, in seconds of its work; set it to 0 to start anew."""
@@ -59,7 +62,7 @@ class ScriptedFleet:
         self.broken: str | None = None
         """What ``/metrics`` answers instead of the truth: "nan", "empty", "garbage", or None."""
         self._pods: dict[str, _Pod] = {}
-        self._total = self._hosted = 0.0
+        self._total = self._hosted = self._refused = 0.0
         self._ready: list[str] = []
         self._share = 0.0
         self._advanced_at = time.monotonic()
@@ -156,7 +159,9 @@ class ScriptedFleet:
         hosted = self.demand_rps * self._share
         local = self.demand_rps - hosted
         self._total += self.demand_rps * seconds
-        self._hosted += hosted * seconds
+        taken = min(hosted, self.hosted_takes_rps)
+        self._hosted += taken * seconds
+        self._refused += (hosted - taken) * seconds
         for pod in self._pods.values():
             arriving = local / len(self._pods) * seconds
             served = min(arriving + pod.waiting, self.replica_rps * seconds)
@@ -184,6 +189,9 @@ class ScriptedFleet:
                 yield from self._pod_lines(name, pod)
             cluster = f"httproute/{self.namespace}/{self.route}/rule/0"
             yield f'envoy_cluster_upstream_rq_total{{envoy_cluster_name="{cluster}"}} {self._total}'
+            if self._refused > 0:
+                failed = f'litellm_model_name="{self.hosted_model}",requested_model="{self.hosted_model}"'
+                yield f"litellm_deployment_failure_responses_total{{{failed}}} {self._refused}"
             if self._hosted > 0:
                 who = f'model="{self.hosted_model}",team="{self.namespace}"'
                 asked = f'{who},requested_model="{self.hosted_model}"'

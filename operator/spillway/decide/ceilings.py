@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import calendar
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
+from spillway.decide.allocation import pacing_factor
 from spillway.decide.snapshot import PlanSnapshot
 
 LAST_SECONDS = 600.0
@@ -63,6 +66,17 @@ def ceiling_usd_per_hour(snapshot: PlanSnapshot) -> float:
         elif window.period != "hour":
             rates.append(0.0)
     return max(0.0, min(rates))
+
+
+def month_pacing(snapshot: PlanSnapshot) -> float:
+    """Factor on hosted dollars, at least 1: where the month's ceiling would be gone early, own GPUs are worth more."""
+    ceiling, spent = snapshot.plan.spec.overflow.ceiling_usd.per_month, snapshot.spent
+    if ceiling is None or spent is None:
+        return 1.0
+    now = datetime.fromtimestamp(snapshot.at, UTC)
+    days = calendar.monthrange(now.year, now.month)[1]
+    begun = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return pacing_factor(spent.month_usd, float(ceiling), (now - begun).total_seconds() / (86_400.0 * days))
 
 
 def tier_usd_per_hour(snapshot: PlanSnapshot, tier: str | None, limit: float) -> float:

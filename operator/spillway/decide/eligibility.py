@@ -65,10 +65,14 @@ def usd_per_request(price: TokenPrice, mix: Mix) -> float:
     ) / 1e6
 
 
-def outlets(placement: Placement, mix: Mix) -> tuple[Outlet, ...]:
-    """The class's hosted lanes, cheapest first."""
+def outlets(placement: Placement, mix: Mix, limits: Mapping[str, float]) -> tuple[Outlet, ...]:
+    """The class's hosted lanes, cheapest first; ``limits``: requests a second that providers take of late, by lane."""
     found = [
-        Outlet(lane.name, usd_per_request(lane.token_price, mix), _max_rate(lane, mix))
+        Outlet(
+            lane.name,
+            usd_per_request(lane.token_price, mix),
+            min(_max_rate(lane, mix), limits.get(lane.name, math.inf)),
+        )
         for lane in placement.hosted
         if lane.token_price is not None
     ]
@@ -124,7 +128,7 @@ def _placement(snapshot: PlanSnapshot, item: ClassSnapshot) -> Placement:
     route = None if bound is None else next((r for r in snapshot.routes if r.class_name == binding_name(item)), None)
     # A managed route that is still to be generated has weights of 0 already.
     movable = route is not None and route.problem is None and (route.exists or bool(route.weights))
-    policy = spec.overflow.mode is OverflowMode.SPLIT and item.resource.spec.data_policy is DataPolicy.ANY
+    policy = _overflows(snapshot) and item.resource.spec.data_policy is DataPolicy.ANY
     # A gateway that caps spills by itself, whatever moves its weights.
     allowed = policy and (movable or snapshot.actuators.in_flight_cap)
     return Placement(
@@ -132,6 +136,12 @@ def _placement(snapshot: PlanSnapshot, item: ClassSnapshot) -> Placement:
         hosted=tuple(lane for lane in serving if allowed and _usable(snapshot, lane, item)),
         route=route if movable else None,
     )
+
+
+def _overflows(snapshot: PlanSnapshot) -> bool:
+    """Whether what own lanes can't take goes anywhere; what is to spill by itself, only where it is seen to be able."""
+    mode, able = snapshot.plan.spec.overflow.mode, snapshot.actuators
+    return mode is OverflowMode.SPLIT or (mode is OverflowMode.SPILL and (able.spill or able.in_flight_cap))
 
 
 def binding_name(item: ClassSnapshot) -> str:

@@ -14,9 +14,10 @@ from spillway.decide.gateway import hold_seconds, owed, spilled_by_gateway, with
 from spillway.decide.guards import contested
 from spillway.decide.lanes import LaneView, lane_views, loads_of, view_findings
 from spillway.decide.learning import Learned, kept, learn
-from spillway.decide.memory import Memory
+from spillway.decide.memory import Memory, ProviderLimit
 from spillway.decide.plan import Planned
 from spillway.decide.planning import planning_due, size_lanes
+from spillway.decide.providers import provider_limits, rates_of
 from spillway.decide.reasons import Code, because
 from spillway.decide.scaling import Scaled, scale_all
 from spillway.decide.snapshot import Finding, LaneSnapshot, PlanSnapshot, Severity
@@ -40,7 +41,8 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
     due = planning_due(snapshot, memory.planned, places, demands)
     known = learn(snapshot, places, demands, memory) if due else kept(memory)
     views = lane_views(snapshot, places, demands, known.curves)
-    loads = loads_of(snapshot, places, demands)
+    limits = provider_limits(snapshot, memory.providers)
+    loads = loads_of(snapshot, places, demands, rates_of(limits))
     # 4. The replicas that cost least over the time that they need to start, taken through the guards.
     planned = memory.planned
     if due and not blind:
@@ -60,7 +62,7 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
     lanes = tuple(
         with_valve(
             snapshot,
-            _lane(snapshot, lane, scaled, demands, held, planned),
+            _lane(snapshot, lane, scaled, demands, held, planned, limits),
             known.curves,
             memory.lanes.get(lane.name),
         )
@@ -93,7 +95,7 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
         for lane in lanes
         if lane.name in scaled
     }
-    return decision, _remembered(memory, demands, traffic, scaled, known, planned)
+    return decision, replace(_remembered(memory, demands, traffic, scaled, known, planned), providers=limits)
 
 
 def _lane(
@@ -103,12 +105,13 @@ def _lane(
     demands: Mapping[str, ClassDemand],
     held: Reason | None,
     planned: Planned | None,
+    limits: Mapping[str, ProviderLimit],
 ) -> LaneDecision:
     if lane.name in scaled:
         return _own_lane(snapshot, scaled[lane.name], demands, held, planned)
     usd = costs.hosted_usd_per_hour(lane, snapshot) if lane.resource.spec.type is LaneType.HOSTED_REALTIME else None
     share = _observed_share(snapshot, lane)
-    reason = explain.hosted_reason(lane, share)
+    reason = explain.hosted_reason(lane, share, limits.get(lane.name))
     if lane.resource.spec.type is not LaneType.HOSTED_REALTIME:
         reason = because(Code.UNSUPPORTED, f"Lanes of type {lane.resource.spec.type} are not used yet.")
     elif lane.token_price is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from spillway.api import Mode
 from spillway.decide.decision import LaneDecision, Reason
 from spillway.decide.demand import ClassDemand
+from spillway.decide.memory import ProviderLimit
 from spillway.decide.plan import Planned
 from spillway.decide.reasons import Code, because, count, figure, usd
 from spillway.decide.scaling import Scaled
@@ -100,8 +101,14 @@ def replica_rate(scaled: Scaled, demands: Mapping[str, ClassDemand] | None) -> f
     return sum(rates.values()) / work if work > 0 else replica_rate(scaled, None)
 
 
-def hosted_reason(lane: LaneSnapshot, share: float | None) -> Reason:
-    """What a hosted lane gets."""
+def hosted_reason(lane: LaneSnapshot, share: float | None, limit: ProviderLimit | None = None) -> Reason:
+    """What a hosted lane gets, and why it gets no more."""
+    if limit is not None:
+        message = (
+            f"The provider of lane {lane.name} refused {figure(100 * limit.refused_share)}% of its requests; it gets at"
+            f" most {figure(limit.requests_per_second)} a second, more by and by."
+        )
+        return because(Code.PROVIDER_REFUSES, message)
     if share is None:
         return because(Code.HOSTED_LANE, f"How much lane {lane.name} serves is not known.")
     return because(Code.HOSTED_LANE, f"Lane {lane.name} serves {figure(100 * share)}% of the plan's requests.")

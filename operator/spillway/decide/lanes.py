@@ -190,7 +190,10 @@ def _blind(snapshot: PlanSnapshot, lane: LaneSnapshot) -> bool:
 
 
 def loads_of(
-    snapshot: PlanSnapshot, places: Mapping[str, Placement], demands: Mapping[str, ClassDemand]
+    snapshot: PlanSnapshot,
+    places: Mapping[str, Placement],
+    demands: Mapping[str, ClassDemand],
+    limits: Mapping[str, float],
 ) -> dict[str, Load]:
     """What sizing and sharing need to know of each class that can be sized."""
     tiers = {tier.name: tier for tier in snapshot.plan.spec.value_tiers}
@@ -204,7 +207,7 @@ def loads_of(
         found[key] = Load(
             key=key,
             latency=spec.latency,
-            outlets=outlets(places[key], demand.mix),
+            outlets=outlets(places[key], demand.mix, limits),
             attainment=_attainment(demand.item),
             miss_usd=0.0 if tier is None or tier.miss_usd is None else float(tier.miss_usd),
             tier=None if tier is None else tier.name,

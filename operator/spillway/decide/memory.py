@@ -38,6 +38,18 @@ class LaneMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderLimit:
+    """What a hosted lane is given at most, since its provider refused requests."""
+
+    requests_per_second: float
+    at: float
+    """When that was said, Unix time in seconds."""
+    cut_at: float
+    refused_share: float
+    """Of its requests at the last cut, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Memory of one plan, by lane name; and the hosted share last decided, by class key."""
 
@@ -57,3 +69,5 @@ class Memory:
     """By lane name."""
     planned: Planned | None = None
     """The last allocation."""
+    providers: Mapping[str, ProviderLimit] = field(default_factory=dict)
+    """By lane name, of those that refused requests of late."""

@@ -12,7 +12,7 @@ from spillway.api import LatencyClass
 from spillway.decide.allocation import Settings, allocate, marginal_values
 from spillway.decide.allocation.problem import ClassProblem, HostedOption, LaneProblem, Problem
 from spillway.decide.calibration import Calibration, Promise, held_against, promising
-from spillway.decide.ceilings import ceiling_usd_per_hour
+from spillway.decide.ceilings import ceiling_usd_per_hour, month_pacing
 from spillway.decide.curves import Curve
 from spillway.decide.demand import ClassDemand, joint_paths
 from spillway.decide.eligibility import Placement, self_hosted
@@ -117,7 +117,7 @@ def _solved(
         tier_usd_per_hour={load.tier: load.tier_usd_per_hour for load in loads.values() if load.tier is not None},
         pools=_pools(snapshot, sized),
         hosted_tokens_per_minute=_token_limits(snapshot),
-        pacing=sum(record.factor for record in records.values()) / len(records),
+        pacing=month_pacing(snapshot) * sum(record.factor for record in records.values()) / len(records),
     )
     found, state = allocate(
         problem,

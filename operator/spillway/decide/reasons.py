@@ -56,6 +56,8 @@ class Code(StrEnum):
     CAPACITY_UNAVAILABLE = "CapacityUnavailable"
 
     HOSTED_LANE = "HostedLane"
+    PROVIDER_REFUSES = "ProviderRefuses"
+    PROVIDERS_FULL = "ProvidersFull"
     UNSUPPORTED = "Unsupported"
     PRICE_UNKNOWN = "PriceUnknown"
     NO_FALLBACK_LANE = "NoFallbackLane"

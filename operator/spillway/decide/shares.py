@@ -51,6 +51,8 @@ class Share:
     """Split of the hosted part over hosted lanes; sums to 1 where anything is hosted."""
     capped: bool
     """A ceiling keeps some of it on own lanes."""
+    full: bool = False
+    """Hosted lanes' limits keep some of it on own lanes."""
 
 
 def wanted_shares(
@@ -102,7 +104,8 @@ def _share(load: Load, over: float, mean: float, requests: Mapping[tuple[str, st
         return Share(over if mean <= 0 else 0.0, cheapest, capped and mean > 0)
     allowed = total / mean
     split = {lane: value / total for lane, value in taken.items()}
-    return Share(min(over, allowed), split, capped and allowed < over - 1e-9)
+    short = allowed < over - 1e-9
+    return Share(min(over, allowed), split, capped and short, full=short and not capped)
 
 
 def moved_share(wanted: float, before: float | None, calm: bool) -> float:

@@ -338,6 +338,8 @@ class Actuators:
     """Requests in flight per Ready replica are capped at the proxy; what is over goes hosted."""
     hold: bool = False
     """With the cap: a request waits at the proxy for room before it goes hosted."""
+    spill: bool = False
+    """What own engines refuse goes hosted by itself; then a share of 0 or of all is all that weights say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,12 +197,14 @@ def _class_traffic(
     decided = memory.hosted_shares.get(item.key)
     applies = before is not None and snapshot.plan.spec.mode is Mode.APPLY
     share = moved_share(wanted.wanted, before if applies or decided is None else decided, calm)
-    if wanted.capped:
-        share = min(share, wanted.wanted)  # money that is gone can't wait for calm
+    if wanted.capped or wanted.full:
+        share = min(share, wanted.wanted)  # money that is gone, and who refuses, can't wait for calm
     capacity = {c.lane: c.work for c in own if c.work > 0}
     if not capacity and not wanted.capped and place.hosted:
         share = 1.0
     reason = _reason(item, place, share, wanted, bool(capacity), before)
+    if snapshot.actuators.spill and place.hosted and capacity:
+        share, reason = 0.0, because(Code.SPILLING, f"What own engines refuse of {item.key} goes to hosted lanes.")
     if route is None:
         return ClassTraffic(item.key, share, wanted, None, reason)
     if place.route is None:
@@ -272,6 +274,9 @@ def _reason(
     if wanted.capped:
         message = f"{percent} of {item.key} goes to hosted lanes, all that the ceiling allows; the rest queues."
         return because(Code.CEILING_REACHED, message)
+    if wanted.full and 0.0 < share < 1.0:
+        message = f"{percent} of {item.key} goes to hosted lanes, all that these take by their limits; the rest queues."
+        return because(Code.PROVIDERS_FULL, message)
     if not place.hosted:
         return because(Code.OWN_ONLY, f"Class {item.key} has no usable hosted lane; own GPUs take all of it.")
     if share >= 1.0:

@@ -23,6 +23,8 @@ TAIL_SIGMAS = 2.326
 """Standard deviations of the p99 of a normal distribution."""
 HOSTED_TTFT_MS = 500.0
 """Typical time to first token where the lane declares no latency."""
+MILLISECOND = 1.0
+"""Nothing is known more exactly."""
 KV_SIGMAS = 2.0
 MOST_HOLD_SHARE = 0.8
 """Share of the TTFT objective that a request is held at most."""
@@ -165,6 +167,6 @@ def _hold(model: Coefficients, item: Objective, cap: float, traffic: Sequence[St
     for share in (MOST_HOLD_SHARE, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1):
         left_ms = (1 - share) * item.ttft_ms
         late = ttft_miss(model, item.mix, item.lengths, at_cap, left_ms, traffic=traffic)[0]
-        if hosted <= left_ms and late <= item.allowance:
+        if hosted <= left_ms + MILLISECOND and late <= item.allowance:
             return share * item.ttft_ms / 1000.0
     return 0.0

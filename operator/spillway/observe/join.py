@@ -19,13 +19,14 @@ from spillway.decide.snapshot import (
     Spent,
     TokenPrice,
 )
+from spillway.observe.actuators import actuators
 from spillway.observe.attainment import attainment
 from spillway.observe.attribution import Attributed, attribute
 from spillway.observe.claims import served
 from spillway.observe.counters import Sources, index_sources
 from spillway.observe.health import plan_health
 from spillway.observe.lanes import HostedLane, OwnLane, gpu_state, hosted_lane, own_lane
-from spillway.observe.litellm import actuators, with_loaded
+from spillway.observe.litellm import with_loaded
 from spillway.observe.metrics import MetricsView
 from spillway.observe.prices import PriceBook
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
@@ -125,7 +126,7 @@ def _plan_snapshot(
         ),
         lanes=tuple(lanes),
         routes=with_loaded(scope.routes, scope.proxy, sources.metrics.proxies),
-        actuators=actuators(scope.plan, scope.proxy),
+        actuators=actuators(scope),
         metrics=plan_health(scope.classes, observed.own, attributed.demand, attributed.confidence, sources),
         findings=(*scope.findings, *lane_findings, *attributed.findings, *shared, *unread),
         stopped=scope.stopped,

@@ -28,7 +28,7 @@ from spillway.api.proxynote import (
     note_of,
     ownership_problem,
 )
-from spillway.decide.snapshot import Actuators, Finding, RouteState, Severity
+from spillway.decide.snapshot import Finding, RouteState, Severity
 from spillway.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS, Kube, KubeError
 from spillway.observe.readings import PodKey
 from spillway.observe.scope import ProxyScope
@@ -192,12 +192,6 @@ def with_loaded(
         return tuple(routes)
     accepted = has_loaded(scope, loaded)
     return tuple(replace(route, accepted=accepted) for route in routes)
-
-
-def actuators(plan: CapacityPlan, scope: ProxyScope | None) -> Actuators:
-    """What the plane can do beside scaling."""
-    spills = is_front(plan) and plan.spec.overflow.mode is OverflowMode.SPILL
-    return Actuators(in_flight_cap=spills and scope is not None and scope.problem is None)
 
 
 def as_bound(plan: CapacityPlan, classes: Sequence[WorkloadClass], lanes: Sequence[CapacityLane]) -> CapacityPlan:

@@ -86,4 +86,4 @@ class Outcome:
     changes: tuple[tuple[float, int, int, int], ...]
     """(time, own lane, replicas before, replicas after) whenever the desired replicas changed."""
     decide_s: Floats
-    """CPU seconds of each `Policy.act`."""
+    """Seconds of each `Policy.act`."""

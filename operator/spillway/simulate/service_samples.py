@@ -11,8 +11,8 @@ WARM_SECONDS = 120.0
 """A replica's first minutes after Ready teach nothing: compilation, cold caches, a batch that fills."""
 
 
-def samples_of(before: Sample, after: Sample, lane_index: int) -> tuple[ServiceSample, ...]:
-    """One sample per replica that was there, warm, at both scrapes; of idle ones too."""
+def samples_of(before: Sample, after: Sample, lane_index: int, epoch: float = 0.0) -> tuple[ServiceSample, ...]:
+    """One sample per replica that was there, warm, at both scrapes, of idle ones too; `at` counts from `epoch`."""
     seconds = after.at - before.at
     old, new = before.lanes[lane_index].replicas, after.lanes[lane_index].replicas
     if seconds <= 0:
@@ -31,7 +31,7 @@ def samples_of(before: Sample, after: Sample, lane_index: int) -> tuple[ServiceS
     held = (new.tokens_held[now] + old.tokens_held[was]) / 2
     return tuple(
         ServiceSample(
-            at=after.at,
+            at=epoch + after.at,
             inter_token_latency_seconds=float(latency[i] / max(decodes[i], 1.0)),
             running_per_replica=float(running[i]),
             input_tokens_per_second_per_replica=float(prompts[i] / seconds),

@@ -123,11 +123,8 @@ class ServiceState:
     def _direction(self, mix: Mix, in_flight: float, lengths: Lengths) -> Vector:
         """How a request's share of a replica's time depends on the relative coefficients."""
         prior, number = self.prior, max(in_flight, 1.0)
-        units = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-        work = [
-            iteration_work_ms(replace(prior, beta_ms=b, gamma_ms_per_ktoken=g, prefill_ms_per_ktoken=p), mix, lengths)
-            for b, g, p in units
-        ]
+        units = ((0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+        work = [iteration_work_ms(_with(prior, unit), mix, lengths) for unit in units]
         return (
             prior.alpha_ms * max(mix.output_tokens, 1.0) / number,
             prior.beta_ms * work[0],
@@ -211,12 +208,15 @@ class _Belief:
         return min(factor * expected, 1.0), IDLE_SIGMA * expected
 
     def _update(self, equation: Equation, seconds: float) -> None:
-        row, target, sigma = equation
-        image = [sum(c * x for c, x in zip(line, row, strict=True)) for line in self.covariance]
-        unsure = sum(v * x for v, x in zip(image, row, strict=True))
+        # Written out: a week of a large fleet comes here half a million times.
+        (r0, r1, r2, r3), target, sigma = equation
+        covariance, mean = self.covariance, self.mean
+        image = [c[0] * r0 + c[1] * r1 + c[2] * r2 + c[3] * r3 for c in covariance]
+        v0, v1, v2, v3 = image
+        unsure = v0 * r0 + v1 * r1 + v2 * r2 + v3 * r3
         if unsure <= 0:
             return
-        residual = target - sum(m * x for m, x in zip(self.mean, row, strict=True))
+        residual = target - (mean[0] * r0 + mean[1] * r1 + mean[2] * r2 + mean[3] * r3)
         score = residual / math.sqrt(sigma * sigma + unsure)
         self._watch(score, seconds)
         # One sample's noise, counted as often as samples of that stretch repeat each other.
@@ -227,11 +227,13 @@ class _Belief:
         # Then the sample. Both change the covariance by a multiple of image * image'.
         shrink = ((1.0 / kept - 1.0) / unsure) - (1.0 / kept) ** 2 / (noise + swollen)
         gain = (1.0 / kept) / (noise + swollen)
-        for i in range(4):
-            self.mean[i] += gain * image[i] * residual
-            line = self.covariance[i]
-            for j in range(4):
-                line[j] += shrink * image[i] * image[j]
+        for i, v in enumerate(image):
+            mean[i] += gain * v * residual
+            line, part = covariance[i], shrink * v
+            line[0] += part * v0
+            line[1] += part * v1
+            line[2] += part * v2
+            line[3] += part * v3
 
     def _watch(self, score: float, seconds: float) -> None:
         share = 1.0 - math.exp(-seconds / SURPRISE_SECONDS)
@@ -273,7 +275,15 @@ def _with(known: Coefficients, values: Sequence[float]) -> Coefficients:
 
 
 def _times(known: Coefficients, factors: Sequence[float]) -> Coefficients:
-    return _with(known, [value * factor for value, factor in zip(_values(known), factors, strict=True)])
+    alpha, beta, gamma, prefill = factors
+    return Coefficients(
+        known.alpha_ms * alpha,
+        known.beta_ms * beta,
+        known.gamma_ms_per_ktoken * gamma,
+        known.prefill_ms_per_ktoken * prefill,
+        known.max_sequences,
+        known.kv_cache_tokens,
+    )
 
 
 def _possible(mean: Vector, covariance: Vector) -> list[float]:

@@ -58,9 +58,9 @@ def simulate(
         if tick_at == now and now < world.duration_s:
             _show(pending, visible, now, world.metrics_lag_s)
             seen = Observation(now, tuple(visible), fleet.counts())
-            before = time.thread_time()
+            before = time.perf_counter()
             action = policy.act(seen)
-            decide.append(time.thread_time() - before)
+            decide.append(time.perf_counter() - before)
             fleet.apply(action, now)
         if tick_at == now:
             tick += 1

@@ -5,7 +5,6 @@ The gateway of the backtest can cap and hold, so the snapshot says so, and the p
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,8 +55,6 @@ class SpillwayPolicy:
     ):
         """``future``: demand of each class as it will come (see `foresight`); none: it is forecast."""
         self.tick_seconds = tick_seconds
-        self.decide_seconds: list[float] = []
-        """CPU seconds of each `decide`."""
         self.decision: Decision | None = None
         self.memory = Memory()
         self.snapshot: PlanSnapshot | None = None
@@ -85,9 +82,7 @@ class SpillwayPolicy:
         """One tick of the operator."""
         self._take_in(seen)
         self.snapshot = self._snapshot(seen)
-        began = time.thread_time()
         self.decision, self.memory = decide(self.snapshot, self.memory)
-        self.decide_seconds.append(time.thread_time() - began)
         return self._action(self.decision, seen)
 
     def _take_in(self, seen: Observation) -> None:
@@ -108,7 +103,7 @@ class SpillwayPolicy:
             fine.append(readings.rate(samples, index))
         if self._last is not None and missed == 0 and self._learns_service:
             for index, kept in enumerate(self._service):
-                kept.extend(replace(s, at=s.at + EPOCH) for s in samples_of(self._last, sample, index))
+                kept.extend(samples_of(self._last, sample, index, EPOCH))
         self._last = sample
 
     def _snapshot(self, seen: Observation) -> PlanSnapshot:
