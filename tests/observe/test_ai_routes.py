@@ -11,7 +11,7 @@ from spillway.decide.snapshot import RouteState
 from spillway.observe.ai_routes import AISight, ai_route_states, rule_keys
 from spillway.observe.membership import Members
 from spillway.observe.routes import route_states, rule_conflicts
-from spillway.observe.spill import policy_findings
+from spillway.observe.spill import policy_findings, unproven_findings
 from support.ai_gateway import MODEL, Case, adopted, made, plan, stored, workload
 
 JSON = dict[str, Any]
@@ -152,6 +152,12 @@ def test_priorities_must_be_what_the_mode_needs(mode: str, priorities: dict[str,
 def test_an_adopted_rule_that_spills_lacks_its_policy() -> None:
     (found,) = policy_findings(plan("Spill", "Adopted"), {}, OWN)
     assert "no BackendTrafficPolicy targets it" in found.message
+
+
+def test_spilling_that_nobody_has_seen_is_not_counted_on() -> None:
+    (found,) = unproven_findings(plan("Spill"))
+    assert (found.reason, "no real one has been tried" in found.message) == ("SpillUnproven", True)
+    assert unproven_findings(plan("Split")) == []
 
 
 def test_accepted_is_told_from_the_http_route_that_is_made_of_it() -> None:

@@ -39,7 +39,7 @@ from spillway.observe.pools import with_pools
 from spillway.observe.routes import rule_conflicts
 from spillway.observe.rules import Rules
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
-from spillway.observe.spill import policy_findings, queue_findings, spills
+from spillway.observe.spill import policy_findings, queue_findings, spills, unproven_findings
 from spillway.observe.targets import gpus_in, read_target
 
 CONCURRENT_READS = 8
@@ -251,7 +251,7 @@ class ClusterReader:
         own = {lane.metadata.name for lane in members.lanes if lane.spec.type is LaneType.SELF_HOSTED}
         states = rules.states(members, own)
         policies = None if rules.policies is None else rules.policies.get(namespace, {})
-        findings += policy_findings(members.plan, policies, own)
+        findings += policy_findings(members.plan, policies, own) + unproven_findings(members.plan)
         if spills(members.plan):
             findings += queue_findings((each.resource, each.queue) for each in lanes)
         findings += [

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from spillway.api import Binding, CapacityLane, CapacityPlan, Engine, OverflowMode, Ownership
+from spillway.api import Binding, CapacityLane, CapacityPlan, Engine, OverflowMode, Ownership, RoutingPlane
 from spillway.api.names import BackendName
 from spillway.decide.snapshot import Finding
 from spillway.observe.endpoints import Backends, endpoint_problem
@@ -21,6 +21,7 @@ from spillway.observe.scope import Queue
 JSON = dict[str, Any]
 
 QUEUE_UNLIMITED, QUEUE_UNKNOWN, POLICY_MISSING = "QueueUnlimited", "QueueLimitUnknown", "SpillPolicyMissing"
+UNPROVEN = "SpillUnproven"
 QUEUE_FLAG, SEQUENCES_FLAG = "--max-num-queued-reqs", "--max-num-seqs"
 
 
@@ -83,6 +84,17 @@ def policy_findings(plan: CapacityPlan, policies: Mapping[str, JSON] | None, own
             message = f"binding {binding.class_}: {where} {missing}"
             found.append(warning(subject(plan), POLICY_MISSING, message))
     return found
+
+
+def unproven_findings(plan: CapacityPlan) -> list[Finding]:
+    """A plane whose spilling has not been run with a real gateway: what is not certain is not counted on."""
+    if not spills(plan) or plan.spec.routing.plane is not RoutingPlane.ENVOY_AI_GATEWAY:
+        return []
+    message = (
+        "Envoy AI Gateway is given priorities and a policy, by which it should spill, but no real one has been tried: "
+        "own lanes are sized as if nothing spilled; overflow.mode Split does not depend on it"
+    )
+    return [warning(subject(plan), UNPROVEN, message)]
 
 
 def _missing(binding: Binding, policies: Mapping[str, JSON] | None) -> str | None:
