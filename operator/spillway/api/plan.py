@@ -223,8 +223,8 @@ class Routing(Model):
     litellm: LiteLLMProxy | None = Field(
         default=None,
         description="The LiteLLM proxy that Spillway configures. With plane LiteLLM, where it is required, it is the "
-        "only gateway; with plane GatewayAPI it is the egress behind it, with keys, model names and limits of the "
-        "hosted lanes. Default: none.",
+        "only gateway; with plane GatewayAPI or EnvoyAIGateway it is the egress behind it, with keys, model names and "
+        "limits of the hosted lanes. Default: none.",
     )
 
 
