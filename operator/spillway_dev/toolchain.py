@@ -29,6 +29,7 @@ __all__ = ["TOOLS", "ToolchainError", "Tools", "ensure_tools", "find_tools"]
 MODULES = Path(__file__).parent / "tools"
 KUBERNETES = "k8s.io/kubernetes"
 ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
+AI_GATEWAY = "github.com/envoyproxy/ai-gateway"
 # Raised when the way of building changes, so that cached tools are built again.
 RECIPE = "1"
 REQUIREMENTS = "requirements.txt"
@@ -72,6 +73,7 @@ FILES = (
     _Files("kwok-stages", "kwok", "sigs.k8s.io/kwok", "kustomize/stage"),
     _Files("gateway-api", "gateway-api", "sigs.k8s.io/gateway-api", "config/crd"),
     _Files("envoy-gateway-crds", "envoy-gateway", ENVOY_GATEWAY, "charts/gateway-helm/charts/crds/crds/generated"),
+    _Files("ai-gateway-crds", "ai-gateway", AI_GATEWAY, "manifests/charts/ai-gateway-crds-helm/templates"),
 )
 
 # Envoy's wheels are for Linux and macOS; only on Linux can the gateway's processes run (gateway/sandbox.py).
@@ -86,6 +88,7 @@ class Tools:
     kwok_stages: Path
     gateway_api: Path
     envoy_gateway: Path
+    ai_gateway: Path
 
     def path(self, name: str) -> str:
         """The path of a program, such as `kubectl` or `prometheus`."""
@@ -98,6 +101,10 @@ class Tools:
     def envoy_gateway_crds(self) -> list[Path]:
         """Envoy Gateway's own CRD files."""
         return sorted(self.envoy_gateway.glob("*.yaml"))
+
+    def ai_gateway_crds(self, *plurals: str) -> list[Path]:
+        """Envoy AI Gateway's CRD files of these kinds, such as `aigatewayroutes`."""
+        return [self.ai_gateway / f"aigateway.envoyproxy.io_{plural}.yaml" for plural in plurals]
 
     @property
     def envoy_version(self) -> str:

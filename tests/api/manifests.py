@@ -211,6 +211,7 @@ VARIANTS: dict[str, tuple[Manifest, ...]] = {
         edited(_PLAN, {"spec.allowedClasses": {"from": "Same"}}),
         edited(_PLAN, {"spec.routing": {"plane": "None"}}),
         edited(_PLAN, {"spec.routing": {"plane": "LiteLLM", "litellm": LITELLM}}),
+        edited(_PLAN, {"spec.routing": {"plane": "EnvoyAIGateway"}}),
     ),
 }
 """By kind: the first is the fullest; the others use the fields and values that exclude those of the first."""

@@ -23,6 +23,11 @@ _CLASS, _CLASS_BY_HEADER, *_ = VARIANTS["WorkloadClass"]
 _LANE, _HOSTED_LANE, *_ = VARIANTS["CapacityLane"]
 _PLAN = VARIANTS["CapacityPlan"][0]
 _BINDING = "spec.routing.bindings.0"
+_ON_AI_GATEWAY = {
+    "spec.routing.plane": "EnvoyAIGateway",
+    f"{_BINDING}.rule": DELETE,
+    f"{_BINDING}.backends": {"gpu-h100": "vllm-llama", "hosted": "openai"},
+}
 
 RULES: dict[str, Rule] = {}
 """By the rule's message."""
@@ -106,9 +111,14 @@ _rule(
     ],
 )
 _rule(
-    "bindings need plane: GatewayAPI",
+    "bindings need plane: GatewayAPI or EnvoyAIGateway",
     "spec.routing",
-    [_PLAN, edited(_PLAN, {"spec.routing": {"plane": "None", "bindings": []}}), edited(_PLAN, {"spec.routing": {}})],
+    [
+        _PLAN,
+        edited(_PLAN, _ON_AI_GATEWAY),
+        edited(_PLAN, {"spec.routing": {"plane": "None", "bindings": []}}),
+        edited(_PLAN, {"spec.routing": {}}),
+    ],
     [
         edited(_PLAN, {"spec.routing.plane": "None", "spec.routing.litellm": DELETE}),
         edited(_PLAN, {"spec.routing.plane": DELETE, "spec.routing.litellm": DELETE}),
@@ -129,9 +139,23 @@ _rule(
 )
 _rule(
     "an Adopted binding needs rule: the name of the rule whose weights it moves",
-    _BINDING.replace(".0", "[0]"),
-    [_PLAN, edited(_PLAN, {f"{_BINDING}.gateway": DELETE})],
+    "spec.routing",
+    [_PLAN, edited(_PLAN, {f"{_BINDING}.gateway": DELETE}), edited(_PLAN, _ON_AI_GATEWAY)],
     [edited(_PLAN, {f"{_BINDING}.rule": DELETE})],
+)
+_rule(
+    "with plane EnvoyAIGateway backends are names of AIServiceBackends, without kind and port, and no rule is named: "
+    "the one that matches the class's model or header is meant",
+    "spec.routing",
+    [_PLAN, edited(_PLAN, _ON_AI_GATEWAY), edited(_PLAN, _ON_AI_GATEWAY | {f"{_BINDING}.ownership": "Managed"})],
+    [
+        edited(_PLAN, _ON_AI_GATEWAY | change)
+        for change in (
+            {f"{_BINDING}.rule": "coding"},
+            {f"{_BINDING}.backends": {"hosted": "Backend/openai"}},
+            {f"{_BINDING}.backends": {"hosted": "openai:443"}},
+        )
+    ],
 )
 _rule(
     "a Managed binding needs gateway: what the generated HTTPRoute attaches to",

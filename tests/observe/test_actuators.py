@@ -28,6 +28,6 @@ def test_a_gateway_that_spills_is_counted_on_where_nothing_speaks_against_it() -
     assert actuators(scope("Spill", GATEWAY, "PriceUnknown")) == Actuators(spill=True)
 
 
-@pytest.mark.parametrize("reason", ["QueueUnlimited", "QueueLimitUnknown", "SpillPolicyMissing"])
+@pytest.mark.parametrize("reason", ["QueueUnlimited", "QueueLimitUnknown", "SpillPolicyMissing", "SpillUnproven"])
 def test_a_gateway_that_may_not_spill_is_not_counted_on(reason: str) -> None:
     assert actuators(scope("Spill", GATEWAY, reason)) == Actuators(spill=False)

@@ -98,6 +98,7 @@ def test_limits_keep_the_largest_in_the_plans_order() -> None:
         ("Split", ("QueueUnlimited",), ("True", "NotAsked")),
         ("Spill", (), ("True", "Armed")),
         ("Spill", ("QueueLimitUnknown",), ("Unknown", "QueueLimitUnknown")),
+        ("Spill", ("SpillUnproven",), ("Unknown", "SpillUnproven")),
         ("Spill", ("QueueLimitUnknown", "QueueUnlimited"), ("False", "QueueUnlimited")),
         ("Spill", ("SpillPolicyMissing",), ("False", "SpillPolicyMissing")),
         ("Spill", ("RouteProblem",), ("False", "RouteProblem")),

@@ -150,6 +150,7 @@ def test_built_tools_are_found_at_once(tools: Tools) -> None:
     shown = subprocess.run([tools.path("kubectl"), "version", "--client"], capture_output=True, text=True, check=True)
     assert module_version(MODULES / "kubernetes", "k8s.io/kubernetes") in shown.stdout
     assert any("httproutes" in crd.name for crd in tools.gateway_api_crds("experimental"))
+    assert all(crd.is_file() for crd in tools.ai_gateway_crds("aigatewayroutes", "aiservicebackends"))
 
 
 def test_two_builds_never_run_at_once(tmp_path: Path) -> None:

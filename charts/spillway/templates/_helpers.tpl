@@ -98,6 +98,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [gateway.envoyproxy.io]
   resources: [backends, backendtrafficpolicies]
   verbs: [list]
+- apiGroups: [aigateway.envoyproxy.io]
+  resources: [aigatewayroutes]
+  verbs: [get, list]
+- apiGroups: [aigateway.envoyproxy.io]
+  resources: [aiservicebackends]
+  verbs: [list]
 {{- with .Values.rbac.litellm.configMaps }}
 # The configurations of LiteLLM proxies, by name.
 - apiGroups: [""]
@@ -143,6 +149,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # The policy of a generated route: room for its requests and, in Spill mode, a hosted lane for what own ones refuse.
 - apiGroups: [gateway.envoyproxy.io]
   resources: [backendtrafficpolicies]
+  verbs: [create, patch]
+- apiGroups: [aigateway.envoyproxy.io]
+  resources: [aigatewayroutes]
   verbs: [create, patch]
 {{- range .Values.rbac.extraTargets }}
 - apiGroups: [{{ .apiGroup | quote }}]

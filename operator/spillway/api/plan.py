@@ -26,6 +26,12 @@ class RoutingPlane(StrEnum):
     NONE = "None"
     GATEWAY_API = "GatewayAPI"
     LITELLM = "LiteLLM"
+    ENVOY_AI_GATEWAY = "EnvoyAIGateway"
+
+    @property
+    def has_routes(self) -> bool:
+        """Whether it moves the routes that bindings name."""
+        return self in (RoutingPlane.GATEWAY_API, RoutingPlane.ENVOY_AI_GATEWAY)
 
 
 class Ownership(StrEnum):
@@ -127,10 +133,6 @@ class Binding(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
-                    "rule": "self.ownership != 'Adopted' || has(self.rule)",
-                    "message": "an Adopted binding needs rule: the name of the rule whose weights it moves",
-                },
-                {
                     "rule": "self.ownership != 'Managed' || has(self.gateway)",
                     "message": "a Managed binding needs gateway: what the generated HTTPRoute attaches to",
                 },
@@ -152,10 +154,13 @@ class Binding(Model):
     )
     http_route: ObjectName = Field(
         alias="httpRoute",
-        description="Name of the HTTPRoute in the plan's namespace: the one to generate, or the one to adopt.",
+        description="Name of the HTTPRoute (with EnvoyAIGateway: AIGatewayRoute) in the plan's namespace: the one to "
+        "generate, or the one to adopt.",
     )
     rule: Name | None = Field(
-        default=None, description="Name of the rule in the adopted route (spec.rules[].name). Adopted only."
+        default=None,
+        description="Name of the rule in the adopted route (spec.rules[].name). Adopted only, and not with "
+        "EnvoyAIGateway, whose rules have no names.",
     )
     gateway: ParentGateway | None = Field(default=None, description="The Gateway of the generated route. Managed only.")
     backends: dict[str, BackendText] = Field(
@@ -163,7 +168,7 @@ class Binding(Model):
         max_length=32,
         description="Lane name to backend, as [Kind/]name[:port]; Kind is Service (default) or Backend (Envoy "
         "Gateway). Adopted: the backendRef of that name in the rule; Managed: the backendRef to "
-        "write, where a Service needs its port.",
+        "write, where a Service needs its port. With EnvoyAIGateway: the AIServiceBackend's name alone.",
     )
 
 
@@ -174,9 +179,21 @@ class Routing(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
-                    "rule": "(has(self.plane) && self.plane == 'GatewayAPI') || !has(self.bindings) || "
-                    "self.bindings.size() == 0",
-                    "message": "bindings need plane: GatewayAPI",
+                    "rule": "(has(self.plane) && self.plane in ['GatewayAPI', 'EnvoyAIGateway']) || "
+                    "!has(self.bindings) || self.bindings.size() == 0",
+                    "message": "bindings need plane: GatewayAPI or EnvoyAIGateway",
+                },
+                {
+                    "rule": "(has(self.plane) && self.plane == 'EnvoyAIGateway') || !has(self.bindings) || "
+                    "self.bindings.all(b, b.ownership != 'Adopted' || has(b.rule))",
+                    "message": "an Adopted binding needs rule: the name of the rule whose weights it moves",
+                },
+                {
+                    "rule": "!has(self.plane) || self.plane != 'EnvoyAIGateway' || !has(self.bindings) || "
+                    "self.bindings.all(b, !has(b.rule) && b.backends.all(lane, !b.backends[lane].contains('/') && "
+                    "!b.backends[lane].contains(':')))",
+                    "message": "with plane EnvoyAIGateway backends are names of AIServiceBackends, without kind and "
+                    "port, and no rule is named: the one that matches the class's model or header is meant",
                 },
                 {
                     "rule": "!has(self.plane) || self.plane != 'LiteLLM' || has(self.litellm)",
@@ -193,19 +210,21 @@ class Routing(Model):
     plane: RoutingPlane = Field(
         default=RoutingPlane.NONE,
         description="None: traffic is not moved, only replicas; GatewayAPI: by the weights of HTTPRoutes; LiteLLM: by "
-        "the configuration of a LiteLLM proxy that is the only gateway. Default: None.",
+        "the configuration of a LiteLLM proxy that is the only gateway; EnvoyAIGateway: by the weights of "
+        "AIGatewayRoutes. Default: None.",
     )
     bindings: tuple[Binding, ...] = Field(
         default=(),
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["class"]},
-        description="One entry for each class whose traffic is moved. GatewayAPI only. Default: none.",
+        description="One entry for each class whose traffic is moved. GatewayAPI and EnvoyAIGateway only. Default: "
+        "none.",
     )
     litellm: LiteLLMProxy | None = Field(
         default=None,
         description="The LiteLLM proxy that Spillway configures. With plane LiteLLM, where it is required, it is the "
-        "only gateway; with plane GatewayAPI it is the egress behind it, with keys, model names and limits of the "
-        "hosted lanes. Default: none.",
+        "only gateway; with plane GatewayAPI or EnvoyAIGateway it is the egress behind it, with keys, model names and "
+        "limits of the hosted lanes. Default: none.",
     )
 
 

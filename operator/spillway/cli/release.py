@@ -54,7 +54,7 @@ async def release_command(
 
 
 def _intent(held: Held, restore: bool) -> str:
-    if held.kind == "HTTPRoute":
+    if held.kind in ("HTTPRoute", "AIGatewayRoute"):
         if not held.baseline:
             return "managed route would be kept as it is"
         return f"weights would go back to {held.baseline}" if restore else "weights would be kept"

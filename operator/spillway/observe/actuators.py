@@ -6,9 +6,9 @@ from spillway.api import OverflowMode
 from spillway.decide.snapshot import Actuators
 from spillway.observe.litellm import is_front
 from spillway.observe.scope import PlanScope
-from spillway.observe.spill import POLICY_MISSING, QUEUE_UNKNOWN, QUEUE_UNLIMITED, spills
+from spillway.observe.spill import POLICY_MISSING, QUEUE_UNKNOWN, QUEUE_UNLIMITED, UNPROVEN, spills
 
-UNARMED = frozenset({POLICY_MISSING, QUEUE_UNKNOWN, QUEUE_UNLIMITED})
+UNARMED = frozenset({POLICY_MISSING, QUEUE_UNKNOWN, QUEUE_UNLIMITED, UNPROVEN})
 
 
 def actuators(scope: PlanScope) -> Actuators:

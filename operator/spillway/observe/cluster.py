@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from spillway.api import CapacityLane, CapacityPlan, LaneType, RoutingPlane, WorkloadClass
+from spillway.api import CapacityLane, CapacityPlan, LaneType, WorkloadClass
 from spillway.api.names import STOP_ANNOTATION, STOP_KEY
 from spillway.config import OperatorConfig
 from spillway.decide.snapshot import Finding
 from spillway.kube import (
+    AI_GATEWAY_ROUTES,
+    AI_SERVICE_BACKENDS,
     BACKENDS,
     CLASSES,
     CONFIG_MAPS,
@@ -30,12 +32,14 @@ from spillway.kube import (
     KubeError,
     Resource,
 )
+from spillway.observe.ai_routes import has_ai_routes, rule_keys
 from spillway.observe.litellm import as_bound, proxy_findings, proxy_routes, read_proxy
 from spillway.observe.membership import Members, ambiguous_bindings, error, resolve, subject, warning
 from spillway.observe.pools import with_pools
-from spillway.observe.routes import route_states, rule_conflicts
+from spillway.observe.routes import rule_conflicts
+from spillway.observe.rules import Rules
 from spillway.observe.scope import ClusterView, LaneScope, PlanScope
-from spillway.observe.spill import policy_findings, queue_findings, spills
+from spillway.observe.spill import policy_findings, queue_findings, spills, unproven_findings
 from spillway.observe.targets import gpus_in, read_target
 
 CONCURRENT_READS = 8
@@ -88,16 +92,6 @@ def _gpus_allocatable(nodes: Items | None) -> float | None:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """What routes are made of, by namespace."""
-
-    routes: Mapping[str, dict[str, JSON]]
-    backends: Mapping[str, dict[str, JSON]] | None
-    policies: Mapping[str, dict[str, JSON]] | None
-    conflicts: Mapping[tuple[str, str], str]
-
-
 class ClusterReader:
     """Reads everything that one tick needs from the apiserver, a bounded number of requests at a time."""
 
@@ -122,19 +116,11 @@ class ClusterReader:
         plans = parse_all(CapacityPlan, plans_raw, broken)
         labels = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in namespaces or []}
         memberships = resolve(plans, lanes, classes, labels, broken)
-        hpas, scaled_objects, routes, backends, policies = await asyncio.gather(
-            _optional(self._list(HPAS)),
-            _optional(self._list(SCALED_OBJECTS)),
-            self._routes(plans),
-            self._backends(plans),
-            self._policies(plans),
+        hpas, scaled_objects, rules = await asyncio.gather(
+            _optional(self._list(HPAS)), _optional(self._list(SCALED_OBJECTS)), self._rules(plans, memberships.plans)
         )
-        conflicts = rule_conflicts(m.plan for m in memberships.plans) | ambiguous_bindings(memberships.plans)
         scopes = await asyncio.gather(
-            *(
-                self._scope(members, hpas, scaled_objects or [], _Rules(routes, backends, policies, conflicts))
-                for members in memberships.plans
-            )
+            *(self._scope(members, hpas, scaled_objects or [], rules) for members in memberships.plans)
         )
         stops = self._stops(namespaces, stop)
         return ClusterView(
@@ -149,6 +135,17 @@ class ClusterReader:
             lanes=tuple(lanes),
             classes=tuple(classes),
         )
+
+    async def _rules(self, plans: list[CapacityPlan], members: tuple[Members, ...]) -> Rules:
+        routes, backends, ai_routes, ai_services, policies = await asyncio.gather(
+            self._routes(plans),
+            self._backends(plans),
+            self._ai_objects(plans, AI_GATEWAY_ROUTES),
+            self._ai_objects(plans, AI_SERVICE_BACKENDS),
+            self._policies(plans),
+        )
+        conflicts = rule_conflicts((each.plan for each in members), rule_keys(members)) | ambiguous_bindings(members)
+        return Rules(routes, backends, ai_routes, ai_services, policies, conflicts)
 
     async def stopped(self, namespace: str) -> str | None:
         """Why the emergency stop holds for a namespace right now, or None."""
@@ -196,13 +193,17 @@ class ClusterReader:
     async def _backends(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]] | None:
         """Envoy Gateway's Backends by namespace, where any binding names one; None where they can't be read."""
         named = (text for plan in plans for binding in plan.spec.routing.bindings for text in binding.backends.values())
-        if not any(text.startswith("Backend/") for text in named):
+        if not any(text.startswith("Backend/") for text in named) and not any(map(has_ai_routes, plans)):
             return None
         return await self._named(BACKENDS)
 
     async def _policies(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]] | None:
         """Envoy Gateway's BackendTrafficPolicies by namespace, where a plan lets gateways spill; None as above."""
         return await self._named(TRAFFIC_POLICIES) if any(spills(plan) for plan in plans) else None
+
+    async def _ai_objects(self, plans: list[CapacityPlan], resource: Resource) -> dict[str, dict[str, JSON]] | None:
+        """Envoy AI Gateway's objects of a kind by namespace, where a plan's routes are its; None as above."""
+        return await self._named(resource) if any(map(has_ai_routes, plans)) else None
 
     async def _named(self, resource: Resource) -> dict[str, dict[str, JSON]] | None:
         """Objects by namespace and name; None where the kind is not there or can't be read."""
@@ -219,7 +220,7 @@ class ClusterReader:
         return by_namespace
 
     async def _routes(self, plans: list[CapacityPlan]) -> dict[str, dict[str, JSON]]:
-        if not any(p.spec.routing.plane is RoutingPlane.GATEWAY_API for p in plans):
+        if not any(p.spec.routing.plane.has_routes for p in plans):
             return {}
         by_namespace: dict[str, dict[str, JSON]] = {}
         for route in await _optional(self._list(HTTP_ROUTES)) or []:
@@ -232,7 +233,7 @@ class ClusterReader:
         members: Members,
         hpas: Items | None,
         scaled_objects: Items,
-        rules: _Rules,
+        rules: Rules,
     ) -> PlanScope:
         findings = list(members.findings)
         lanes: list[LaneScope] = []
@@ -247,11 +248,10 @@ class ClusterReader:
             lanes.append(scope or LaneScope(resource=lane))
             findings += _target_findings(lane, scope)
         namespace = members.plan.metadata.namespace
-        backends = None if rules.backends is None else rules.backends.get(namespace, {})
         own = {lane.metadata.name for lane in members.lanes if lane.spec.type is LaneType.SELF_HOSTED}
-        states = route_states(members.plan, rules.routes.get(namespace, {}), rules.conflicts, backends, own)
+        states = rules.states(members, own)
         policies = None if rules.policies is None else rules.policies.get(namespace, {})
-        findings += policy_findings(members.plan, policies, own)
+        findings += policy_findings(members.plan, policies, own) + unproven_findings(members.plan)
         if spills(members.plan):
             findings += queue_findings((each.resource, each.queue) for each in lanes)
         findings += [

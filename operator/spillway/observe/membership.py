@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from spillway.api import CapacityLane, CapacityPlan, LaneType, RoutingPlane, WorkloadClass
+from spillway.api import CapacityLane, CapacityPlan, LaneType, WorkloadClass
 from spillway.api.plan import AllowedFrom
 from spillway.decide.snapshot import Finding, Severity
 
@@ -154,7 +154,7 @@ def _reference_findings(plan: CapacityPlan, classes: Sequence[WorkloadClass]) ->
     about = subject(plan)
     findings: list[Finding] = []
     names = [c.metadata.name for c in classes]
-    bound = plan.spec.routing.bindings if plan.spec.routing.plane is RoutingPlane.GATEWAY_API else ()
+    bound = plan.spec.routing.bindings if plan.spec.routing.plane.has_routes else ()
     for binding in bound:
         if binding.class_ not in names:
             message = f"routing.bindings: no WorkloadClass {binding.class_} in this plan: create it or drop the binding"

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from spillway.api import Binding, CapacityPlan, Ownership, RoutingPlane
+from spillway.api.airoutes import maker
 from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE, PLAN_ANNOTATION, BackendName, strangers
 from spillway.api.routes import accepted, effective
 from spillway.decide.snapshot import RouteState
@@ -25,10 +26,11 @@ def rule_index(route: JSON, binding: Binding) -> int | None:
 
 
 def managed_by(route: JSON, plan: CapacityPlan) -> bool:
-    """Whether the route is one that Spillway generated for this plan."""
+    """Whether the route is one that Spillway generated for this plan, and not a controller's copy of its notes."""
     meta = route["metadata"]
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-    return labels.get(MANAGED_LABEL) == MANAGED_VALUE and annotations.get(PLAN_ANNOTATION) == plan.metadata.key
+    ours = labels.get(MANAGED_LABEL) == MANAGED_VALUE and annotations.get(PLAN_ANNOTATION) == plan.metadata.key
+    return ours and maker(route) is None
 
 
 def _problem(
@@ -54,6 +56,8 @@ def _problem(
         return f"binding {binding.class_} {mixed}" if mixed else None
     if route is None:
         return f"{where} does not exist: create it, or use ownership Managed"
+    if (source := maker(route)) is not None:
+        return f"{where} is made from AIGatewayRoute {source}, which takes weights back: use plane EnvoyAIGateway"
     if index is None:
         return f"{where} has no rule named {binding.rule}: name the rule (spec.rules[].name)"
     refs = route["spec"]["rules"][index].get("backendRefs") or []
@@ -69,24 +73,26 @@ def _problem(
     return f"{where} rule {binding.rule} {mixed}" if mixed else None
 
 
-def _rule_name(binding: Binding) -> str | None:
+def _rule_name(binding: Binding, key: str | None) -> str | None:
     """The rule of an adopted route; None for a managed one, which is the binding's as a whole."""
-    return binding.rule if binding.ownership is Ownership.ADOPTED else None
+    return binding.rule or key or binding.class_ if binding.ownership is Ownership.ADOPTED else None
 
 
-def rule_conflicts(plans: Iterable[CapacityPlan]) -> dict[tuple[str, str], str]:
+def rule_conflicts(
+    plans: Iterable[CapacityPlan], keys: Mapping[tuple[str, str], str] | None = None
+) -> dict[tuple[str, str], str]:
     """Why a binding may not have its rule, by (plan key, class): one rule has one binding, the oldest plan's first.
 
-    ``plans``: oldest first.
+    ``plans``: oldest first. ``keys``: what stands for the rule's name where rules have none, by (plan key, class).
     """
     taken: dict[tuple[str, str], dict[str | None, str]] = {}
     found: dict[tuple[str, str], str] = {}
     for plan in plans:
-        if plan.spec.routing.plane is not RoutingPlane.GATEWAY_API:
+        if not plan.spec.routing.plane.has_routes:
             continue
         for binding in plan.spec.routing.bindings:
             rules = taken.setdefault((plan.metadata.namespace, binding.http_route), {})
-            rule = _rule_name(binding)
+            rule = _rule_name(binding, (keys or {}).get((plan.metadata.key, binding.class_)))
             holder = rules.get(rule) or rules.get(None) or (next(iter(rules.values()), None) if rule is None else None)
             if holder is None:
                 rules[rule] = f"class {binding.class_} of plan {plan.metadata.key}"

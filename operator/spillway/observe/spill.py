@@ -21,13 +21,14 @@ from spillway.observe.scope import Queue
 JSON = dict[str, Any]
 
 QUEUE_UNLIMITED, QUEUE_UNKNOWN, POLICY_MISSING = "QueueUnlimited", "QueueLimitUnknown", "SpillPolicyMissing"
+UNPROVEN = "SpillUnproven"
 QUEUE_FLAG, SEQUENCES_FLAG = "--max-num-queued-reqs", "--max-num-seqs"
 
 
 def spills(plan: CapacityPlan) -> bool:
     """Whether the plan leaves spilling to its gateway."""
     spec = plan.spec
-    return spec.overflow.mode is OverflowMode.SPILL and spec.routing.plane is RoutingPlane.GATEWAY_API
+    return spec.overflow.mode is OverflowMode.SPILL and spec.routing.plane.has_routes
 
 
 def spill_problem(binding: Binding, own: Collection[str], backends: Backends) -> str | None:
@@ -83,6 +84,17 @@ def policy_findings(plan: CapacityPlan, policies: Mapping[str, JSON] | None, own
             message = f"binding {binding.class_}: {where} {missing}"
             found.append(warning(subject(plan), POLICY_MISSING, message))
     return found
+
+
+def unproven_findings(plan: CapacityPlan) -> list[Finding]:
+    """A plane whose spilling has not been run with a real gateway: what is not certain is not counted on."""
+    if not spills(plan) or plan.spec.routing.plane is not RoutingPlane.ENVOY_AI_GATEWAY:
+        return []
+    message = (
+        "Envoy AI Gateway is given priorities and a policy, by which it should spill, but no real one has been tried: "
+        "own lanes are sized as if nothing spilled; overflow.mode Split does not depend on it"
+    )
+    return [warning(subject(plan), UNPROVEN, message)]
 
 
 def _missing(binding: Binding, policies: Mapping[str, JSON] | None) -> str | None:

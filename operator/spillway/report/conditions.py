@@ -26,6 +26,7 @@ MANUAL_OVERRIDE = "ManualOverride"
 
 STUCK = (RouteStage.NOT_ACCEPTED, RouteStage.NOT_CONFIRMED)
 NOT_SPILLING = frozenset({"QueueUnlimited", "SpillPolicyMissing"})
+NOT_KNOWN_TO_SPILL = frozenset({"QueueLimitUnknown", "SpillUnproven"})
 """Machine reasons of findings that say why nothing spills although it should."""
 NOT_YET = frozenset({"TokenMixUnknown", "ServiceUnknown", "NoClasses"})
 """Machine reasons of lanes that have not been measured yet: nothing was lost, so nothing is degraded."""
@@ -156,7 +157,7 @@ def _spill_armed(decision: Decision, snapshot: PlanSnapshot) -> State:
     unarmed += [f for f in decision.findings if f.reason == "RouteProblem" and f not in unarmed]
     if unarmed:
         return State(name, False, unarmed[0].reason, sentences(tuple(unarmed)))
-    if unknown := [f for f in decision.findings if f.reason == "QueueLimitUnknown"]:
+    if unknown := [f for f in decision.findings if f.reason in NOT_KNOWN_TO_SPILL]:
         return State(name, None, unknown[0].reason, sentences(tuple(unknown)))
     return State(name, True, "Armed", "engines refuse what they can't take, and it goes on to hosted lanes")
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from spillway.act.planes.plane import Confirmation, Evidence, Move, Stage, share_of
-from spillway.api import CapacityPlan, LaneType, OverflowMode
+from spillway.api import CapacityPlan, LaneType, OverflowMode, RoutingPlane
 from spillway.decide.snapshot import PlanSnapshot, RouteState
 
 COUNTER_SCRAPES = 4
@@ -42,18 +42,19 @@ def confirmations(plan: CapacityPlan, moves: Sequence[Move], found: Evidence) ->
     """How far each move has come."""
     routes = {route.class_name: route for route in found.routes}
     spills = plan.spec.overflow.mode is OverflowMode.SPILL
-    return tuple(_confirmed(move, routes.get(move.class_name), found, spills) for move in moves)
+    kind = "AIGatewayRoute" if plan.spec.routing.plane is RoutingPlane.ENVOY_AI_GATEWAY else "HTTPRoute"
+    return tuple(_confirmed(move, routes.get(move.class_name), kind, found, spills) for move in moves)
 
 
-def _confirmed(move: Move, route: RouteState | None, found: Evidence, spills: bool) -> Confirmation:
+def _confirmed(move: Move, route: RouteState | None, kind: str, found: Evidence, spills: bool) -> Confirmation:
     name = move.class_name
     if route is None or not route.exists:
         return Confirmation(name, Stage.WRITTEN, "RouteMissing", f"the route of {name} does not exist")
     if route.accepted is False:
-        message = f"the gateway does not accept HTTPRoute {route.route}; see its status"
+        message = f"the gateway does not accept {kind} {route.route}; see its status"
         return Confirmation(name, Stage.NOT_ACCEPTED, "GatewayRefused", message)
     if route.accepted is None:
-        message = f"the gateway has said nothing of HTTPRoute {route.route} as it is now"
+        message = f"the gateway has said nothing of {kind} {route.route} as it is now"
         return Confirmation(name, Stage.WRITTEN, "GatewayPending", message)
     return counted(move, found, spills)
 

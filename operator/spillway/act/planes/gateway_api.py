@@ -28,7 +28,7 @@ from spillway.act.writes import Write
 from spillway.api import Binding, CapacityPlan, Ownership, RoutingPlane, WorkloadClass
 from spillway.api.names import ROUTING_ANNOTATION, BackendName
 from spillway.api.routes import accepted, armed, effective, refusal
-from spillway.kube import HTTP_ROUTES, TRAFFIC_POLICIES, Items, Kube, KubeError
+from spillway.kube import HTTP_ROUTES, TRAFFIC_POLICIES, Items, Kube, KubeError, Resource
 
 REFUSED_SECONDS = 300.0
 """How long weights that the gateway refused are not tried again."""
@@ -41,15 +41,22 @@ class GatewayApi:
     """HTTPRoutes of the plan's namespace, and Envoy Gateway's policies of those that Spillway generates."""
 
     name = RoutingPlane.GATEWAY_API
+    kinds: Mapping[str, Resource] = {ROUTE: HTTP_ROUTES}
+    """What is read of each route's name."""
+
+    def rule(self, wanted: Wanted, found: Found, binding: Binding, resource: WorkloadClass) -> Rule:
+        """One binding's rule."""
+        return Rule(wanted, found, binding, resource)
 
     async def read(self, kube: Kube, wanted: Wanted) -> Found:
         """The routes of the bindings that may be written, and the policies of the generated ones."""
         namespace = wanted.plan.metadata.namespace
         found: dict[str, JSON] = {}
         for name in dict.fromkeys(binding.http_route for binding in wanted.bindings()):
-            route = await kube.find(HTTP_ROUTES, namespace, name)
-            if route is not None:
-                found[f"{ROUTE}/{namespace}/{name}"] = route
+            for kind, resource in self.kinds.items():
+                item = await kube.find(resource, namespace, name)
+                if item is not None:
+                    found[f"{kind}/{namespace}/{name}"] = item
         unreadable = set[str]()
         if any(binding.ownership is Ownership.MANAGED for binding in wanted.bindings()):
             try:
@@ -69,7 +76,7 @@ class GatewayApi:
             resource = wanted.class_of(binding)
             if resource is None:
                 continue
-            rule = _Rule(wanted, found, binding, resource)
+            rule = self.rule(wanted, found, binding, resource)
             try:
                 changes += rule.changes()
             except KeyError as why:
@@ -104,21 +111,57 @@ class _BackingOff(KeyError):
     """The gateway has refused the weights lately."""
 
 
-class _Rule:
+class Rule:
     """One binding's rule: what the cluster has of it and what it should be."""
+
+    kind, resource = ROUTE, HTTP_ROUTES
+    """Of the route."""
 
     def __init__(self, wanted: Wanted, found: Found, binding: Binding, resource: WorkloadClass) -> None:
         self._wanted, self._found, self._binding, self._class = wanted, found, binding, resource
         self._plan = wanted.plan
-        self._route = found.get(ROUTE, self._plan.metadata.namespace, binding.http_route)
+        self._route = found.get(self.kind, self._plan.metadata.namespace, binding.http_route)
         self._spills = spills(wanted, resource)
         self.asked = wanted.weights[binding.class_]
-        self.subject = f"{ROUTE}/{self._plan.metadata.namespace}/{binding.http_route}"
+        self.subject = f"{self.kind}/{self._plan.metadata.namespace}/{binding.http_route}"
+
+    # What differs between kinds of routes.
 
     @property
     def _key(self) -> str:
+        """How the route's notes name the rule."""
         adopted = self._binding.ownership is Ownership.ADOPTED
         return str(self._binding.rule) if adopted else self._binding.class_
+
+    def _at(self) -> int | None:
+        """Index of the rule in the route; None where it has none such. A generated route's first is the class's."""
+        rules = self._rules()
+        if self._binding.ownership is Ownership.MANAGED:
+            return 0 if rules else None
+        return next((i for i, rule in enumerate(rules) if rule.get("name") == self._binding.rule), None)
+
+    def _accepted(self, route: JSON) -> bool | None:
+        """Whether the gateway has taken the route over as it is now."""
+        return accepted(route)
+
+    def _refusal(self, route: JSON) -> str:
+        """What the gateway says against it."""
+        return refusal(route)
+
+    def _generated(self, written: Mapping[str, int], version: str) -> JSON:
+        """The whole route with these weights. Raises ``KeyError``."""
+        return managed_route(self._plan, self._binding, self._class, written, self._wanted.own, version)
+
+    def _patch(self, route: JSON, written: Mapping[str, int], notes: Mapping[str, str]) -> Items:
+        """The patch that gives an adopted rule these weights. Raises ``KeyError``."""
+        return adopted_patch(route, self._binding, written, notes)
+
+    def _rules(self) -> Items:
+        return ((self._route or {}).get("spec") or {}).get("rules") or []
+
+    def _refs(self) -> Items:
+        index = self._at()
+        return [] if index is None else self._rules()[index].get("backendRefs") or []
 
     def detail(self, weights: Mapping[str, int]) -> str:
         """The weights for people."""
@@ -149,13 +192,13 @@ class _Rule:
         """The weights to have, with what is to be noted: the last good ones where the gateway refuses others."""
         note = read_note(self._route, self._key, self._plan.metadata.key)
         good = note.good if note.good is not None and note.good.keys() == self.asked.keys() else None
-        state, now = accepted(self._route) if self._route else None, self._now()
+        state, now = self._accepted(self._route) if self._route else None, self._now()
         if state is False and good is not None and now is not None and now != good:
             return good, Note(good, self._wanted.at)
         if good is not None and note.refused_at is not None and self.asked != good:
             left = note.refused_at + REFUSED_SECONDS - self._wanted.at
             if left > 0:
-                why = refusal(self._route) if self._route and state is False else ""
+                why = self._refusal(self._route) if self._route and state is False else ""
                 reason = f" ({why})" if why else ""
                 raise _BackingOff(
                     f"the gateway refused other weights than the present ones{reason}; next try in {left:.0f} s"
@@ -174,32 +217,23 @@ class _Rule:
 
     def _now(self) -> dict[str, int] | None:
         """The rule's weights by lane as they share traffic out now."""
-        rules = ((self._route or {}).get("spec") or {}).get("rules") or []
-        if self._binding.ownership is Ownership.ADOPTED:
-            rules = [rule for rule in rules if rule.get("name") == self._binding.rule]
-        if not rules:
+        if self._at() is None:
             return None
-        raw = _weights(self._binding, rules[0].get("backendRefs") or [])
+        raw = _weights(self._binding, self._refs())
         return effective(raw, self._wanted.own) if self._spills else raw
 
     def _adopted(self, weights: Mapping[str, int], written: Mapping[str, int], text: str) -> list[Change]:
-        route = self._route or {}
-        body = adopted_patch(route, self._binding, written, {ROUTING_ANNOTATION: text})
-        rule = next(rule for rule in route["spec"]["rules"] if rule.get("name") == self._binding.rule)
-        raw = _weights(self._binding, rule.get("backendRefs") or [])
-        words = _words(raw, written)
+        body = self._patch(self._route or {}, written, {ROUTING_ANNOTATION: text})
+        words = _words(_weights(self._binding, self._refs()), written)
         return [self._change(How.JSON_PATCH, body, weights, words)] if words else []
 
     def _managed(self, weights: Mapping[str, int], written: Mapping[str, int], text: str) -> list[Change]:
         meta = (self._route or {}).get("metadata") or {}
-        body = managed_route(
-            self._plan, self._binding, self._class, written, self._wanted.own, meta.get("resourceVersion", "")
-        )
+        body = self._generated(written, meta.get("resourceVersion", ""))
         if self._route is not None and holds(body, self._route):
             return []
         body["metadata"]["annotations"][ROUTING_ANNOTATION] = text
-        refs = ((((self._route or {}).get("spec") or {}).get("rules") or [{}])[0]).get("backendRefs") or []
-        words = ("generated",) if self._route is None else _words(_weights(self._binding, refs), written)
+        words = ("generated",) if self._route is None else _words(_weights(self._binding, self._refs()), written)
         change = self._change(How.APPLY, body, weights, words or ("brought to what its binding and class say",))
         # A first write must not take over what somebody created meanwhile: only our own route is forced.
         return [replace(change, force=self._route is not None)]
@@ -243,8 +277,9 @@ class _Rule:
     def _change(self, how: How, body: Any, weights: Mapping[str, int], words: tuple[str, ...]) -> Change:
         namespace, name = self._plan.metadata.namespace, self._binding.http_route
         return Change(
-            "route", HTTP_ROUTES, ROUTE, namespace, name, how, body, self.detail(weights), words, self._binding.class_
-        )
+            "route", self.resource, self.kind, namespace, name, how, body, self.detail(weights), words,
+            self._binding.class_,
+        )  # fmt: skip
 
 
 def _weights(binding: Binding, refs: Items) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any
 from spillway.act.planes.gateway_api_headers import answer_filters
 from spillway.act.planes.gateway_api_notes import baseline
 from spillway.api import Binding, CapacityPlan, DataPolicy, OverflowMode, WorkloadClass
+from spillway.api.airoutes import maker
 from spillway.api.names import (
     BASELINE_WEIGHTS_ANNOTATION,
     MANAGED_LABEL,
@@ -48,24 +49,38 @@ def adopted_patch(
     index = next((i for i, rule in enumerate(rules) if rule.get("name") == binding.rule), None)
     if index is None:
         raise KeyError(f"it has no rule {binding.rule}")
-    refs = rules[index].get("backendRefs") or []
+    tests: Items = [{"op": "test", "path": f"/spec/rules/{index}/name", "value": binding.rule}]
+    return weights_patch(route, binding, (index, str(binding.rule)), tests, weights, notes)
+
+
+def weights_patch(
+    route: JSON,
+    binding: Binding,
+    rule: tuple[int, str],
+    tests: Items,
+    weights: Mapping[str, int],
+    notes: Mapping[str, str] | None = None,
+) -> Items:
+    """JSON Patch on the weights of one rule, given by its index and by its name in notes. Raises ``KeyError``."""
+    index, named = rule
+    refs = route["spec"]["rules"][index].get("backendRefs") or []
     base = f"/spec/rules/{index}"
     operations: Items = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": route["metadata"]["resourceVersion"]},
-        {"op": "test", "path": f"{base}/name", "value": binding.rule},
+        *tests,
     ]
     changes: Items = []
     for lane, weight in sorted(weights.items()):
         backend = BackendName.parse(binding.backends[lane])
         position = backend.position(refs)
         if position is None:
-            raise KeyError(f"its rule {binding.rule} has no backendRef {backend.name}")
+            raise KeyError(f"its rule {named} has no backendRef {backend.name}")
         operations.append({"op": "test", "path": f"{base}/backendRefs/{position}/name", "value": backend.name})
         changes.append({"op": "add", "path": f"{base}/backendRefs/{position}/weight", "value": weight})
     if others := strangers(refs, binding.backends):
-        raise KeyError(f"its rule {binding.rule} also sends traffic to {', '.join(others)}")
+        raise KeyError(f"its rule {named} also sends traffic to {', '.join(others)}")
     annotations = dict(notes or {})
-    if (text := baseline(route, str(binding.rule), refs)) is not None:
+    if (text := baseline(route, named, refs)) is not None:
         annotations[BASELINE_WEIGHTS_ANNOTATION] = text
     return operations + _annotating(route, annotations) + changes
 
@@ -164,5 +179,6 @@ def managed_meta(plan: CapacityPlan, binding: Binding) -> JSON:
 
 
 def is_ours(found: JSON, plan: CapacityPlan) -> bool:
-    """Whether Spillway generated the object for this plan."""
-    return (found["metadata"].get("annotations") or {}).get(PLAN_ANNOTATION) == plan.metadata.key
+    """Whether Spillway generated the object for this plan; what a controller made of one has copies of its notes."""
+    noted = (found["metadata"].get("annotations") or {}).get(PLAN_ANNOTATION) == plan.metadata.key
+    return noted and maker(found) is None

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spillway.act.litellm.values import ProxyRole
+from spillway.act.planes.ai_gateway import EnvoyAIGateway
 from spillway.act.planes.gateway_api import GatewayApi
 from spillway.act.planes.litellm import LiteLLM
 from spillway.act.planes.plane import Plane
 from spillway.api import CapacityPlan, RoutingPlane
 
-PLANES: Mapping[RoutingPlane, Plane] = {RoutingPlane.GATEWAY_API: GatewayApi(), RoutingPlane.LITELLM: LiteLLM()}
+PLANES: Mapping[RoutingPlane, Plane] = {
+    RoutingPlane.GATEWAY_API: GatewayApi(),
+    RoutingPlane.LITELLM: LiteLLM(),
+    RoutingPlane.ENVOY_AI_GATEWAY: EnvoyAIGateway(),
+}
 EGRESS: Plane = LiteLLM(ProxyRole.EGRESS)
 
 

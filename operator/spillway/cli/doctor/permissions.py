@@ -62,6 +62,7 @@ class Permission:
 LEADER_WORKER = "leaderworkerset.x-k8s.io"
 GATEWAY = "gateway.networking.k8s.io"
 ENVOY = "gateway.envoyproxy.io"
+ENVOY_AI = "aigateway.envoyproxy.io"
 OWN = "spillway.dev"
 OWN_KINDS = ("workloadclasses", "capacitylanes", "capacityplans")
 
@@ -95,6 +96,8 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_read("keda.sh", "scaledobjects", verbs="list", optional=True),
     *_read(GATEWAY, "httproutes", optional=True),
     *_read(ENVOY, "backends", "backendtrafficpolicies", verbs="list", optional=True),
+    *_read(ENVOY_AI, "aigatewayroutes", optional=True),
+    *_read(ENVOY_AI, "aiservicebackends", verbs="list", optional=True),
     *(
         Permission(group, resource, verb, Need.RECOMMEND, Scope.CLUSTER, optional=True)
         for group, resource in (
@@ -113,5 +116,6 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_write("", "pods"),
     *_write(GATEWAY, "httproutes", verbs="create patch", optional=True),
     *_write(ENVOY, "backendtrafficpolicies", verbs="create patch", optional=True),
+    *_write(ENVOY_AI, "aigatewayroutes", verbs="create patch", optional=True),
 )
 """Everything that the operator asks of the apiserver."""
