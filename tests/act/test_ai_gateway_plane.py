@@ -93,7 +93,7 @@ def test_lanes_none_of_which_may_serve_the_class_are_told() -> None:
 def test_the_model_asked_for_goes_before_a_preferred_one() -> None:
     both = tuple(replaced(lane, (MODEL, "preferred")) for lane in lanes())
     resource = workload(equivalentModels=["preferred", MODEL])
-    rules = Case(resource=resource, lanes=both).render().changes[0].body["spec"]["rules"]
+    rules = Case(resource=resource, lanes=both).render().changes[-1].body["spec"]["rules"]
     assert rules[0]["backendRefs"][0]["modelNameOverride"] == MODEL
 
 

@@ -30,7 +30,7 @@ def endpoint(kind: str = "fqdn", **spec: Any) -> JSON:
 
 SERVICES = {"vllm": service("vllm-pods"), "openai": service("openai-api")}
 BACKENDS = {"vllm-pods": endpoint(), "openai-api": endpoint()}
-GENERATED = Case().render().changes[0].body
+GENERATED = Case().render().changes[-1].body
 
 
 def sight(route: JSON | None = None, **changes: Any) -> AISight:
@@ -171,7 +171,7 @@ def test_accepted_is_told_from_the_http_route_that_is_made_of_it() -> None:
     assert accepted(None) is None
     assert accepted(made(route, generation=2)) is None
     assert accepted(made(route, status="False")) is False
-    former = made(stored(Case().render(None, gpu=60, hosted=40).changes[0].body))
+    former = made(stored(Case().render(None, gpu=60, hosted=40).changes[-1].body))
     assert accepted(former) is None
     split = made(route)
     split["metadata"]["annotations"]["gateway.envoyproxy.io/backend-ref-priority"] = "0:vllm:0,0:openai:1,1:vllm:0"
