@@ -13,7 +13,7 @@ from spillway.act.planes.gateway_api_rules import managed_meta, weights_patch
 from spillway.act.planes.plane import Wanted
 from spillway.api import Binding, CapacityLane, DataPolicy, LaneType, WorkloadClass
 from spillway.api.airoutes import class_key, header_of, rule_index, rules_of
-from spillway.api.names import OPT_OUT_HEADER
+from spillway.api.names import OPT_OUT_HEADER, OVERFLOW_HEADER
 from spillway.kube import AI_GATEWAY_ROUTES, Items
 
 JSON = dict[str, Any]
@@ -99,7 +99,7 @@ class _Rules:
         if at_home and len(at_home) < len(serving):
             # The more headers a match has the sooner it is taken, wherever its rule stands.
             kept = at_home if any(at_home.values()) else dict.fromkeys(at_home, 1)
-            rules.append(self._rule(kept, (OPT_OUT_HEADER, "true")))
+            rules.append(self._rule(kept, (OPT_OUT_HEADER, "true"), (OVERFLOW_HEADER, "never")))
         return rules
 
     def _may_serve(self, lane: str) -> bool:
@@ -120,11 +120,17 @@ class _Rules:
             return self._serves(lane)
         return None if self._wanted.plan.spec.routing.litellm is not None else lane.spec.hosted.model
 
-    def _rule(self, weights: Mapping[str, int], *more: tuple[str, str]) -> JSON:
-        """Without a time limit: Envoy AI Gateway's own of 60 s would cut streams that are still being answered."""
-        headers = [{"type": "Exact", "name": name, "value": value} for name, value in (self._header, *more)]
+    def _rule(self, weights: Mapping[str, int], *either: tuple[str, str]) -> JSON:
+        """For requests of the class, with one of these headers where some are given.
+
+        Without a time limit: Envoy AI Gateway's own of 60 s would cut streams that are still being answered.
+        """
+        asked: list[tuple[tuple[str, str], ...]] = [(self._header, more) for more in either] or [(self._header,)]
+        matches = [
+            {"headers": [{"type": "Exact", "name": name, "value": value} for name, value in each]} for each in asked
+        ]
         refs = [self._ref(lane, weight, weights) for lane, weight in sorted(weights.items())]
-        return {"matches": [{"headers": headers}], "backendRefs": refs, "timeouts": {"request": "0s"}}
+        return {"matches": matches, "backendRefs": refs, "timeouts": {"request": "0s"}}
 
     def _ref(self, name: str, weight: int, weights: Mapping[str, int]) -> JSON:
         lane, own = self._lanes[name], self._wanted.own
