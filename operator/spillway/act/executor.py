@@ -78,7 +78,7 @@ def _looked_at(snapshot: PlanSnapshot, decided: RouteDecision) -> bool:
     bindings = {binding.class_: binding for binding in spec.routing.bindings}
     binding = bindings.get(decided.class_name)
     adopted = binding is not None and binding.ownership is Ownership.ADOPTED
-    plain = spec.routing.plane is RoutingPlane.GATEWAY_API and spec.overflow.mode is not OverflowMode.SPILL
+    plain = spec.routing.plane.has_routes and spec.overflow.mode is not OverflowMode.SPILL
     return decided.changed or not (adopted and plain)
 
 
