@@ -102,7 +102,7 @@ def gone_from(
     now = lowered + after
     readings = {name: Reading(rate, now) for name, rate in rates.items()}
     found = Evidence(now, (), {"chat": readings}, WINDOW, frozenset({"gpu"}))
-    return gone(Move("chat", weights, WRITTEN, None, {"gpu": lowered}), lane, found)
+    return gone(Move("chat", weights, WRITTEN, lowered_at={"gpu": lowered}), lane, found)
 
 
 def test_a_lanes_traffic_is_away_when_counters_show_no_more_than_its_weight() -> None:

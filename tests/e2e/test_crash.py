@@ -210,6 +210,12 @@ def stands(world: World, state: str) -> bool:
     return bool(world.lane_status().get("move", {}).get("state") == state)
 
 
+def settled_with_a_gateway(world: World) -> bool:
+    """Whether the lane is settled, once a gateway has accepted whatever its weights are now."""
+    gateway_says(world, accepted=True)
+    return stands(world, "Settled")
+
+
 def begin_with_one(world: World, proxy: KillProxy) -> None:
     """One replica, and an operator that knows the traffic."""
     ns = world.namespace
@@ -256,7 +262,7 @@ def come_back(world: World, proxy: KillProxy) -> int:
     let_pods_start(world)
     live_until(world, proxy, "ShiftingIn")
     start(world, proxy, None)
-    world.wait(lambda: stands(world, "Settled"), "the same end")
+    world.wait(lambda: settled_with_a_gateway(world), "the same end")
     assert world.ready() == world.replicas() >= 2
     assert world.weights()["vllm"] > 0
     return started
@@ -268,9 +274,7 @@ def be_refused(world: World, proxy: KillProxy) -> None:
     live_until(world, proxy, "Held")
     assert world.lane_status()["move"]["reason"] == "GatewayRefused"
     start(world, proxy, None)
-    world.wait_ticks(2)
-    gateway_says(world, accepted=True)
-    world.wait(lambda: stands(world, "Settled"), "the gateway's word ends it")
+    world.wait(lambda: settled_with_a_gateway(world), "the gateway's word ends it")
 
 
 def test_killed_in_each_state_of_a_lane_the_next_life_goes_on_in_the_same_order(world: World, proxy: KillProxy) -> None:

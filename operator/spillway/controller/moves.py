@@ -8,13 +8,16 @@ from dataclasses import dataclass, field, replace
 from spillway.act.lane_facts import Seen
 from spillway.act.moves import LaneMove
 from spillway.act.planes.confirming import evidence
-from spillway.act.planes.plane import Confirmation, Move, share_of
+from spillway.act.planes.plane import Confirmation, Move, Stage, share_of
 from spillway.act.planes.registry import plane_of
 from spillway.api import CapacityPlanStatus, RouteStatus
 from spillway.api.status import LaneMoveStatus, RouteStage
 from spillway.decide.snapshot import PlanSnapshot, RouteState
 from spillway.kube import Kube
 from spillway.report.figures import percent, shorten, timestamp
+
+SMALL = 0.05
+"""A share that is lowered by no more than this, 0 to 1, takes less away than demand moves by itself: nothing waits."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,15 @@ class Moves:
         self.by_plan[snapshot.plan.metadata.uid] = now
         return tuple(now.values())
 
+    def confirmed(self, snapshot: PlanSnapshot, found: Iterable[Confirmation]) -> None:
+        """Take note of what counters show to be where its weights are: nothing is on its way there."""
+        moves = self.by_plan.get(snapshot.plan.metadata.uid, {})
+        for each in found:
+            move = moves.get(each.class_name)
+            if move is not None and each.stage is Stage.CONFIRMED:
+                shares = {lane: share_of(move.weights, lane) for lane in move.weights}
+                moves[each.class_name] = replace(move, peaks=shares, lowered_at={})
+
     def forget_others(self, uids: Collection[str]) -> None:
         """Drop what belongs to plans that are gone."""
         self.by_plan = {uid: moves for uid, moves in self.by_plan.items() if uid in uids}
@@ -49,16 +61,17 @@ def _move(known: Move | None, route: RouteState, at: float) -> Move:
             return known
         # What is not in force yet counts from when it is: a proxy's rollout may take longer than counters do.
         return replace(known, written_at=at, lowered_at=dict.fromkeys(known.lowered_at, at))
-    total = sum(weights.values())
+    shares = {lane: share_of(weights, lane) for lane in weights}
+    # Of weights that nobody saw come, any lane may have had all before.
+    before = {} if known is None else known.peaks
+    peaks = {lane: max(share, before.get(lane, 1.0)) for lane, share in shares.items()}
     lowered: dict[str, float] = {}
-    for lane, weight in weights.items():
-        if weight == total:
+    for lane, share in shares.items():
+        if share >= peaks[lane] - SMALL and (share > 0 or peaks[lane] == 0):
             continue
-        if known is None or share_of(weights, lane) < share_of(known.weights, lane):
-            lowered[lane] = at
-        elif lane in known.lowered_at:
-            lowered[lane] = known.lowered_at[lane]
-    return Move(route.class_name, dict(weights), at, None if known is None else known.weights, lowered)
+        fell = known is None or share < share_of(known.weights, lane)
+        lowered[lane] = at if known is None or fell else known.lowered_at.get(lane, at)
+    return Move(route.class_name, dict(weights), at, None if known is None else known.weights, peaks, lowered)
 
 
 async def look(kube: Kube, snapshot: PlanSnapshot, moves: Moves) -> Seen:
@@ -68,6 +81,7 @@ async def look(kube: Kube, snapshot: PlanSnapshot, moves: Moves) -> Seen:
         return Seen()
     under_way = moves.seen(snapshot)
     found = await plane.confirm(kube, snapshot.plan, under_way, evidence(snapshot))
+    moves.confirmed(snapshot, found)
     return Seen({each.class_name: each for each in under_way}, {each.class_name: each for each in found})
 
 

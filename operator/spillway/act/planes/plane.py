@@ -148,8 +148,10 @@ class Move:
     """Unix time in seconds."""
     before: Mapping[str, int] | None = None
     """The weights that they replaced; None is not known, as after a restart."""
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    """A lane's highest share, 0 to 1, since counters last showed the weights in place."""
     lowered_at: Mapping[str, float] = field(default_factory=dict)
-    """When a lane's share was last lowered, Unix time in seconds; a lane that keeps all it ever had has no entry."""
+    """When a lane's share was last lowered, Unix time in seconds; only of lanes that are well below their peak."""
 
 
 def share_of(weights: Mapping[str, int], lane: str) -> float:
