@@ -360,6 +360,12 @@ def test_classes_of_one_name_are_told_apart_by_nobody() -> None:
     assert {route.problem for route in routes} == {"several classes of the plan are named chat: rename one"}
 
 
+def test_a_deployment_that_is_paused_with_nothing_to_do_is_fine() -> None:
+    proxy = deployment(hash_of(config_map()))
+    proxy["spec"]["paused"] = True
+    assert proxy_findings(plan(), LANES, scope(proxy=proxy)) == []
+
+
 def reasons(found: list[Finding]) -> dict[str, str]:
     return {each.reason: each.message for each in found}
 

@@ -111,7 +111,7 @@ def is_complete(deployment: JSON) -> bool:
 
 
 def _stuck(deployment: JSON) -> str | None:
-    if (deployment.get("spec") or {}).get("paused"):
+    if (deployment.get("spec") or {}).get("paused") and not is_complete(deployment):
         return "it is paused; resume it (kubectl rollout resume)"
     for condition in (deployment.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "Progressing" and condition.get("status") == "False":
