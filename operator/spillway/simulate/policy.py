@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
 from spillway.simulate.world import Floats
 
@@ -113,6 +115,9 @@ class Sample:
     at: float
     lanes: tuple[LaneSample, ...]
     classes: tuple[ClassSample, ...]
+    hosted_failed: Floats = field(default_factory=lambda: np.zeros(0))
+    """Attempts at each hosted lane that ended in an error, so far; 429s, after which the gateway tries the next lane
+    at once, are not among them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from simulate.fleet.worlds import (
 from spillway.simulate.fleet import simulate
 from spillway.simulate.outcome import Outcome, Served
 from spillway.simulate.policy import Action, LaneOverflow, Observation
+from spillway.simulate.spillway.readings import hosted_state
 from spillway.simulate.world import StepTable, Workload, World
 
 
@@ -173,6 +174,24 @@ def test_an_outage_fails_both_attempts_unless_the_retry_comes_after_it() -> None
     assert failed == [False, True, False, False]
     np.testing.assert_allclose(log.ttft_s, [0.5, np.nan, 1.0, 0.5])
     np.testing.assert_allclose(log.end_s[1], 151.0)
+
+
+def test_what_hosted_lanes_fail_is_counted_by_attempt() -> None:
+    """In an outage each request fails twice; who reads the counters sees that none was served."""
+    lane = hosted_truth(outages=((300.0, 600.0),), ttft_p99_s=0.5)
+    world = one_class_world(lane_truth(), hosted=(lane,), classes=(class_truth(own=()),), duration_s=900.0)
+    policy = Scripted(Action((0,)), lambda seen: Action((0,)))
+    simulate(world, steady(2.0, 900.0), known_nothing(), policy, 1)
+    read = {seen.now: hosted_state(1, 0, seen.samples) for seen in policy.seen if seen.samples}
+    before, during, after = read[285.0], read[540.0], read[840.0]
+    assert before is not None
+    assert during is not None
+    assert after is not None
+    for state, served, failed in ((before, 2.0, 0.0), (during, 0.0, 4.0), (after, 2.0, 0.0)):
+        assert state.requests_per_second is not None
+        assert state.errors_per_second is not None
+        assert state.requests_per_second.value == pytest.approx(served, abs=0.1)
+        assert state.errors_per_second.value == pytest.approx(failed, abs=0.1)
 
 
 def test_caps_bound_every_replica_and_held_requests_go_by_priority() -> None:

@@ -69,6 +69,8 @@ def attempt(core: Core, request: int, now: float, number: int) -> None:
     if hosted.concurrency < math.inf:
         push_key(views.busy_until(core), index, hosted.in_flight, end)
         hosted.in_flight += 1
+    if failed:
+        hosted.failed += 1.0
     if failed and number == 0:
         push_timer(views.retry_at(core), views.retry_request(core), core.retries, first_at, request)
         core.retries += 1

@@ -68,7 +68,7 @@ HOSTED = np.dtype(
     [
         ("ttft", "f8"), ("ttft_sigma", "f8"), ("itl", "f8"), ("itl_sigma", "f8"), ("errors", "f8"),
         ("usd_input", "f8"), ("usd_output", "f8"), ("per_minute", "f8"), ("tokens_per_minute", "f8"),
-        ("concurrency", "f8"), ("in_flight", "i8"), ("outages", "i8"),
+        ("concurrency", "f8"), ("in_flight", "i8"), ("outages", "i8"), ("failed", "f8"),
     ],
     align=True,
 )  # fmt: skip

@@ -130,6 +130,16 @@ def class_rows(cores: Array) -> Any:
     return rows
 
 
+@compiled
+def hosted_failures(cores: Array) -> Any:
+    """Hosted lanes' failed attempts so far: (hosted lanes,)."""
+    core = cores[0]
+    found = np.empty(len(views.hosted(core)))
+    for index in range(len(found)):
+        found[index] = views.hosted(core)[index].failed
+    return found
+
+
 def take_sample(core: Array, now: float) -> Sample:
     """What a scrape at `now` sees; call `count_scrape` before."""
     rows, starts = replica_rows(core)
@@ -144,7 +154,7 @@ def take_sample(core: Array, now: float) -> Sample:
         ClassSample(*[*scalars[:_HELD], row[_CLASS_SCALARS:], *scalars[_HELD:]])
         for row, scalars in zip(by_class, by_class[:, :_CLASS_SCALARS].tolist(), strict=True)
     )
-    return Sample(now, lanes, classes)
+    return Sample(now, lanes, classes, hosted_failures(core))
 
 
 def _lane_sample(row: Floats, scalars: list[Any], replicas: ReplicaSamples) -> LaneSample:

@@ -17,7 +17,6 @@ from spillway.decide.memory import Memory
 from spillway.decide.snapshot import (
     Actuators,
     ClassSnapshot,
-    HostedState,
     LaneSnapshot,
     MetricsHealth,
     MetricsReason,
@@ -154,8 +153,7 @@ class SpillwayPolicy:
         )
 
     def _hosted(self, index: int, seen: Observation) -> LaneSnapshot:
-        rate = readings.hosted_rate(len(self._known.own) + index, seen.samples)
-        hosted = None if rate is None else HostedState(rate, None, None)
+        hosted = readings.hosted_state(len(self._known.own), index, seen.samples)
         return LaneSnapshot(self._known.hosted[index], hosted=hosted, token_price=self._prices[index])
 
     def _action(self, decision: Decision, seen: Observation) -> Action:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from spillway.decide.snapshot import (
     Demand,
     DemandSource,
     EngineState,
+    HostedState,
     PodState,
     Reading,
     Series,
@@ -133,7 +135,20 @@ def pods(index: int, samples: Sequence[Sample], counts: LaneCounts) -> tuple[Pod
     return tuple(found)
 
 
-def hosted_rate(column: int, samples: Sequence[Sample]) -> Reading | None:
+def hosted_state(own_lanes: int, index: int, samples: Sequence[Sample]) -> HostedState | None:
+    """One hosted lane: what it served and how often it failed. A request that fails is tried once more."""
+    routed = _hosted_rate(own_lanes + index, samples)
+    if routed is None:
+        return None
+    newest, then = samples[-1], before(samples, RATE_SCRAPES)
+    if min(newest.hosted_failed.size, then.hosted_failed.size) <= index:
+        return HostedState(routed, None, None)
+    failed = float(newest.hosted_failed[index] - then.hosted_failed[index]) / (newest.at - then.at)
+    served = replace(routed, value=max(0.0, routed.value - failed / 2))
+    return HostedState(served, None, None, replace(routed, value=failed))
+
+
+def _hosted_rate(column: int, samples: Sequence[Sample]) -> Reading | None:
     """Requests a second that went to one hosted lane; ``column`` of `ClassSample.to_lane`."""
     if not samples:
         return None
