@@ -277,6 +277,8 @@ def be_refused(world: World, proxy: KillProxy) -> None:
     world.wait(lambda: settled_with_a_gateway(world), "the gateway's word ends it")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_in_each_state_of_a_lane_the_next_life_goes_on_in_the_same_order(world: World, proxy: KillProxy) -> None:
     begin_with_one(world, proxy)
     go_to_zero(world, proxy)
