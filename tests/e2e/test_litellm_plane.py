@@ -20,6 +20,11 @@ __all__ = ["proxy_world"]
 pytestmark = pytest.mark.timeout(900)
 
 
+def wanted_percent(world: ProxyWorld) -> float:
+    """Of the class, for hosted lanes, as decided."""
+    return float(world.status()["classes"][0].get("spillPercent") or 0)
+
+
 async def test_a_proxy_is_configured_and_moved_by_rollouts(proxy_world: ProxyWorld) -> None:
     world = proxy_world
     world.deploy()
@@ -35,6 +40,7 @@ async def test_a_proxy_is_configured_and_moved_by_rollouts(proxy_world: ProxyWor
         await asyncio.to_thread(world.wait_condition, "OverflowActive", "True", None, 120)
         await asyncio.to_thread(world.wait_ticks, 5)
         assert (world.written(), world.configurations()) == (first, 1)
+        await asyncio.to_thread(world.wait, lambda: wanted_percent(world) >= 10, "a share worth writing", 120)
         world.later(SPACING_SECONDS)
         await asyncio.to_thread(world.wait, lambda: world.written() != first, "another configuration", 60)
         weights = world.noted()["weights"]["chat"]
