@@ -18,7 +18,7 @@ from spillway.decide.demand import class_demands
 from spillway.decide.eligibility import placements
 from spillway.decide.learning import LOOSE_ALLOWANCE, Learned, kept, learn
 from spillway.decide.memory import Memory
-from spillway.decide.snapshot import ClassSnapshot, PlanSnapshot, Series
+from spillway.decide.snapshot import ClassSnapshot, HostedState, PlanSnapshot, Series
 
 
 def looked(snapshot: PlanSnapshot, memory: Memory = REMEMBERED) -> Learned:
@@ -169,7 +169,9 @@ def swinging(at: float) -> World:
     item = replace(chat(rate, at), attainment=reading(0.99 + 0.008 * math.sin(at / 300), at))
     lane = own(at=at, profile={"prefillMsPerKToken": "333"})
     seen = tuple(replace(s, at=at - 15 * i) for i, s in enumerate(samples(lambda b: 12 + 0.6 * b, [5.0, 20.0, 40.0])))
-    return world(at=at, classes=(item,), lane=replace(lane, engine=engine(at=at, samples=seen)))
+    refusing = HostedState(reading(4.0, at), reading(0.0, at), reading(0.0, at), reading(2.0, at))
+    lanes = (replace(lane, engine=engine(at=at, samples=seen)), replace(hosted_lane(), hosted=refusing))
+    return world(at=at, classes=(item,), lanes=lanes)
 
 
 def test_all_that_is_remembered_reads_back() -> None:
