@@ -53,6 +53,24 @@ CLASS_SPEC = {
     "dataPolicy": "Any",
     "equivalentModels": ["llama-3.1-8b", "gpt-5-nano"],
     "valueTier": "Standard",
+    "demand": {
+        "developers": 10,
+        "tasksPerDeveloperDay": 30,
+        "tokensPerTask": 50_000,
+        "workdaysPerMonth": 22,
+        "inputSharePercent": 60,
+        "cachedInputSharePercent": 20,
+        "retryInflationPercent": 15,
+        "monthlyGrowthPercent": 10,
+    },
+    "successRatePercent": "97.5",
+    "revenuePerSuccessUsd": "0.05",
+    "budget": {
+        "monthlyUsd": "4000",
+        "alertPercent": 80,
+        "teamCaps": [{"team": "payments", "monthlyUsd": "1500"}],
+        "overflowPoolUsd": "500",
+    },
 }
 
 BINDING = {
@@ -199,6 +217,7 @@ VARIANTS: dict[str, tuple[Manifest, ...]] = {
         edited(_CLASS, {"spec.match": {"team": "payments"}}),
         edited(_CLASS, {"spec.match": {"routeRule": {"route": "chat", "rule": "coding"}}}),
         edited(_CLASS, {"spec.latency": "Deferrable", "spec.slo": DELETE}),
+        edited(_CLASS, {"spec.budget": {"measuredPlusPercent": 20}}),
     ),
     "CapacityLane": (
         _SELF_HOSTED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from spillway.api.common import DECIMAL_PATTERN, DNS_LABEL, DNS_SUBDOMAIN, PERCENT_PATTERN
+from spillway.api.common import DECIMAL_PATTERN, DNS_LABEL, DNS_SUBDOMAIN, PERCENT_PATTERN, SUCCESS_PATTERN
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ PATTERNS: dict[str, Pattern] = {
         ("http://vllm", "https://api.example.com/v1", "http://vllm.ns.svc:8000/v1"),
         ("vllm:8000", "ftp://vllm", "http:///v1", "http://a/", "http://a b", "http://u@a", "http://a?x=1", "http://-a"),
         lambda n: "http://" + "a" * (n - 7),
+    ),
+    SUCCESS_PATTERN: Pattern(
+        ("0", "7.5", "97.5", "99.999", "100"),
+        ("100.1", "101", "-1", "07", "97.", "97.1234", "a"),
+        lambda n: "99.999"[:n],
     ),
     DECIMAL_PATTERN: Pattern(
         ("0", "0.5", "3.850", "007", "1.000000001"),

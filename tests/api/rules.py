@@ -74,6 +74,15 @@ _rule(
     ],
 )
 _rule(
+    "budget needs exactly one of monthlyUsd, measuredPlusPercent",
+    "spec.budget",
+    [_CLASS, edited(_CLASS, {"spec.budget.monthlyUsd": DELETE, "spec.budget.measuredPlusPercent": 20})],
+    [
+        edited(_CLASS, {"spec.budget": {}}),
+        edited(_CLASS, {"spec.budget.measuredPlusPercent": 20}),
+    ],
+)
+_rule(
     "selfHosted belongs to type SelfHosted, and is required there",
     "spec",
     [_LANE, _HOSTED_LANE],

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from spillway.api import (
     AllowedClasses,
     Binding,
+    Budget,
     CapacityLane,
     CapacityLaneSpec,
     CapacityPlan,
@@ -143,6 +144,15 @@ def _class_spec(draw: Draw, values: Values) -> Values:
     return values | {"latency": LatencyClass.DEFERRABLE} if needed else values
 
 
+def _budget(draw: Draw, values: Values) -> Values:
+    if values["monthly_usd"] is not None:
+        return values | {"measured_plus_percent": None}
+    percent = values["measured_plus_percent"]
+    return values | {
+        "measured_plus_percent": draw(_given(Budget, "measured_plus_percent")) if percent is None else percent
+    }
+
+
 def _lane_spec(draw: Draw, values: Values) -> Values:
     keep, drop = ("self_hosted", "hosted") if values["type"] is LaneType.SELF_HOSTED else ("hosted", "self_hosted")
     return values | {keep: values[keep] or draw(_given(CapacityLaneSpec, keep)), drop: None}
@@ -178,6 +188,7 @@ def _routing(draw: Draw, values: Values) -> Values:
 _RULES: dict[type[BaseModel], Callable[[Draw, Values], Values]] = {
     Match: _match,
     WorkloadClassSpec: _class_spec,
+    Budget: _budget,
     CapacityLaneSpec: _lane_spec,
     ReplicaBounds: _bounds,
     AllowedClasses: _allowed,

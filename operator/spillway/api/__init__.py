@@ -19,6 +19,7 @@ from spillway.api.lane import (
     ServiceProfile,
     TargetRef,
 )
+from spillway.api.money import Budget, DeclaredDemand, TeamCap
 from spillway.api.plan import (
     AllowedClasses,
     Binding,
@@ -59,6 +60,7 @@ __all__ = [
     "VERSION",
     "AllowedClasses",
     "Binding",
+    "Budget",
     "CapacityLane",
     "CapacityLaneSpec",
     "CapacityPlan",
@@ -69,6 +71,7 @@ __all__ = [
     "Condition",
     "DataPolicy",
     "DecisionStatus",
+    "DeclaredDemand",
     "Engine",
     "GpuPrice",
     "GpuSpec",
@@ -94,6 +97,7 @@ __all__ = [
     "SimpleStatus",
     "Slo",
     "TargetRef",
+    "TeamCap",
     "TotalsStatus",
     "UtilizationStatus",
     "ValueTier",

@@ -26,6 +26,7 @@ DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 DECIMAL_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,9})?$"
 PERCENT_PATTERN = r"^[5-9][0-9](\.[0-9]{1,3})?$"
+SUCCESS_PATTERN = r"^(100|[1-9]?[0-9](\.[0-9]{1,3})?)$"
 
 
 class Model(BaseModel):
@@ -84,6 +85,9 @@ DecimalText = _decimal_type(
 
 AttainmentText = _decimal_type(PERCENT_PATTERN, 6, 'a percentage from 50 to 99.999, such as "99.5"')
 """A percentage from 50 to 99.999 as a decimal string, such as "99.5"."""
+
+SuccessText = _decimal_type(SUCCESS_PATTERN, 6, 'a percentage from 0 to 100, such as "97.5"')
+"""A percentage from 0 to 100 as a decimal string, such as "97.5"."""
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
 TierName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$")]

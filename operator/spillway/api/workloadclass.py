@@ -11,13 +11,16 @@ from pydantic import ConfigDict, Field
 from spillway.api.common import (
     SHORT_NAME_RULES,
     AttainmentText,
+    DecimalText,
     Model,
     ModelName,
     Name,
     ObjectMeta,
     ObjectRef,
+    SuccessText,
     TierName,
 )
+from spillway.api.money import Budget, DeclaredDemand
 from spillway.api.status import SimpleStatus
 
 
@@ -141,6 +144,21 @@ class WorkloadClassSpec(Model):
         default=None,
         description="Name of a tier in the plan's valueTiers: what a miss costs and what may be spent on overflow. "
         "Default: none (a miss costs nothing extra, spending is bounded by the plan's ceiling alone).",
+    )
+    demand: DeclaredDemand | None = Field(
+        default=None,
+        description="What is expected, for budgets; measured demand stands beside it as it comes in. Default: nothing.",
+    )
+    success_rate_percent: SuccessText | None = Field(
+        default=None,
+        description='Share of tasks that reach their end, in percent, such as "97.5": what a successful task costs '
+        "rests on it. Default: not known.",
+    )
+    revenue_per_success_usd: DecimalText | None = Field(
+        default=None, description="What one successful task is worth, in US dollars. Default: not known."
+    )
+    budget: Budget | None = Field(
+        default=None, description="What the class may cost in a month. Default: no budget of its own."
     )
 
 
