@@ -1,0 +1,64 @@
+"""What classes have used, out of a plan's history: totals by class with the time that the data covers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
+
+from spillway.advise.demand import Measured
+from spillway.observe.history import Values
+from spillway.observe.past import Past, PastDemand
+
+DAY_SECONDS = 86_400
+WHOLE_DAY = 0.9
+"""Share of a UTC day's bins that must be known for it to count as a day."""
+
+
+def measured_by_class(past: Past, origin: str) -> dict[str, Measured]:
+    """By class key; classes of which no bin is known are left out. ``origin``: such as the address asked."""
+    found = {key: _measured(past, demand, origin) for key, demand in past.classes.items()}
+    return {key: each for key, each in found.items() if each is not None}
+
+
+def _measured(past: Past, demand: PastDemand, origin: str) -> Measured | None:
+    known = np.isfinite(demand.requests) & np.isfinite(demand.input_tokens) & np.isfinite(demand.output_tokens)
+    bins = np.flatnonzero(known)
+    if not len(bins):
+        return None
+    first = datetime.fromtimestamp(past.start + float(bins[0]) * past.width_s, UTC)
+    last = datetime.fromtimestamp(past.start + float(bins[-1] + 1) * past.width_s, UTC)
+    return Measured(
+        days=Decimal(int(len(bins) * past.width_s)) / DAY_SECONDS,
+        requests=_total(demand.requests, known),
+        input_tokens=_total(demand.input_tokens, known),
+        output_tokens=_total(demand.output_tokens, known),
+        cached_tokens=_cached(demand, known),
+        daily_tokens=_daily(past, demand, known),
+        source=f"{origin}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def _total(values: Values, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Decimal:
+    return Decimal(round(float(np.sum(values[known], dtype=np.float64))))
+
+
+def _cached(demand: PastDemand, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Decimal | None:
+    if demand.cached_tokens is None or not np.isfinite(demand.cached_tokens[known]).any():
+        return None
+    return Decimal(round(float(np.nansum(demand.cached_tokens[known], dtype=np.float64))))
+
+
+def _daily(past: Past, demand: PastDemand, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[Decimal, ...]:
+    """Tokens of each UTC day of which most is known, scaled to the whole day."""
+    days = ((past.start + np.arange(len(known)) * past.width_s) // DAY_SECONDS).astype(np.int64)
+    per_day = DAY_SECONDS / past.width_s
+    found = []
+    for day in np.unique(days):
+        chosen = (days == day) & known
+        part = float(np.count_nonzero(chosen)) / per_day
+        if part >= WHOLE_DAY:
+            tokens = np.sum(demand.input_tokens[chosen] + demand.output_tokens[chosen], dtype=np.float64)
+            found.append(Decimal(round(float(tokens) / part)))
+    return tuple(found)
