@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -19,11 +19,18 @@ from spillway.advise.findings import (
     unprofitable,
     unusual_demand,
 )
+from spillway.advise.prices import Tier
 from spillway.advise.words import dollars, share, times
 from spillway.api import LatencyClass
 
 UNREACHED = Decimal("0.5")
 """A cap of which a year's dearest month takes less than this warns of nothing."""
+FITTING: Mapping[LatencyClass, tuple[Tier, ...]] = {
+    LatencyClass.INTERACTIVE: (),
+    LatencyClass.BACKGROUND: (Tier.FLEX,),
+    LatencyClass.DEFERRABLE: (Tier.BATCH, Tier.FLEX),
+}
+"""Tiers that work may take for its latency: Batch is not for what somebody waits for."""
 KEEP_SPENDING = Decimal(3)
 """Return on a dollar from which a cap that is too low costs more than it saves; 3-5 is what teams report."""
 
@@ -60,7 +67,7 @@ class Subject:
     """Models at real-time prices; the first is planned with."""
     latency: LatencyClass = LatencyClass.INTERACTIVE
     tiers: tuple[Priced, ...] = ()
-    """The same work at Batch and Flex prices."""
+    """The same work at Batch and Flex prices; those that don't fit the latency are passed over."""
     declared: Declared | None = None
     measured: Measured | None = None
     notes: tuple[str, ...] = ()
@@ -125,7 +132,7 @@ def assess(subject: Subject) -> BudgetReport:
         measured=measured,
         declared_costs=_costs(declared, subject.options),
         measured_costs=_costs(measured, subject.options),
-        tier_costs=_costs(demand, subject.tiers),
+        tier_costs=_costs(demand, [t for t in subject.tiers if t.tariff.tier in FITTING[subject.latency]]),
         cap=None,
         months=(),
         per_success=None,
@@ -227,7 +234,7 @@ def _cap_findings(report: BudgetReport) -> Iterator[Finding]:
             f"month {reached + 1}",
             report.months[reached],
         )
-    elif spend.value >= cap.alert.value:
+    elif spend.value >= cap.alert.value and cap.usd.value:
         yield Finding(
             "CapAtRisk",
             f"{what} {dollars(spend.value)} is {share(spend.value / cap.usd.value)} of the cap of "

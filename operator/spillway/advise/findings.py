@@ -12,7 +12,6 @@ from decimal import Decimal
 from spillway.advise.costs import MTOK, Cost, price_figures
 from spillway.advise.demand import WEEK_DAYS, Demand, Measured
 from spillway.advise.figures import Figure, computed, given
-from spillway.advise.prices import Tier
 from spillway.advise.words import dollars, number, share, times
 from spillway.api import LatencyClass
 
@@ -163,6 +162,8 @@ def _stretch(planned: Cost, cheap: Cost) -> str:
 
 def caching(demand: Demand, planned: Cost, repeated: Figure | None) -> Iterator[Finding]:
     """Prompt tokens that repeat and are not read from a cache."""
+    if not demand.input.value:
+        return
     known = demand.cached_share
     cached = known.value if known is not None else Decimal(0)
     aim = repeated or given("repeated share", REPEATED_TYPICAL, "", "typical; not measured here")
@@ -198,24 +199,25 @@ def caching(demand: Demand, planned: Cost, repeated: Figure | None) -> Iterator[
     assumed = "" if repeated is not None else f" if {share(aim.value)} of the prompt repeats, as is typical"
     yield Finding(
         "MissingCaching",
-        f"{_cache_words(known, repeated)}; reading them from a cache saves {dollars(saved.value)} a month"
-        f"{cut}{assumed}",
+        f"{_cache_words(known, repeated)}; reading what repeats from a cache saves "
+        f"{dollars(saved.value)} a month{cut}{assumed}",
         saved,
     )
 
 
 def _cache_words(known: Figure | None, repeated: Figure | None) -> str:
-    cached = "nobody counts what a cache serves" if known is None else f"{share(known.value)} of the input is cached"
+    if known is None:
+        cached = "nobody counts what a cache serves"
+    else:
+        cached = f"{share(known.value)} of the input is read from a cache" if known.value else "no caching is planned"
     return cached if repeated is None else f"{share(repeated.value)} of the prompt tokens repeat and {cached}"
 
 
 def async_tiers(latency: LatencyClass, planned: Cost, tiers: Sequence[Cost]) -> Iterator[Finding]:
-    """What a tier for work that can wait would save; ``tiers``: costs at Batch and Flex prices that are known."""
-    fitting = {LatencyClass.DEFERRABLE: (Tier.BATCH, Tier.FLEX), LatencyClass.BACKGROUND: (Tier.FLEX,)}.get(latency, ())
-    usable = [cost for cost in tiers if cost.option.tariff.tier in fitting]
-    if not usable:
+    """What a tier for work that can wait would save; ``tiers``: costs at prices of tiers that fit it."""
+    if not tiers:
         return
-    best = min(usable, key=lambda cost: cost.total.value)
+    best = min(tiers, key=lambda cost: cost.total.value)
     if best.total.value >= planned.total.value:
         return
     tier = best.option.tariff.tier

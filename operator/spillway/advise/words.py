@@ -6,13 +6,13 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from spillway.advise.figures import cents, plain
 
-TENTH, WHOLE = Decimal("0.1"), Decimal(1)
+TENTH, WHOLE, FINE = Decimal("0.1"), Decimal(1), Decimal("0.0001")
 
 
 def dollars(value: Decimal, *, small: bool = False) -> str:
     """Such as "$4,290", "$1,567.50", "$64.68"; ``small``: four places below a dollar, such as "$0.0098"."""
-    if small and abs(value) < 1:
-        return f"${plain(value.quantize(Decimal('0.0001'), ROUND_HALF_UP))}"
+    if small and abs(value) < 1 and (fine := value.quantize(FINE, ROUND_HALF_UP)) != cents(value):
+        return f"{'-' if fine < 0 else ''}${plain(abs(fine))}"
     rounded = cents(value)
     sign = "-" if rounded < 0 else ""
     text = f"{abs(rounded):,.2f}"

@@ -32,7 +32,10 @@ MEASURING = ("days", "config")
 
 def budget_command(asked: dict[str, Any]) -> int:
     """The command with its options by name; returns the exit status. Raises click.ClickException with one line."""
-    at = asked["at"] or datetime.now(UTC)
+    now = datetime.now(UTC)
+    at = asked["at"] or now
+    if at > now:
+        click.echo(f"warning: --at {at:%Y-%m-%d} lies ahead: list prices are what the package knows of it", err=True)
     _check_options(asked)
     try:
         reports = [assess(subject) for subject in _subjects(asked, at)]
@@ -69,6 +72,10 @@ def _check_options(asked: Mapping[str, Any]) -> None:
         for flag in (*(each[0] for each in DEMAND), "--tier", "--latency"):
             if named(parameter(flag)):
                 raise click.UsageError(f"{flag} belongs to a budget from flags; with -f the manifests say it")
+    elif asked["cap"] is not None and named("buffer"):
+        raise click.UsageError("--buffer makes a cap from the average; with --cap there is one: leave one of them out")
+    elif asked["revenue_per_success"] is not None and asked["success_rate"] is None:
+        raise click.UsageError("--revenue-per-success needs --success-rate: only tasks that succeed earn anything")
     elif asked["prometheus_url"]:
         raise click.UsageError("--prometheus-url needs the manifests of a plan (-f): they say whose traffic it is")
     if not asked["prometheus_url"]:

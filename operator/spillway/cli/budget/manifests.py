@@ -187,8 +187,13 @@ def _subject(item: WorkloadClass, found: Found, usage: Usage, asked: Mapping[str
     options, tiers = _options(item, found, at, notes)
     extra = priced_models(asked["models"], Tier.STANDARD, Tariffs(), at)
     options = (*options, *extra)
-    if not any(option.tariff.tier in (Tier.BATCH, Tier.FLEX) for option in tiers) and options:
-        tiers = async_prices(options[0], Tariffs(), at) if item.spec.latency is not LatencyClass.INTERACTIVE else ()
+    waits = item.spec.latency is not LatencyClass.INTERACTIVE
+    if not options and waits:
+        options, tiers = tiers, ()
+    if not tiers and waits and options and options[0].tariff.tier is Tier.STANDARD:
+        tiers = async_prices(options[0], Tariffs(), at)
+    if item.spec.revenue_per_success_usd is not None and item.spec.success_rate_percent is None:
+        notes.append("what a successful task costs: spec.successRatePercent is not declared")
     return Subject(
         name=origin,
         terms=_terms(item, asked, origin),

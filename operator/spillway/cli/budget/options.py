@@ -79,11 +79,11 @@ DEMAND: tuple[tuple[str, Amount, str, str], ...] = (
     ("--success-rate", SHARE, "SHARE", "Of the tasks that reach their end. Default: not known."),
     ("--revenue-per-success", USD, "USD", "What a successful task is worth. Default: not known."),
     ("--cap", USD, "USD", "What a month may cost. Default: the average and the buffer."),
+    ("--buffer", Amount("0", "10", hint="a share: write 0.2 for 20%"), "SHARE", "On top of the average. Default: 0.2."),
     ("--alert", SHARE, "SHARE", "Of the cap, from which to warn. Default: 0.8."),
 )
 """What manifests say instead, where they are given."""
 TERMS: tuple[tuple[str, Amount, str, str], ...] = (
-    ("--buffer", Amount("0", "10", hint="a share: write 0.2 for 20%"), "SHARE", "On top of the average. Default: 0.2."),
     ("--repeated-share", SHARE, "SHARE", "Of the prompt tokens that repeat. Default: not known."),
     ("--simple-share", SHARE, "SHARE", "Of the tokens that a cheaper model does as well. Default: not known."),
 )
@@ -119,7 +119,7 @@ OTHERS = (
         "-o", "--output", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True,
         help="Form of the output.",
     ),
-    click.option("--explain", is_flag=True, help="Also print where each figure comes from."),
+    click.option("--explain", is_flag=True, help="Also print where each figure comes from; JSON always says it."),
     click.option("--no-color", is_flag=True, help="No colours; so does the variable NO_COLOR."),
 )  # fmt: skip
 

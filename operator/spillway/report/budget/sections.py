@@ -130,10 +130,12 @@ def _budget_lines(report: BudgetReport) -> Iterator[str]:
 
 
 def _worth_lines(report: BudgetReport) -> Iterator[str]:
-    if report.per_success is None:
-        return
     rate, worth = report.subject.terms.success_rate, report.subject.terms.revenue_per_success
-    assert rate is not None  # noqa: S101 - without it there is no cost of a success
+    if rate is None or report.declared is None:
+        return
+    if report.per_success is None:
+        yield "no task succeeds at 0% success: nothing is earned"
+        return
     text = f"{dollars(report.per_success.value, small=True)} per successful task at {plain(rate.value * 100)}% success"
     if worth is not None and report.returned is not None:
         text += f", worth {dollars(worth.value, small=True)}: a dollar returns {times(report.returned.value)}"
@@ -150,5 +152,7 @@ def _price_lines(report: BudgetReport) -> Iterator[str]:
     """Once for each model and tier, whatever demand it was used for."""
     for cost in (*report.costs, *report.tier_costs):
         cached = cost.option.tariff.cached_input_usd_per_mtok
-        more = "" if cached is None else f" (cached input {plain(cached)} USD/Mtok)"
+        more = "" if cached is None else f"; cached input {plain(cached)} USD/Mtok"
+        if cached is None and report.demand.cached.value:
+            more = "; no price of cached input is known: it costs what input does"
         yield f"{cost.name}: {cost.option.tariff.origin}{more}"
