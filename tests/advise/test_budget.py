@@ -230,6 +230,19 @@ def test_what_a_success_costs_and_brings() -> None:
     assert assess(subject(OPUS, success_rate=figure("s", 0))).per_success is None
 
 
+def test_retries_and_tool_loops_have_their_dollars() -> None:
+    found = finding(assess(subject(OPUS, declared=declared(retries="0.2", tool_loops="0.3"))), "Inflated")
+    assert usd(found) == 2145
+    assert "add 50%" in found.message
+    assert "Inflated" not in codes(assess(subject(OPUS, declared=declared(retries="0.05"))))
+
+
+def test_a_year_without_growth() -> None:
+    found = finding(assess(subject(OPUS)), "NoGrowthPlanned")
+    assert usd(found) == 4290 * Decimal("1.1") ** 11
+    assert "NoGrowthPlanned" not in codes(assess(subject(OPUS, declared=declared(growth="-0.02"))))
+
+
 def test_nothing_used_and_nothing_allowed() -> None:
     report = assess(subject(OPUS, FLASH, measured=measured(0, 14), cap=figure("cap", 0, "USD")))
     assert report.costs[0].total.value == 0

@@ -81,6 +81,15 @@ def test_the_band_widens_below_a_week_and_below_two_days() -> None:
     assert demand.tokens.low == 0, "never below nothing"
 
 
+def test_peaks_over_the_mean() -> None:
+    demand = measured_demand(replace(measured(1_200, 4, last_day=6_000), busiest_hour_tokens=Decimal(300)))
+    assert demand.busiest_day is not None
+    assert demand.busiest_hour is not None
+    assert (demand.busiest_day.value, demand.busiest_hour.value) == (Decimal("2.5"), 3)
+    alone = measured_demand(measured(1_200, 1))
+    assert (alone.busiest_day, alone.busiest_hour) == (None, None)
+
+
 def test_no_time_is_no_measurement() -> None:
     with pytest.raises(ValueError, match="no time"):
         measured_demand(replace(measured(1_000, 2), days=Decimal(0)))

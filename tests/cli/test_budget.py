@@ -134,6 +134,7 @@ def test_terms_by_flags(capsys: pytest.CaptureFixture[str]) -> None:
     codes = {each["code"]: each["usd"]["value"] for each in report["findings"]}
     assert codes["CapTooLow"] == "7580"
     assert codes["CostAboveRevenue"] == "1980"
+    assert codes["Inflated"] == "4290"
     assert codes["MissingCaching"] == "1069.2"
     assert report["cap"]["given"] is True
 

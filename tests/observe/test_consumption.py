@@ -43,5 +43,15 @@ def test_a_gap_is_no_time_and_its_day_no_day() -> None:
     assert [int(day) for day in found.daily_tokens] == pytest.approx([2_880_000] * 2, rel=1e-6)
 
 
+def test_the_busiest_hour_is_a_whole_one() -> None:
+    tokens = constant(10)
+    tokens[24:36] = 50
+    tokens[40] = 10_000
+    requests = constant(1)
+    requests[37:40] = np.nan
+    found = measured_by_class(past(a=PastDemand(requests, tokens, constant(0))), "P")["a"]
+    assert found.busiest_hour_tokens == 600, "the hour of the peak has gaps"
+
+
 def test_a_class_of_which_nothing_is_known_is_left_out() -> None:
     assert measured_by_class(past(a=PastDemand(constant(np.nan), constant(1), constant(1))), "P") == {}

@@ -8,17 +8,15 @@ from decimal import Decimal
 
 from spillway.advise.costs import Cost, Priced, cost_of, cost_per_success, successes
 from spillway.advise.demand import Declared, Demand, Measured, declared_demand, measured_demand, projected
-from spillway.advise.figures import Figure, computed
-from spillway.advise.findings import (
-    Finding,
-    async_tiers,
-    caching,
+from spillway.advise.demand_findings import (
+    inflation,
+    no_growth,
     short_history,
-    single_model,
     theoretical_maximum,
-    unprofitable,
     unusual_demand,
 )
+from spillway.advise.figures import Figure, computed
+from spillway.advise.findings import Finding, async_tiers, caching, single_model, unprofitable
 from spillway.advise.prices import Tier
 from spillway.advise.words import dollars, share, times
 from spillway.api import LatencyClass
@@ -184,6 +182,9 @@ def _findings(report: BudgetReport) -> Iterator[Finding]:
     yield from single_model(costs, terms.simple_share)
     yield from async_tiers(subject.latency, costs[0], report.tier_costs)
     yield from _caching(report)
+    if report.declared is not None and subject.declared is not None:
+        yield from inflation(subject.declared, report.declared, report.declared_costs[0])
+        yield from no_growth(report.declared, costs[0])
     yield from _cap_findings(report)
     if report.per_success is not None and terms.revenue_per_success is not None and report.declared is not None:
         assert terms.success_rate is not None  # noqa: S101 - there is no cost of a success without it

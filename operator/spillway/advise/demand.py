@@ -20,6 +20,7 @@ ONE_DAY_BAND = Decimal(1)
 SPREAD = 2
 """Standard errors of the mean day that a band spans to either side, about 95%."""
 MONTHS = 12
+HOURS_A_DAY = Decimal(24)
 
 ONE, ZERO = Decimal(1), Decimal(0)
 
@@ -60,6 +61,8 @@ class Measured:
     """Input and output of each whole day."""
     source: str
     """Such as "Prometheus, 2026-11-09 to 2026-11-23"."""
+    busiest_hour_tokens: Decimal | None = None
+    """Of the whole hours; None where none is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,9 @@ class Demand:
     tokens_per_developer_day: Figure | None = None
     cached_share: Figure | None = None
     """None: nobody counts what the cache holds."""
+    busiest_day: Figure | None = None
+    """Over the mean day, where two whole days and more were measured; the hour over the mean hour."""
+    busiest_hour: Figure | None = None
 
     @property
     def relative_band(self) -> tuple[Decimal, Decimal] | None:
@@ -224,7 +230,18 @@ def measured_demand(found: Measured, growth: Figure | None = None) -> Demand:
         growth=growth or given("growth a month", 0, "", "none declared"),
         measured=True,
         cached_share=share,
+        busiest_day=_peak("day", max(found.daily_tokens), found, ONE) if len(found.daily_tokens) > 1 else None,
+        busiest_hour=_peak("hour", found.busiest_hour_tokens, found, HOURS_A_DAY),
     )
+
+
+def _peak(name: str, most: Decimal | None, found: Measured, per_day: Decimal) -> Figure | None:
+    total = found.input_tokens + found.output_tokens
+    if most is None or not total:
+        return None
+    mean = given(f"mean {name}", total / found.days / per_day, "tokens", found.source)
+    peak = given(f"busiest {name}", most, "tokens", found.source)
+    return computed(f"busiest {name} over the mean", most / mean.value, "", f"busiest {name} / mean {name}", peak, mean)
 
 
 def relative_half_width(found: Measured) -> Decimal:

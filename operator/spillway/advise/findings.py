@@ -1,4 +1,4 @@
-"""What a budget gets wrong, each finding with its dollars: demand, one model for everything, caching, tiers, caps.
+"""What a budget gets wrong, each finding with its dollars: one model for everything, caching, tiers, failed tasks.
 
 Thresholds are those of the published planning model; where one is a rule of thumb, its finding says so.
 """
@@ -10,19 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from spillway.advise.costs import MTOK, Cost, price_figures
-from spillway.advise.demand import WEEK_DAYS, Demand, Measured
+from spillway.advise.demand import Demand
 from spillway.advise.figures import Figure, computed, given
-from spillway.advise.words import dollars, number, share, times
+from spillway.advise.prices import Tier
+from spillway.advise.words import dollars, share, times
 from spillway.api import LatencyClass
 
-OVERESTIMATE = Decimal(2)
-"""Declared over measured from which a plan rests on a theoretical maximum; 2 to 3 is what teams overestimate by."""
-UNDERESTIMATE = Decimal("0.8")
-TYPICAL = "published planning model: typical ranges, not measured here"
-TASKS_MOST = 50
-"""Tasks of an active developer and day: 15 to 50."""
-DAY_TOKENS_TYPICAL, DAY_TOKENS_POWER = Decimal(500_000), Decimal(2_000_000)
-"""A developer's day is 100,000 to 500,000 tokens, a power user's 1 to 2 million."""
 MODELS_APART = Decimal("1.5")
 """Price ratio from which routing simple work elsewhere is worth a word."""
 STRETCHES = (3, 5)
@@ -30,6 +23,10 @@ STRETCHES = (3, 5)
 TENTH = Decimal("0.1")
 REPEATED_TYPICAL = Decimal("0.6")
 """Share of prompt tokens that repeat, where nobody has looked."""
+RISKS = {
+    Tier.BATCH: "It is not for urgent work that users wait for",
+    Tier.FLEX: "Its latency varies: what users expect must match it",
+}
 CACHE_GAP = Decimal("0.2")
 """How far below the repeated share the cached one may lie."""
 
@@ -44,64 +41,6 @@ class Finding:
     """One or two sentences with their figures."""
     usd: Figure | None = None
     """What it is worth or at stake, a month."""
-
-
-def theoretical_maximum(declared: Demand, measured: Demand, planned: Cost | None) -> Iterator[Finding]:
-    """Declared far above, or below, what is measured."""
-    if not measured.tokens.value:
-        return
-    ratio = declared.tokens.value / measured.tokens.value
-    sure = measured.tokens.high is not None and declared.tokens.value >= OVERESTIMATE * measured.tokens.high
-    doubt = "" if sure or ratio < OVERESTIMATE else ", though the measured band still allows for less"
-    said = f"declared {number(declared.tokens.value)} tokens a month, measured {number(measured.tokens.value)}"
-    if ratio >= OVERESTIMATE:
-        yield Finding(
-            "PlannedFromMaximum",
-            f"planned from a theoretical maximum: {said}, {times(ratio)} as much{doubt}; teams overestimate 2-3x until "
-            "they measure",
-            _part(planned, 1 - 1 / ratio, "planned too much", "1 - measured / declared", measured, declared),
-        )
-    elif ratio < UNDERESTIMATE:
-        yield Finding(
-            "PlannedBelowMeasured",
-            f"{said}: more is used than planned for",
-            _part(planned, 1 / ratio - 1, "planned too little", "measured / declared - 1", measured, declared),
-        )
-
-
-def unusual_demand(declared: Demand, tasks_per_day: Figure, planned: Cost | None) -> Iterator[Finding]:
-    """Declared above what developers typically use; for demand that nobody has measured."""
-    if tasks_per_day.value > TASKS_MOST:
-        yield Finding(
-            "ManyTasks",
-            f"{number(tasks_per_day.value)} tasks per developer and day; active developers do 15-50",
-            _beyond(planned, tasks_per_day, given("most of an active developer", TASKS_MOST, "", TYPICAL)),
-        )
-    daily = declared.tokens_per_developer_day
-    if daily is None or daily.value <= DAY_TOKENS_TYPICAL:
-        return
-    who = "as power users take (1-2M)" if daily.value <= DAY_TOKENS_POWER else "more than power users take (1-2M)"
-    yield Finding(
-        "AboveTypical",
-        f"{number(daily.value)} tokens per developer and day for everybody, {who}; 100,000-500,000 is typical. Nothing "
-        "is measured: teams overestimate 2-3x until they measure",
-        _beyond(planned, daily, given("most of a typical developer's day", DAY_TOKENS_TYPICAL, "tokens", TYPICAL)),
-    )
-
-
-def short_history(found: Measured, spend: Figure | None) -> Iterator[Finding]:
-    """Under a week of data."""
-    if found.days >= WEEK_DAYS:
-        return
-    band = ""
-    if spend is not None and spend.low is not None and spend.high is not None:
-        band = f": {dollars(spend.low)}-{dollars(spend.high)} a month"
-    days = number(found.days.quantize(TENTH))
-    yield Finding(
-        "ShortHistory",
-        f"only {days} days are measured, less than a week: bands are widened to at least 50% to either side{band}; a "
-        "baseline takes 1-2 weeks",
-    )
 
 
 def single_model(costs: Sequence[Cost], simple: Figure | None) -> Iterator[Finding]:
@@ -207,7 +146,7 @@ def caching(demand: Demand, planned: Cost, repeated: Figure | None) -> Iterator[
 
 def _cache_words(known: Figure | None, repeated: Figure | None) -> str:
     if known is None:
-        cached = "nobody counts what a cache serves"
+        cached = "nobody counts what a cache serves, so none of it is assumed to be"
     else:
         cached = f"{share(known.value)} of the input is read from a cache" if known.value else "no caching is planned"
     return cached if repeated is None else f"{share(repeated.value)} of the prompt tokens repeat and {cached}"
@@ -232,7 +171,7 @@ def async_tiers(latency: LatencyClass, planned: Cost, tiers: Sequence[Cost]) -> 
     yield Finding(
         f"Use{tier.value}",
         f"{latency.value} work can take the {tier.value} tier: {dollars(best.total.value)} a month instead of "
-        f"{dollars(planned.total.value)}. Routing and asynchronous lanes come before own GPUs",
+        f"{dollars(planned.total.value)}. {RISKS[tier]}. Routing and asynchronous lanes come before own GPUs",
         saved,
     )
 
@@ -255,20 +194,3 @@ def unprofitable(cost: Figure, revenue: Figure, good: Figure) -> Iterator[Findin
         f"a successful task costs {dollars(cost.value, small=True)} and is worth {dollars(revenue.value, small=True)}",
         lost,
     )
-
-
-def _part(
-    planned: Cost | None, part: Decimal, name: str, formula: str, measured: Demand, declared: Demand
-) -> Figure | None:
-    if planned is None:
-        return None
-    inputs = (planned.total, measured.tokens.named("measured"), declared.tokens.named("declared"))
-    return computed(name, planned.total.value * part, "USD", f"{planned.total.name} x ({formula})", *inputs)
-
-
-def _beyond(planned: Cost | None, found: Figure, most: Figure) -> Figure | None:
-    if planned is None:
-        return None
-    value = planned.total.value * (1 - most.value / found.value)
-    formula = f"{planned.total.name} x (1 - {most.name} / {found.name})"
-    return computed("planned beyond what is typical", value, "USD", formula, planned.total, found, most)

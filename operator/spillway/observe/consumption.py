@@ -12,8 +12,9 @@ from spillway.observe.history import Values
 from spillway.observe.past import Past, PastDemand
 
 DAY_SECONDS = 86_400
-WHOLE_DAY = 0.9
-"""Share of a UTC day's bins that must be known for it to count as a day."""
+HOUR_SECONDS = 3600
+WHOLE = 0.9
+"""Share of a UTC day's, or hour's, bins that must be known for it to count as one."""
 
 
 def measured_by_class(past: Past, origin: str) -> dict[str, Measured]:
@@ -35,7 +36,8 @@ def _measured(past: Past, demand: PastDemand, origin: str) -> Measured | None:
         input_tokens=_total(demand.input_tokens, known),
         output_tokens=_total(demand.output_tokens, known),
         cached_tokens=_cached(demand, known),
-        daily_tokens=_daily(past, demand, known),
+        daily_tokens=_spans(past, demand, known, DAY_SECONDS),
+        busiest_hour_tokens=max(_spans(past, demand, known, HOUR_SECONDS), default=None),
         source=f"{origin}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
     )
 
@@ -50,15 +52,13 @@ def _cached(demand: PastDemand, known: np.ndarray[tuple[int], np.dtype[np.bool_]
     return Decimal(round(float(np.nansum(demand.cached_tokens[known], dtype=np.float64))))
 
 
-def _daily(past: Past, demand: PastDemand, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[Decimal, ...]:
-    """Tokens of each UTC day of which most is known, scaled to the whole day."""
-    days = ((past.start + np.arange(len(known)) * past.width_s) // DAY_SECONDS).astype(np.int64)
-    per_day = DAY_SECONDS / past.width_s
-    found = []
-    for day in np.unique(days):
-        chosen = (days == day) & known
-        part = float(np.count_nonzero(chosen)) / per_day
-        if part >= WHOLE_DAY:
-            tokens = np.sum(demand.input_tokens[chosen] + demand.output_tokens[chosen], dtype=np.float64)
-            found.append(Decimal(round(float(tokens) / part)))
-    return tuple(found)
+def _spans(
+    past: Past, demand: PastDemand, known: np.ndarray[tuple[int], np.dtype[np.bool_]], seconds: int
+) -> tuple[Decimal, ...]:
+    """Tokens of each UTC day, or hour, of which most is known, scaled to the whole of it."""
+    numbers = ((past.start + np.arange(len(known)) * past.width_s) // seconds).astype(np.int64)
+    index = numbers - numbers[0]
+    tokens = np.where(known, demand.input_tokens.astype(np.float64) + demand.output_tokens, 0.0)
+    parts = np.bincount(index, weights=known.astype(np.float64)) * past.width_s / seconds
+    sums = np.bincount(index, weights=tokens)
+    return tuple(Decimal(round(float(sums[i] / parts[i]))) for i in np.flatnonzero(parts >= WHOLE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -33,8 +33,9 @@ MEASURING = ("days", "config")
 def budget_command(asked: dict[str, Any]) -> int:
     """The command with its options by name; returns the exit status. Raises click.ClickException with one line."""
     now = datetime.now(UTC)
-    at = asked["at"] or now
-    if at > now:
+    # The same answer all day: some prices depend on the hour.
+    at = asked["at"] or datetime.combine(now.date(), time(12, tzinfo=UTC))
+    if at.date() > now.date():
         click.echo(f"warning: --at {at:%Y-%m-%d} lies ahead: list prices are what the package knows of it", err=True)
     _check_options(asked)
     try:

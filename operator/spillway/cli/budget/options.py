@@ -102,7 +102,7 @@ OTHERS = (
         "--latency", type=click.Choice(["interactive", "background", "deferrable"]), default="interactive",
         show_default=True, help="How long the work may wait: what may take Batch and Flex prices.",
     ),
-    click.option("--at", type=Moment(), metavar="DATE", help="Prices in force then, at noon UTC. Default: now."),
+    click.option("--at", type=Moment(), metavar="DATE", help="Prices in force then, at noon UTC. Default: today."),
     click.option(
         "-f", "--filename", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE|DIR",
         help="Manifests: WorkloadClasses with spec.demand, their CapacityLanes and CapacityPlan.",

@@ -68,6 +68,8 @@ def _demand(demand: Demand) -> Document:
         "requests" if demand.measured else "tasks": demand.tasks,
         "growth": demand.growth,
         "cachedShare": demand.cached_share,
+        "busiestDay": demand.busiest_day,
+        "busiestHour": demand.busiest_hour,
         "tokensPerDeveloperDay": demand.tokens_per_developer_day,
     }
     return {name: figure.to_document() for name, figure in figures.items() if figure is not None}

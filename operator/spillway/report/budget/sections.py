@@ -57,7 +57,7 @@ def _demand(title: str, lines: Sequence[str], costs: Sequence[Cost]) -> Section:
     if not costs:
         return Section(title, tuple(lines))
     people = any(cost.per_developer for cost in costs)
-    headings: Row = ("MODEL", "IN/OUT", "INPUT", "OUTPUT", "MONTH")
+    headings: Row = ("MODEL", "$/M IN/OUT", "INPUT", "OUTPUT", "MONTH")
     headings += ("PER DEV", "PER TASK") if people else ("PER REQ",)
     rows = tuple(_cost_row(cost, people) for cost in costs)
     return Section(title, tuple(lines), headings, rows, frozenset(range(1, len(headings))))
@@ -94,6 +94,9 @@ def _measured_lines(demand: Demand) -> Iterator[str]:
     band = f" ({number(low)} to {number(high)})" if low is not None and high is not None else ""
     yield f"{number(demand.tokens.value)} tokens a month at that rate{band}, {number(demand.tasks.value)} requests"
     yield _parts(demand)
+    peaks = [(name, each) for name, each in (("day", demand.busiest_day), ("hour", demand.busiest_hour)) if each]
+    if peaks:
+        yield ", ".join(f"the busiest {name} is {times(each.value)} the mean" for name, each in peaks)
     if demand.cached_share is None:
         yield "nobody counts cached input: priced as if nothing were cached"
 
