@@ -7,7 +7,8 @@ from decimal import ROUND_HALF_UP, Decimal
 import pytest
 
 from advise.plans import PAGE, declared, figure, measured, priced, subject
-from spillway.advise.budget import BudgetReport, NoDemandError, assess
+from spillway.advise.budget import BudgetReport, assess
+from spillway.advise.demand import DemandError
 from spillway.advise.figures import traced
 from spillway.advise.findings import Finding
 from spillway.advise.prices import Tier
@@ -250,7 +251,7 @@ def test_nothing_used_and_nothing_allowed() -> None:
 
 
 def test_no_demand_is_an_error() -> None:
-    with pytest.raises(NoDemandError, match="budget: no demand is declared and none is measured"):
+    with pytest.raises(DemandError, match="budget: no demand is declared and none is measured"):
         assess(subject(OPUS, declared=None))
 
 

@@ -10,7 +10,14 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from advise.plans import declared, figure, measured
-from spillway.advise.demand import declared_demand, from_manifest, measured_demand, projected, relative_half_width
+from spillway.advise.demand import (
+    DemandError,
+    declared_demand,
+    from_manifest,
+    measured_demand,
+    projected,
+    relative_half_width,
+)
 from spillway.advise.figures import traced
 from spillway.api import DeclaredDemand
 
@@ -91,8 +98,13 @@ def test_peaks_over_the_mean() -> None:
 
 
 def test_no_time_is_no_measurement() -> None:
-    with pytest.raises(ValueError, match="no time"):
+    with pytest.raises(DemandError, match="no time"):
         measured_demand(replace(measured(1_000, 2), days=Decimal(0)))
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(DemandError, match="cannot be: check --developers, --tasks_per_day and --tokens_per_task"):
+        declared_demand(declared(developers=10**6, tokens_per_task=10**9))
 
 
 def test_growth_over_a_year() -> None:

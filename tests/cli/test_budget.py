@@ -172,6 +172,23 @@ def test_wrong_usage_is_one_line(capsys: pytest.CaptureFixture[str], arguments: 
     assert said in refused(capsys, 2, *arguments)
 
 
+def test_absurd_demand_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, 1, *DEMAND, "--developers", "1000000", "--tokens-per-task", "1e9", "--model", "a=1/2")
+    assert "7e+17 tokens a month cannot be: check --developers" in line
+
+
+def test_long_names_and_large_amounts_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a-provider-with-a-long-name/a-model-with-a-longer-name-2026-11-23"
+    out = run(capsys, *DEMAND, "--developers", "100000", "--model", f"{name}=1234.5678/9999.9999")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "$15,644,444,112" in out
+    absurd = run(capsys, *DEMAND, "--developers", "1000000", "--tokens-per-task", "1e6", "--model", f"{name}=9e5/9e5")
+    assert max(map(len, absurd.splitlines())) <= 80
+    rows = absurd[absurd.index("MODEL") : absurd.index("\nbudget")].splitlines()[1:]
+    assert sum(char.isdigit() for row in rows for char in row) > 60, "folded, with nothing cut off"
+    assert not any(line != line.rstrip() for line in out.splitlines())
+
+
 def test_an_unknown_model_is_one_line_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(capsys, 1, *DEMAND, "--model", "gpt-99")
     assert "price unknown" in line

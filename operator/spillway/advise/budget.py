@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from spillway.advise.costs import Cost, Priced, cost_of, cost_per_success, successes
-from spillway.advise.demand import Declared, Demand, Measured, declared_demand, measured_demand, projected
+from spillway.advise.demand import Declared, Demand, DemandError, Measured, declared_demand, measured_demand, projected
 from spillway.advise.demand_findings import (
     inflation,
     no_growth,
@@ -31,10 +31,6 @@ FITTING: Mapping[LatencyClass, tuple[Tier, ...]] = {
 """Tiers that work may take for its latency: Batch is not for what somebody waits for."""
 KEEP_SPENDING = Decimal(3)
 """Return on a dollar from which a cap that is too low costs more than it saves; 3-5 is what teams report."""
-
-
-class NoDemandError(ValueError):
-    """Nothing is declared and nothing is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +113,13 @@ class BudgetReport:
 
 
 def assess(subject: Subject) -> BudgetReport:
-    """Budget and findings of a subject. Raises NoDemandError."""
+    """Budget and findings of a subject. Raises DemandError: nothing is declared or measured, or it is absurd."""
     declared = declared_demand(subject.declared) if subject.declared else None
     growth = subject.declared.growth if subject.declared else None
     measured = measured_demand(subject.measured, growth) if subject.measured else None
     demand = measured or declared
     if demand is None:
-        raise NoDemandError(f"{subject.name}: no demand is declared and none is measured")
+        raise DemandError(f"{subject.name}: no demand is declared and none is measured")
     report = BudgetReport(
         subject=subject,
         declared=declared,

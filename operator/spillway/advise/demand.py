@@ -22,7 +22,13 @@ SPREAD = 2
 MONTHS = 12
 HOURS_A_DAY = Decimal(24)
 
+MOST_TOKENS = Decimal(10) ** 15
+"""A month, of one class: beyond it somebody has mistyped."""
 ONE, ZERO = Decimal(1), Decimal(0)
+
+
+class DemandError(ValueError):
+    """No demand, or one that can't be; one line with the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ def from_manifest(demand: DeclaredDemand, origin: str) -> Declared:
 
 
 def declared_demand(asked: Declared) -> Demand:
-    """developers x tasks x tokens x workdays, and what retries and tool loops add."""
+    """developers x tasks x tokens x workdays, and what retries and tool loops add. Raises DemandError: absurd."""
     tasks = computed(
         "tasks a month",
         asked.developers.value * asked.tasks_per_day.value * asked.workdays.value,
@@ -131,6 +137,9 @@ def declared_demand(asked: Declared) -> Demand:
         asked.workdays,
     )
     tokens = _declared_tokens(asked)
+    if tokens.value > MOST_TOKENS:
+        first, *others = (each.source for each in (asked.developers, asked.tasks_per_day, asked.tokens_per_task))
+        raise DemandError(f"{tokens.value:.0e} tokens a month cannot be: check {first}, {' and '.join(others)}")
     return _split(
         tokens,
         tasks,
@@ -194,11 +203,11 @@ def _split(tokens: Figure, tasks: Figure, input_tokens: Figure, asked: Declared)
 
 
 def measured_demand(found: Measured, growth: Figure | None = None) -> Demand:
-    """What a month is at the measured daily average, with a band: wider with under a week. Raises ValueError without
+    """What a month is at the measured daily average, with a band: wider with under a week. Raises DemandError without
     any time covered.
     """
     if found.days <= 0:
-        raise ValueError("no time is covered")
+        raise DemandError(f"{found.source}: no time is covered")
     half = relative_half_width(found)
     days = given("days measured", found.days, "days", found.source)
 

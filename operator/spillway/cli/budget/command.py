@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from spillway.advise.budget import BudgetReport, NoDemandError, Subject, assess
+from spillway.advise.budget import BudgetReport, Subject, assess
+from spillway.advise.demand import DemandError
 from spillway.advise.figures import Figure, computed
 from spillway.advise.prices import PriceUnknownError
 from spillway.advise.words import dollars
@@ -24,9 +26,10 @@ from spillway.cli.output import Form, console, print_json
 from spillway.observe.tariffs import Tariffs
 from spillway.report.budget.document import document
 from spillway.report.budget.markdown import markdown
-from spillway.report.budget.sections import Section, sections
+from spillway.report.budget.sections import PRICE_HEADING, Section, sections
 from spillway.report.budget.trace import trace_lines
 
+NAME_WIDTH = 12
 MEASURING = ("days", "config")
 
 
@@ -40,7 +43,7 @@ def budget_command(asked: dict[str, Any]) -> int:
     _check_options(asked)
     try:
         reports = [assess(subject) for subject in _subjects(asked, at)]
-    except (PriceUnknownError, NoDemandError) as error:
+    except (PriceUnknownError, DemandError) as error:
         raise click.ClickException(str(error)) from error
     total = _total(reports)
     if asked["output"] == "json":
@@ -100,6 +103,13 @@ def _total_line(total: Figure | None) -> str:
 
 def _print(reports: Sequence[BudgetReport], explain: bool, form: Form) -> None:
     out = console(form)
+    with out.capture() as captured:
+        _lay_out(out, reports, explain)
+    # Rich fills lines up to the width.
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _lay_out(out: Console, reports: Sequence[BudgetReport], explain: bool) -> None:
     for report in reports:
         out.print(Text(report.subject.name, style="bold"))
         for section in sections(report):
@@ -107,20 +117,29 @@ def _print(reports: Sequence[BudgetReport], explain: bool, form: Form) -> None:
             for line in section.lines:
                 out.print(Padding(Text(line), (0, 0, 0, 2)))
             if section.rows:
-                out.print(_table(section))
+                out.print(_table(section, out.width))
             out.print()
         if explain:
             out.print(Text("where the figures come from", style="bold"))
             for line in trace_lines(report):
-                click.echo(f"  {line}")
+                out.print(Text(f"  {line}"), soft_wrap=True)
             out.print()
 
 
-def _table(section: Section) -> Table:
+def _table(section: Section, width: int) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    # Amounts stay whole as long as there is room for them; a long name or price gives way first.
+    amounts = sum(2 + max(len(row[i]) for row in (section.headings, *section.rows)) for i in section.right)
+    room = amounts + NAME_WIDTH <= width
     for number, heading in enumerate(section.headings):
         right = number in section.right
-        made.add_column(heading, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        made.add_column(
+            heading,
+            justify="right" if right else "left",
+            no_wrap=right and room and heading != PRICE_HEADING,
+            overflow="fold",
+            min_width=NAME_WIDTH if number == 0 and room else None,
+        )
     for row in section.rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

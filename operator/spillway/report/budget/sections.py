@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from spillway.advise.budget import BudgetReport
 from spillway.advise.costs import Cost
@@ -14,6 +14,8 @@ from spillway.advise.prices import Tier
 from spillway.advise.words import dollars, number, share, times
 
 Row = tuple[str, ...]
+PRICE_HEADING = "$/M IN/OUT"
+CENTS_BELOW = 10_000
 MEASURED = "the measured average"
 NOT_MEASURED = "declared demand, not on measurements: measure 1-2 weeks before relying on it"
 
@@ -43,9 +45,7 @@ def sections(report: BudgetReport) -> Iterator[Section]:
     if budget := tuple(_budget_lines(report)):
         yield Section("budget", budget)
     if report.findings:
-        rows = [
-            (each.code, "" if each.usd is None else dollars(each.usd.value), each.message) for each in report.findings
-        ]
+        rows = [(each.code, "" if each.usd is None else _cell(each.usd), each.message) for each in report.findings]
         yield Section("findings, with dollars a month", (), ("FINDING", "USD", "WHAT"), tuple(rows), frozenset({1}))
     if prices := tuple(_price_lines(report)):
         yield Section("prices", prices)
@@ -57,7 +57,7 @@ def _demand(title: str, lines: Sequence[str], costs: Sequence[Cost]) -> Section:
     if not costs:
         return Section(title, tuple(lines))
     people = any(cost.per_developer for cost in costs)
-    headings: Row = ("MODEL", "$/M IN/OUT", "INPUT", "OUTPUT", "MONTH")
+    headings: Row = ("MODEL", PRICE_HEADING, "INPUT", "OUTPUT", "MONTH")
     headings += ("PER DEV", "PER TASK") if people else ("PER REQ",)
     rows = tuple(_cost_row(cost, people) for cost in costs)
     return Section(title, tuple(lines), headings, rows, frozenset(range(1, len(headings))))
@@ -69,13 +69,19 @@ def _cost_row(cost: Cost, people: bool) -> Row:
     row: Row = (
         f"{cost.name}{tier}",
         f"{plain(tariff.input_usd_per_mtok)}/{plain(tariff.output_usd_per_mtok)}",
-        dollars(cost.input.value),
-        dollars(cost.output.value),
-        dollars(cost.total.value),
+        _cell(cost.input),
+        _cell(cost.output),
+        _cell(cost.total),
     )
     if people:
-        row += ("" if cost.per_developer is None else dollars(cost.per_developer.value),)
+        row += ("" if cost.per_developer is None else _cell(cost.per_developer),)
     return (*row, dollars(cost.per_task.value, small=True))
+
+
+def _cell(figure: Figure) -> str:
+    """To the cent; to the dollar from 10,000 on, so that tables fit."""
+    large = abs(figure.value) >= CENTS_BELOW
+    return dollars(figure.value.quantize(Decimal(1), ROUND_HALF_UP) if large else figure.value)
 
 
 def _declared_lines(asked: Declared, demand: Demand) -> Iterator[str]:
