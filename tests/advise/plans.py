@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from spillway.advise.budget import Subject, Terms
 from spillway.advise.costs import Priced
-from spillway.advise.demand import Declared, Measured
+from spillway.advise.demand import PLANNED_SHARE, Declared, Measured
 from spillway.advise.figures import Figure, given
 from spillway.advise.prices import Tariff, Tier
 
@@ -38,7 +39,8 @@ def declared(**changes: str | int) -> Declared:
         "tool_loops": 0,
         "growth": 0,
     }
-    return Declared(**{name: figure(name, value) for name, value in (content | changes).items()})
+    found = Declared(**{name: figure(name, value) for name, value in (content | changes).items()})
+    return replace(found, cached_share=found.cached_share.named(PLANNED_SHARE))
 
 
 def measured(daily: int, days: int, cached: Decimal | None = None, last_day: int | None = None) -> Measured:

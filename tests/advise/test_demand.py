@@ -37,7 +37,7 @@ def test_retries_and_tool_loops_add_to_the_tokens_without_them() -> None:
     assert demand.cached.value == demand.input.value / 2
     assert demand.tasks.value == 6_600, "a retried task is one task"
     leaves = {each.name: each.source for _, each in traced(demand.cached) if not each.inputs}
-    assert leaves.keys() >= {"developers", "retries", "tool_loops", "cached_share", "input_share", "workdays"}
+    assert leaves.keys() >= {"developers", "retries", "tool_loops", "cached share of input", "input_share", "workdays"}
     assert leaves["retries"] == "--retries"
 
 

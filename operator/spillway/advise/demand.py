@@ -20,6 +20,8 @@ ONE_DAY_BAND = Decimal(1)
 SPREAD = 2
 """Standard errors of the mean day that a band spans to either side, about 95%."""
 MONTHS = 12
+PLANNED_SHARE = "cached share of input"
+"""The declared share's name."""
 HOURS_A_DAY = Decimal(24)
 
 MOST_TOKENS = Decimal(10) ** 15
@@ -118,7 +120,7 @@ def from_manifest(demand: DeclaredDemand, origin: str) -> Declared:
         tokens_per_task=field("tokensPerTask", "tokens per task", demand.tokens_per_task, "tokens"),
         workdays=field("workdaysPerMonth", "workdays", demand.workdays_per_month, "days"),
         input_share=share("inputSharePercent", "input share", demand.input_share_percent),
-        cached_share=share("cachedInputSharePercent", "cached share of input", demand.cached_input_share_percent),
+        cached_share=share("cachedInputSharePercent", PLANNED_SHARE, demand.cached_input_share_percent),
         retries=share("retryInflationPercent", "retries and tool loops", demand.retry_inflation_percent),
         tool_loops=given("tool loops", 0, "", f"{origin} spec.demand.retryInflationPercent holds them"),
         growth=share("monthlyGrowthPercent", "growth a month", demand.monthly_growth_percent),
@@ -226,7 +228,7 @@ def measured_demand(found: Measured, growth: Figure | None = None) -> Demand:
     share = None
     if found.cached_tokens is not None and found.input_tokens:
         value = (found.cached_tokens / found.input_tokens).quantize(Decimal("0.0001"))
-        share = given("cached share of input", min(ONE, value), "", found.source)
+        share = given("measured cached share", min(ONE, value), "", found.source)
     cached = given("cached input tokens a month", 0, "tokens", "not counted: priced as if nothing were cached")
     if found.cached_tokens is not None:
         cached = month("cached input tokens", min(found.cached_tokens, found.input_tokens))

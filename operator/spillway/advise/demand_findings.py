@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from spillway.advise.costs import Cost
-from spillway.advise.demand import MONTHS, WEEK_DAYS, Declared, Demand, Measured, projected
+from spillway.advise.demand import MONTHS, WEEK_DAYS, Declared, Demand, Measured, projected, relative_half_width
 from spillway.advise.figures import Figure, computed, given
 from spillway.advise.findings import Finding
 from spillway.advise.words import dollars, number, share, times
@@ -26,6 +26,11 @@ INFLATION = Decimal("0.1")
 """Tokens that retries and tool loops add from which their dollars are told."""
 GROWTH_TYPICAL = Decimal("0.1")
 """A month, in a first year: 10 to 20%; the lower end."""
+BEYOND_TYPICAL = (
+    (Decimal(1_000_000), "between a typical and a power user's day (1-2M)"),
+    (DAY_TOKENS_POWER, "as power users take (1-2M)"),
+    (Decimal("Infinity"), "more than power users take (1-2M)"),
+)
 TENTH = Decimal("0.1")
 
 
@@ -35,7 +40,7 @@ def theoretical_maximum(declared: Demand, measured: Demand, planned: Cost | None
         return
     ratio = declared.tokens.value / measured.tokens.value
     sure = measured.tokens.high is not None and declared.tokens.value >= OVERESTIMATE * measured.tokens.high
-    doubt = "" if sure or ratio < OVERESTIMATE else ", though the measured band still allows for less"
+    doubt = "" if sure or ratio < OVERESTIMATE else ", though it may be less than twice within the measured band"
     said = f"declared {number(declared.tokens.value)} tokens a month, measured {number(measured.tokens.value)}"
     if ratio >= OVERESTIMATE:
         yield Finding(
@@ -63,7 +68,7 @@ def unusual_demand(declared: Demand, tasks_per_day: Figure, planned: Cost | None
     daily = declared.tokens_per_developer_day
     if daily is None or daily.value <= DAY_TOKENS_TYPICAL:
         return
-    who = "as power users take (1-2M)" if daily.value <= DAY_TOKENS_POWER else "more than power users take (1-2M)"
+    who = next(words for limit, words in BEYOND_TYPICAL if daily.value <= limit)
     yield Finding(
         "AboveTypical",
         f"{number(daily.value)} tokens per developer and day for everybody, {who}; 100,000-500,000 is typical. Nothing "
@@ -110,11 +115,11 @@ def short_history(found: Measured, spend: Figure | None) -> Iterator[Finding]:
     band = ""
     if spend is not None and spend.low is not None and spend.high is not None:
         band = f": {dollars(spend.low)}-{dollars(spend.high)} a month"
-    days = number(found.days.quantize(TENTH))
+    days, half = number(found.days.quantize(TENTH)), share(relative_half_width(found))
     yield Finding(
         "ShortHistory",
-        f"only {days} days are measured, less than a week: bands are widened to at least 50% to either side{band}; a "
-        "baseline takes 1-2 weeks",
+        f"only {days} days are measured, less than a week: the band is widened to {half} to either "
+        f"side{band}; a baseline takes 1-2 weeks",
     )
 
 

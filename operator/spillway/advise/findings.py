@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from spillway.advise.costs import MTOK, Cost, price_figures
-from spillway.advise.demand import Demand
+from spillway.advise.demand import PLANNED_SHARE, Demand
 from spillway.advise.figures import Figure, computed, given
 from spillway.advise.prices import Tier
 from spillway.advise.words import dollars, share, times
@@ -149,7 +149,11 @@ def _cache_words(known: Figure | None, repeated: Figure | None) -> str:
         cached = "nobody counts what a cache serves, so none of it is assumed to be"
     else:
         cached = f"{share(known.value)} of the input is read from a cache" if known.value else "no caching is planned"
-    return cached if repeated is None else f"{share(repeated.value)} of the prompt tokens repeat and {cached}"
+    if repeated is None:
+        return cached
+    if repeated.name == PLANNED_SHARE:
+        return f"{share(repeated.value)} of the input is planned to be cached, and {cached}"
+    return f"{share(repeated.value)} of the prompt tokens repeat, and {cached}"
 
 
 def async_tiers(latency: LatencyClass, planned: Cost, tiers: Sequence[Cost]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from spillway.observe.past import Past, PastDemand
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3600
 WHOLE = 0.9
-"""Share of a UTC day's, or hour's, bins that must be known for it to count as one."""
+"""Share of a day's, or hour's, bins that must be known for it to count as one."""
 
 
 def measured_by_class(past: Past, origin: str) -> dict[str, Measured]:
@@ -55,10 +55,12 @@ def _cached(demand: PastDemand, known: np.ndarray[tuple[int], np.dtype[np.bool_]
 def _spans(
     past: Past, demand: PastDemand, known: np.ndarray[tuple[int], np.dtype[np.bool_]], seconds: int
 ) -> tuple[Decimal, ...]:
-    """Tokens of each UTC day, or hour, of which most is known, scaled to the whole of it."""
-    numbers = ((past.start + np.arange(len(known)) * past.width_s) // seconds).astype(np.int64)
-    index = numbers - numbers[0]
-    tokens = np.where(known, demand.input_tokens.astype(np.float64) + demand.output_tokens, 0.0)
+    """Tokens of each day, or hour, counted back from the last known bin; of those of which most is known, scaled."""
+    last = int(np.flatnonzero(known)[-1])
+    index = ((last - np.arange(last + 1)) * past.width_s // seconds).astype(np.int64)
+    known = known[: last + 1]
+    both = demand.input_tokens.astype(np.float64) + demand.output_tokens
+    tokens = np.where(known, both[: last + 1], 0.0)
     parts = np.bincount(index, weights=known.astype(np.float64)) * past.width_s / seconds
     sums = np.bincount(index, weights=tokens)
     return tuple(Decimal(round(float(sums[i] / parts[i]))) for i in np.flatnonzero(parts >= WHOLE))

@@ -57,7 +57,7 @@ class Tariffs:
             if hosted is None or hosted.price is None or TIER_OF_LANE.get(lane.spec.type) is not tier:
                 continue
             if hosted.model == model and provider in (None, hosted.provider):
-                return contract(lane, hosted, at)
+                return contract(lane, hosted)
         return list_tariff(provider, model, tier, at)
 
     def of_lane(self, lane: CapacityLane, at: datetime) -> Tariff:
@@ -68,15 +68,15 @@ class Tariffs:
                 f"CapacityLane {lane.metadata.key}: price unknown: type {lane.spec.type} is not paid by the token"
             )
         if hosted.price is not None:
-            return contract(lane, hosted, at)
+            return contract(lane, hosted)
         try:
             return list_tariff(hosted.provider, hosted.model, tier, at)
         except PriceUnknownError as error:
             raise PriceUnknownError(f"CapacityLane {lane.metadata.key}: {error}") from error
 
 
-def contract(lane: CapacityLane, hosted: HostedSpec, at: datetime) -> Tariff:
-    """The contract price of a lane that has one; contracts carry no date, so it is that of the day asked for."""
+def contract(lane: CapacityLane, hosted: HostedSpec) -> Tariff:
+    """The contract price of a lane that has one; it carries no date."""
     price = hosted.price
     assert price is not None  # noqa: S101 - the callers have looked
     return Tariff(
@@ -87,7 +87,7 @@ def contract(lane: CapacityLane, hosted: HostedSpec, at: datetime) -> Tariff:
         cached_input_usd_per_mtok=price.cached_input_usd_per_m_tok,
         output_usd_per_mtok=price.output_usd_per_m_tok,
         source=f"contract of CapacityLane {lane.metadata.key}",
-        as_of=at.astimezone(UTC).date(),
+        as_of=None,
     )
 
 

@@ -11,7 +11,7 @@ import click
 
 from spillway.advise.budget import Subject, Terms
 from spillway.advise.costs import Priced
-from spillway.advise.demand import Declared
+from spillway.advise.demand import PLANNED_SHARE, Declared
 from spillway.advise.figures import Figure, given
 from spillway.advise.prices import PriceUnknownError, Tariff, Tier, TokenPrices
 from spillway.api import LatencyClass
@@ -57,7 +57,7 @@ def declared(asked: Mapping[str, Any]) -> Declared:
         "tokens_per_task": ("tokens per task", "tokens"),
         "workdays": ("workdays", "days"),
         "input_share": ("input share", ""),
-        "cached_share": ("cached share of input", ""),
+        "cached_share": (PLANNED_SHARE, ""),
         "retries": ("retries", ""),
         "tool_loops": ("tool loops", ""),
         "growth": ("growth a month", ""),

@@ -202,7 +202,7 @@ def _subject(item: WorkloadClass, found: Found, usage: Usage, asked: Mapping[str
         tiers=tiers,
         declared=declared,
         measured=usage.classes.get(item.metadata.key),
-        notes=(*notes, *undated(options)),
+        notes=(*notes, *undated(extra)),
     )
 
 

@@ -87,12 +87,16 @@ def _cell(figure: Figure) -> str:
 def _declared_lines(asked: Declared, demand: Demand) -> Iterator[str]:
     added = asked.retries.value + asked.tool_loops.value
     factors = (
-        f"{number(asked.developers.value)} developers x {number(asked.tasks_per_day.value)} tasks a day x "
+        f"{_people(asked.developers.value)} x {number(asked.tasks_per_day.value)} tasks a day x "
         f"{number(asked.tokens_per_task.value)} tokens x {number(asked.workdays.value)} days"
     )
     more = f" x {plain(1 + added)} (retries, tool loops)" if added else ""
     yield f"{number(demand.tokens.value)} tokens a month = {factors}{more}"
     yield _parts(demand)
+
+
+def _people(count: Decimal) -> str:
+    return f"{number(count)} developer{'' if count == 1 else 's'}"
 
 
 def _measured_lines(demand: Demand) -> Iterator[str]:
