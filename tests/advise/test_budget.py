@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from advise.plans import PAGE, declared, figure, measured, priced, subject
 from spillway.advise.budget import BudgetReport, assess
@@ -13,6 +15,9 @@ from spillway.advise.figures import traced
 from spillway.advise.findings import Finding
 from spillway.advise.prices import Tier
 from spillway.api import LatencyClass
+from spillway.report.budget.document import document
+from spillway.report.budget.sections import sections
+from spillway.report.budget.trace import trace_lines
 
 OPUS = priced("opus", "5", "25", "0.5")
 FLASH = priced("flash", "0.14", "0.28")
@@ -255,6 +260,45 @@ def test_nothing_used_and_nothing_allowed() -> None:
 def test_no_demand_is_an_error() -> None:
     with pytest.raises(DemandError, match="budget: no demand is declared and none is measured"):
         assess(subject(OPUS, declared=None))
+
+
+SHARES = st.decimals("0", "1", places=2)
+PRICES = st.decimals("0", "100", places=3)
+
+
+@for_all(st.data())
+def test_whatever_is_asked_adds_up(data: st.DataObject) -> None:
+    """Parts make up totals, bands hold their value, no finding has negative dollars."""
+    draw = data.draw
+    plan = declared(
+        developers=draw(st.integers(1, 10**4)),
+        tasks_per_day=draw(st.integers(1, 10**3)),
+        tokens_per_task=draw(st.integers(1, 10**5)),
+        input_share=str(draw(SHARES)),
+        cached_share=str(draw(SHARES)),
+        retries=str(draw(SHARES)),
+        growth=str(draw(st.decimals("-0.5", "1", places=2))),
+    )
+    names = [f"model-{number}" for number in range(draw(st.integers(1, 3)))]
+    options = [priced(name, str(draw(PRICES)), str(draw(PRICES)), str(draw(PRICES))) for name in names]
+    history = draw(st.none() | st.builds(measured, st.integers(0, 10**9), st.integers(1, 20), st.none() | SHARES))
+    terms = {
+        name: figure(name, str(value))
+        for name, values in (("cap", PRICES), ("success_rate", SHARES), ("revenue_per_success", PRICES))
+        if (value := draw(st.none() | values)) is not None
+    }
+    waits = draw(st.sampled_from(LatencyClass))
+    batch = priced("batch", str(draw(PRICES)), str(draw(PRICES)), tier=Tier.BATCH)
+    report = assess(subject(*options, declared=plan, measured=history, latency=waits, tiers=(batch,), **terms))
+    for cost in (*report.declared_costs, *report.measured_costs):
+        assert cost.input.value + cost.output.value == cost.total.value
+        if cost.total.low is not None and cost.total.high is not None:
+            assert cost.total.low <= cost.total.value <= cost.total.high
+    assert all(each.usd is None or each.usd.value >= 0 for each in report.findings)
+    assert report.cap is not None
+    document([report], None)
+    assert "\n".join(trace_lines(report))
+    assert list(sections(report))
 
 
 def test_every_dollar_is_traced_to_its_price_and_demand() -> None:

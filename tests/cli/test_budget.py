@@ -184,7 +184,7 @@ def test_long_names_and_large_amounts_fit(capsys: pytest.CaptureFixture[str]) ->
     assert "$15,644,444,112" in out
     absurd = run(capsys, *DEMAND, "--developers", "1000000", "--tokens-per-task", "1e6", "--model", f"{name}=9e5/9e5")
     assert max(map(len, absurd.splitlines())) <= 80
-    rows = absurd[absurd.index("MODEL") : absurd.index("\nbudget")].splitlines()[1:]
+    rows = absurd[absurd.index("MODEL") : absurd.index("\nbudget\n")].splitlines()[1:]
     assert sum(char.isdigit() for row in rows for char in row) > 60, "folded, with nothing cut off"
     assert not any(line != line.rstrip() for line in out.splitlines())
 
@@ -319,3 +319,38 @@ def test_missing_files_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path
     assert "there is no .yaml file in this folder" in refused(capsys, 1, "-f", str(tmp_path))
     (tmp_path / "broken.yaml").write_text("a: [")
     assert "mend the YAML" in refused(capsys, 1, "-f", str(tmp_path))
+
+
+def test_classes_of_several_plans_in_a_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Each class gets the lanes of its own plan; objects may come as kubectl prints them."""
+    second, elsewhere = plan("dear"), workload(demand=DECLARED, planRef={"name": "second", "namespace": "inference"})
+    second["metadata"]["name"] = "second"
+    elsewhere["metadata"] = {"name": "elsewhere", "namespace": "team-a"}
+    dear = hosted("dear", "HostedRealtime", "m", **price("5", "25"))
+    items = [PLAN, second, GPU, API, dear, workload(demand=DECLARED), elsewhere]
+    where = written(tmp_path, {"apiVersion": "v1", "kind": "List", "items": items})
+    found = {each["name"]: each["declared"]["models"] for each in document(capsys, "-f", where)["budgets"]}
+    assert {name: [each["name"] for each in models] for name, models in found.items()} == {
+        "WorkloadClass inference/chat": ["m (api)"],
+        "WorkloadClass team-a/elsewhere": ["m (dear)"],
+    }
+
+
+def test_a_plan_or_a_lane_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = document(capsys, "-f", written(tmp_path, API, workload(demand=DECLARED)))["budgets"][0]
+    assert (
+        "CapacityPlan inference/main is not in the manifests: all their lanes are taken as its own" in found["notKnown"]
+    )
+    assert found["declared"]["models"][0]["name"] == "m (api)"
+    found = document(capsys, "-f", written(tmp_path, PLAN, API, workload(demand=DECLARED)))["budgets"][0]
+    assert "CapacityLane inference/gpu of the plan is not in the manifests" in found["notKnown"]
+
+
+def test_a_class_with_a_batch_lane_alone_is_planned_with_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    nightly = hosted("nightly", "Batch", "m", **price("1", "2"))
+    item = workload(demand=DECLARED, latency="Deferrable")
+    found = document(capsys, "-f", written(tmp_path, plan("nightly"), nightly, item))["budgets"][0]
+    assert [(each["name"], each["price"]["tier"]) for each in found["declared"]["models"]] == [("m (nightly)", "Batch")]
+    assert "tiers" not in found
+    now = written(tmp_path, plan("nightly"), nightly, workload(demand=DECLARED))
+    assert "no lane of CapacityPlan inference/main" in refused(capsys, 1, "-f", now)

@@ -6,7 +6,7 @@ Thresholds are those of the published planning model; where one is a rule of thu
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from spillway.advise.costs import MTOK, Cost, price_figures
@@ -134,6 +134,7 @@ def caching(demand: Demand, planned: Cost, repeated: Figure | None) -> Iterator[
     )
     if saved.value <= 0:
         return
+    saved = replace(saved, note="what a provider charges for writing to the cache is not in it")
     cut = f", {share(saved.value / planned.input.value)} of what input costs" if planned.input.value else ""
     assumed = "" if repeated is not None else f" if {share(aim.value)} of the prompt repeats, as is typical"
     yield Finding(

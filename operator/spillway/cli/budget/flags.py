@@ -46,7 +46,7 @@ def from_flags(asked: Mapping[str, Any], prices: TokenPrices, at: datetime) -> S
     notes = tuple(undated(options))
     if latency != "Interactive" and tier is Tier.STANDARD and not tiers:
         notes += (f"what {options[0].name} costs at Batch or Flex prices",)
-    return Subject("budget", terms(asked), options, latency, tiers, declared(asked), notes=notes)
+    return Subject("budget from flags", terms(asked), options, latency, tiers, declared(asked), notes=notes)
 
 
 def declared(asked: Mapping[str, Any]) -> Declared:
