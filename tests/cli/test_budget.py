@@ -109,8 +109,12 @@ def test_work_that_can_wait(capsys: pytest.CaptureFixture[str]) -> None:
     saving = next(each for each in found["findings"] if each["code"] == "UseBatch")
     assert saving["usd"]["value"] == "31.35"
     own = document(capsys, *DEMAND, "--latency", "deferrable", "--model", "m=1/2")["budgets"][0]
-    assert "what m costs at Batch or Flex prices" in own["notKnown"]
+    assert "what m costs at Batch or Flex prices, which Deferrable work may take" in own["notKnown"]
     assert "tiers" not in own
+    background = [*DEMAND, "--latency", "background", "--at", "2026-11-20", "--model", "claude-opus-4-7"]
+    batch_alone = document(capsys, *background)["budgets"][0]
+    assert "what claude-opus-4-7 costs at Flex prices, which Background work may take" in batch_alone["notKnown"]
+    assert "tiers" not in batch_alone
 
 
 def test_terms_by_flags(capsys: pytest.CaptureFixture[str]) -> None:

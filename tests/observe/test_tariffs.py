@@ -21,6 +21,7 @@ from genai_prices.types import (
 
 from spillway.advise.prices import PriceUnknownError, Tariff, Tier
 from spillway.api import CapacityLane
+from spillway.observe.prices import PriceBook
 from spillway.observe.tariffs import CONTEXTS, Tariffs, base, list_tariff
 from support.observed import hosted_lane, own_lane
 
@@ -212,3 +213,23 @@ def test_lanes_are_priced_by_their_type() -> None:
         Tariffs().of_lane(own_lane("ns"), NOON)
     with pytest.raises(PriceUnknownError, match="CapacityLane ns/hosted: price unknown"):
         Tariffs().of_lane(lane_of("Batch", hosted_lane("ns", model="gpt-4", provider="azure")), NOON)
+
+
+def test_standard_prices_are_those_that_decisions_rest_on() -> None:
+    """Over the whole price list: what a lane is quoted for `decide` is what advice calculates with."""
+    agreed = 0
+    for provider, model in by_their_ids():
+        lane = hosted_lane("ns", model=model.id, provider=provider.id)
+        quoted = PriceBook().quote(lane, NOON.timestamp()).price
+        if quoted is None:
+            with pytest.raises(PriceUnknownError):
+                Tariffs().of_lane(lane, NOON)
+            continue
+        found = Tariffs().of_lane(lane, NOON)
+        assert (found.input_usd_per_mtok, found.output_usd_per_mtok) == (
+            quoted.input_usd_per_mtok,
+            quoted.output_usd_per_mtok,
+        )
+        assert found.source in quoted.source
+        agreed += 1
+    assert agreed > 500

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from spillway.advise.budget import Subject, Terms
+from spillway.advise.budget import FITTING, Subject, Terms
 from spillway.advise.costs import Priced
 from spillway.advise.demand import PLANNED_SHARE, Declared
 from spillway.advise.figures import Figure, given
@@ -29,7 +29,6 @@ DEFAULTS = {
 }
 MOST_USD_PER_MTOK = Decimal(1_000_000)
 PRICE_FORM = "write NAME=IN/OUT, NAME=IN/OUT/CACHED or NAME=IN/OUT@DATE in US dollars per million tokens"
-ASYNC_TIERS = (Tier.BATCH, Tier.FLEX)
 
 
 def from_flags(asked: Mapping[str, Any], prices: TokenPrices, at: datetime) -> Subject:
@@ -42,10 +41,8 @@ def from_flags(asked: Mapping[str, Any], prices: TokenPrices, at: datetime) -> S
     tier = Tier(asked["tier"].capitalize())
     options = priced_models(asked["models"], tier, prices, at)
     latency = LatencyClass(asked["latency"].capitalize())
-    tiers = async_prices(options[0], prices, at) if tier is Tier.STANDARD and latency != "Interactive" else ()
-    notes = tuple(undated(options))
-    if latency != "Interactive" and tier is Tier.STANDARD and not tiers:
-        notes += (f"what {options[0].name} costs at Batch or Flex prices",)
+    tiers = async_prices(options[0], latency, prices, at) if tier is Tier.STANDARD else ()
+    notes = (*undated(options), *no_tiers(options, tiers, latency))
     return Subject("budget from flags", terms(asked), options, latency, tiers, declared(asked), notes=notes)
 
 
@@ -150,17 +147,29 @@ def _day(text: str, day: str) -> date:
         raise click.UsageError(f"--model {text}: {day!r} is no date such as 2026-06-01; {PRICE_FORM}") from error
 
 
-def async_prices(option: Priced, prices: TokenPrices, at: datetime) -> tuple[Priced, ...]:
-    """The same model at Batch and Flex list prices, as far as they are known; a price of one's own has no tiers."""
+def async_prices(option: Priced, latency: LatencyClass, prices: TokenPrices, at: datetime) -> tuple[Priced, ...]:
+    """The same model at list prices of the tiers that the latency allows, as far as they are known; a price of one's
+    own has no tiers.
+    """
     tariff, found = option.tariff, []
     if not tariff.provider:
         return ()
-    for tier in ASYNC_TIERS:
+    for tier in FITTING[latency]:
         try:
             found.append(Priced(option.name, prices.tariff(tariff.provider, tariff.model, tier, at)))
         except PriceUnknownError:
             continue
     return tuple(found)
+
+
+def no_tiers(options: Sequence[Priced], tiers: Sequence[Priced], latency: LatencyClass) -> list[str]:
+    """Said where work can wait and nobody prices a tier for it."""
+    fitting = FITTING[latency]
+    if not fitting or not options or options[0].tariff.tier is not Tier.STANDARD:
+        return []
+    if any(each.tariff.tier in fitting for each in tiers):
+        return []
+    return [f"what {options[0].name} costs at {' or '.join(fitting)} prices, which {latency.value} work may take"]
 
 
 def undated(options: Sequence[Priced]) -> list[str]:

@@ -20,7 +20,7 @@ from spillway.advise.demand import Measured, from_manifest
 from spillway.advise.figures import given
 from spillway.advise.prices import PriceUnknownError, Tier
 from spillway.api import API_VERSION, CapacityLane, CapacityPlan, DataPolicy, LaneType, LatencyClass, WorkloadClass
-from spillway.cli.budget.flags import async_prices, priced_models, terms, undated
+from spillway.cli.budget.flags import async_prices, no_tiers, priced_models, terms, undated
 from spillway.config import load_config
 from spillway.observe.consumption import measured_by_class
 from spillway.observe.past import read_past
@@ -190,8 +190,9 @@ def _subject(item: WorkloadClass, found: Found, usage: Usage, asked: Mapping[str
     waits = item.spec.latency is not LatencyClass.INTERACTIVE
     if not options and waits:
         options, tiers = tiers, ()
-    if not tiers and waits and options and options[0].tariff.tier is Tier.STANDARD:
-        tiers = async_prices(options[0], Tariffs(), at)
+    if not tiers and options and options[0].tariff.tier is Tier.STANDARD:
+        tiers = async_prices(options[0], item.spec.latency, Tariffs(), at)
+    notes += no_tiers(options, tiers, item.spec.latency)
     if item.spec.revenue_per_success_usd is not None and item.spec.success_rate_percent is None:
         notes.append("what a successful task costs: spec.successRatePercent is not declared")
     return Subject(
