@@ -356,5 +356,7 @@ def test_a_class_with_a_batch_lane_alone_is_planned_with_it(capsys: pytest.Captu
     found = document(capsys, "-f", written(tmp_path, plan("nightly"), nightly, item))["budgets"][0]
     assert [(each["name"], each["price"]["tier"]) for each in found["declared"]["models"]] == [("m (nightly)", "Batch")]
     assert "tiers" not in found
-    now = written(tmp_path, plan("nightly"), nightly, workload(demand=DECLARED))
-    assert "no lane of CapacityPlan inference/main" in refused(capsys, 1, "-f", now)
+    assert found["notKnown"] == []
+    for latency in ("Interactive", "Background"):
+        other = written(tmp_path, plan("nightly"), nightly, workload(demand=DECLARED, latency=latency))
+        assert "no lane of CapacityPlan inference/main" in refused(capsys, 1, "-f", other)

@@ -76,6 +76,19 @@ def crds() -> None:
     click.echo("---\n".join(crd.render().values()), nl=False)
 
 
+@cli.command(short_help="What a month costs by model, what its cap should be, what to change.")
+@budget_options
+def budget(**asked: Any) -> int:
+    """What a month of tokens costs by model, what its cap should be, and what to change, in dollars.
+
+    From flags (--developers, --tasks-per-day, --tokens-per-task, --model), or from manifests (-f), measured where
+    --prometheus-url is given. Reaches no cluster. Exit status 1 where a price is not known.
+    """
+    from spillway.cli.budget.command import budget_command  # noqa: PLC0415 - keep --help quick
+
+    return budget_command(asked)
+
+
 @cli.command()
 @namespace_options
 @cluster_options
@@ -244,19 +257,6 @@ def backtest(scenario: Path | None, **asked: Any) -> int:
     from spillway.cli.backtest import command  # noqa: PLC0415 - keep --help quick
 
     return command(scenario, asked)
-
-
-@cli.command(short_help="What a month costs by model, what its cap should be, what to change.")
-@budget_options
-def budget(**asked: Any) -> int:
-    """What a month of tokens costs by model, what its cap should be, and what to change, in dollars.
-
-    From flags (--developers, --tasks-per-day, --tokens-per-task, --model), or from manifests (-f), measured where
-    --prometheus-url is given. Reaches no cluster. Exit status 1 where a price is not known.
-    """
-    from spillway.cli.budget.command import budget_command  # noqa: PLC0415 - keep --help quick
-
-    return budget_command(asked)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:

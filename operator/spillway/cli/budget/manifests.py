@@ -14,12 +14,12 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from spillway.advise.budget import Subject, Terms
+from spillway.advise.budget import FITTING, Subject, Terms
 from spillway.advise.costs import Priced
 from spillway.advise.demand import Measured, from_manifest
 from spillway.advise.figures import given
 from spillway.advise.prices import PriceUnknownError, Tier
-from spillway.api import API_VERSION, CapacityLane, CapacityPlan, DataPolicy, LaneType, LatencyClass, WorkloadClass
+from spillway.api import API_VERSION, CapacityLane, CapacityPlan, DataPolicy, LaneType, WorkloadClass
 from spillway.cli.budget.flags import async_prices, no_tiers, priced_models, terms, undated
 from spillway.config import load_config
 from spillway.observe.consumption import measured_by_class
@@ -185,11 +185,16 @@ def _subject(item: WorkloadClass, found: Found, usage: Usage, asked: Mapping[str
     declared = None if item.spec.demand is None else from_manifest(item.spec.demand, origin)
     notes: list[str] = []
     options, tiers = _options(item, found, at, notes)
+    if not options:
+        # A class that can wait may have lanes for such work alone.
+        options, tiers = tuple(each for each in tiers if each.tariff.tier in FITTING[item.spec.latency]), ()
     extra = priced_models(asked["models"], Tier.STANDARD, Tariffs(), at)
     options = (*options, *extra)
-    waits = item.spec.latency is not LatencyClass.INTERACTIVE
-    if not options and waits:
-        options, tiers = tiers, ()
+    if not options and item.spec.data_policy is not DataPolicy.SELF_HOSTED_ONLY:
+        notes.append(
+            f"{origin}: no lane of CapacityPlan {item.plan_key} that serves one of its equivalentModels has a price "
+            f"for {item.spec.latency.value} work; add one, or price a --model"
+        )
     if not tiers and options and options[0].tariff.tier is Tier.STANDARD:
         tiers = async_prices(options[0], item.spec.latency, Tariffs(), at)
     notes += no_tiers(options, tiers, item.spec.latency)
@@ -233,11 +238,6 @@ def _options(
             notes.append(str(error))
             continue
         (realtime if TIER_OF_LANE[lane.spec.type] is Tier.STANDARD else tiers).append(priced)
-    if not realtime and not notes:
-        notes.append(
-            f"WorkloadClass {item.metadata.key}: no lane of CapacityPlan {item.plan_key} serves any of its "
-            "equivalentModels; add one, or price a --model"
-        )
     return tuple(realtime), tuple(tiers)
 
 
