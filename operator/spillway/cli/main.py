@@ -15,6 +15,7 @@ import click
 
 from spillway import __version__
 from spillway.api import API_VERSION, crd
+from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
 from spillway.cli.output import Form, print_json
 from spillway.config import ConfigError, load_config
@@ -73,6 +74,19 @@ def version(form: Form) -> None:
 def crds() -> None:
     """Print the custom resource definitions of this release, for kubectl apply."""
     click.echo("---\n".join(crd.render().values()), nl=False)
+
+
+@cli.command(short_help="What a month costs by model, what its cap should be, what to change.")
+@budget_options
+def budget(**asked: Any) -> int:
+    """What a month of tokens costs by model, what its cap should be, and what to change, in dollars.
+
+    From flags (--developers, --tasks-per-day, --tokens-per-task, --model), or from manifests (-f), measured where
+    --prometheus-url is given. Reaches no cluster. Exit status 1 where a price is not known.
+    """
+    from spillway.cli.budget.command import budget_command  # noqa: PLC0415 - keep --help quick
+
+    return budget_command(asked)
 
 
 @cli.command()
