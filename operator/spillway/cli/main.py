@@ -300,6 +300,16 @@ def backtest(scenario: Path | None, **asked: Any) -> int:
     help="Your own price list: a folder of CSV files. Default: the shipped one.",
 )
 @click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Manifests: prices that CapacityLanes declare stand first for own GPUs; repeatable.",
+)
+@click.option("--prometheus-url", metavar="URL", help="OpenCost's prices of the cluster's GPUs, read from here.")
+@click.option(
     "--compare",
     multiple=True,
     metavar="NAME=IN/OUT",

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
+from decimal import Decimal
 from typing import Any
 
 import click
 
-from spillway.advise.figures import given
-from spillway.advise.prices import GpuOffer, Tariff, Tier
+from spillway.advise.figures import Figure, given
+from spillway.advise.prices import Tariff, Tier
 from spillway.advise.sizing.answer import Facts, size
 from spillway.advise.sizing.cost import Hours
-from spillway.advise.sizing.errors import SizingError, nearest
-from spillway.advise.sizing.gpus import GpuType, find_gpu
+from spillway.advise.sizing.errors import SizingError
+from spillway.advise.sizing.gpus import find_gpu
 from spillway.advise.sizing.memory import Precision, Quantization
 from spillway.advise.sizing.placement import Need
 from spillway.cli.output import Form
 from spillway.cli.size_output import print_answer
-from spillway.observe.gpu_prices import CatalogueError, read_catalogue
+from spillway.cli.size_prices import offers, usd
+from spillway.observe.gpu_prices import CatalogueError
 from spillway.observe.sizing_data import find_model, gpu_types, profiles
-
-HIGHEST_USD = Decimal(100_000)
-OWN = "own"
 
 
 def size_command(asked: Mapping[str, Any]) -> int:
@@ -53,7 +51,7 @@ def _need(asked: Mapping[str, Any]) -> Need:
         Precision(Quantization(asked["quantization"]), 1 if asked["kv_cache"] == "fp8" else 2),
         given("concurrency", asked["concurrency"], "streams", "--concurrency"),
         given("context", asked["context"], "tokens", "--context"),
-        given("tokens a second asked for", _decimal(asked["tokens_per_second"]), "tokens/s", "--tokens-per-second"),
+        _given("tokens a second asked for", asked["tokens_per_second"], "tokens/s", "--tokens-per-second"),
         given("spare", asked["spare"], "replicas", "--spare"),
         asked["tensor_parallel"],
     )
@@ -61,7 +59,7 @@ def _need(asked: Mapping[str, Any]) -> Need:
 
 def _hours(asked: Mapping[str, Any]) -> Hours:
     return Hours(
-        given("hours a day", _decimal(asked["hours_per_day"]), "h", "--hours-per-day"),
+        _given("hours a day", asked["hours_per_day"], "h", "--hours-per-day"),
         given("workdays", asked["workdays"], "days", "--workdays"),
     )
 
@@ -69,32 +67,7 @@ def _hours(asked: Mapping[str, Any]) -> Hours:
 def _facts(asked: Mapping[str, Any]) -> Facts:
     known = gpu_types()
     gpus = tuple(dict.fromkeys(find_gpu(each, known) for each in asked["gpu"])) or known
-    if asked["price"] is not None:
-        return Facts(gpus, _own_offers(asked, gpus), profiles())
-    folder: Path | None = asked["catalogue"]
-    offers = read_catalogue(folder)
-    return Facts(gpus, _of_providers(offers, asked["provider"]), profiles())
-
-
-def _own_offers(asked: Mapping[str, Any], gpus: Sequence[GpuType]) -> list[GpuOffer]:
-    """The price that the user gives, for the GPU that the user names."""
-    if len(asked["gpu"]) != 1 or asked["provider"] or asked["catalogue"]:
-        raise SizingError(
-            "--price is the price of one GPU type: give it with one --gpu, without --provider, --catalogue"
-        )
-    price = _usd("--price", asked["price"])
-    gpu = gpus[0]
-    return [GpuOffer(gpu.name, OWN, "", asked["spot"], price, gpu.memory_gb, "--price", None)]
-
-
-def _of_providers(offers: Sequence[GpuOffer], wanted: Sequence[str]) -> list[GpuOffer]:
-    known = sorted({offer.provider for offer in offers})
-    for each in wanted:
-        if each.lower() not in known:
-            near = nearest(each, known) or known
-            raise SizingError(f"--provider {each}: not in the catalogue; did you mean {', '.join(near)}?")
-    chosen = {each.lower() for each in wanted}
-    return [offer for offer in offers if not chosen or offer.provider in chosen]
+    return Facts(gpus, offers(asked, gpus), profiles())
 
 
 def _tariff(text: str) -> Tariff:
@@ -107,24 +80,15 @@ def _tariff(text: str) -> Tariff:
         provider="",
         model=name.strip(),
         tier=Tier.STANDARD,
-        input_usd_per_mtok=_usd(f"--compare {name.strip()}", cost_in, zero=True),
+        input_usd_per_mtok=usd(f"--compare {name.strip()}", cost_in, zero=True),
         cached_input_usd_per_mtok=None,
-        output_usd_per_mtok=_usd(f"--compare {name.strip()}", cost_out, zero=True),
+        output_usd_per_mtok=usd(f"--compare {name.strip()}", cost_out, zero=True),
         source="--compare",
         as_of=datetime.now(UTC).date(),
     )
 
 
-def _usd(flag: str, text: str, zero: bool = False) -> Decimal:
-    try:
-        value = Decimal(text.strip())
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite() or value < 0 or (value == 0 and not zero) or value > HIGHEST_USD:
-        above = "0 or above" if zero else "above 0"
-        raise SizingError(f"{flag}: must be US dollars, {above} and at most {HIGHEST_USD}; it is {text!r}")
-    return value
-
-
-def _decimal(number: float) -> Decimal:
-    return Decimal(repr(number)).normalize() if number % 1 else Decimal(int(number))
+def _given(name: str, number: float, unit: str, flag: str) -> Figure:
+    if not math.isfinite(number):
+        raise SizingError(f"{flag}: must be a number, it is {number}")
+    return given(name, Decimal(repr(number)).normalize() if number % 1 else Decimal(int(number)), unit, flag)

@@ -1,9 +1,9 @@
-"""Prices of GPUs: catalogue folders of CSV files, and OpenCost's metric."""
+"""Prices of GPUs from a catalogue: a folder of CSV files, the shipped one or one's own."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
@@ -15,8 +15,6 @@ from spillway.advise.prices import GpuOffer
 REQUIRED = ("provider", "gpu_type", "is_spot", "price_per_gpu_hour_usd")
 HIGHEST_USD = Decimal(1000)
 """A GPU-hour that costs more is a slip of the pen."""
-PLACEHOLDER_USD = Decimal("0.95")
-"""OpenCost's default price of a GPU where it knows none."""
 
 
 class CatalogueError(ValueError):
@@ -96,8 +94,3 @@ def _day(text: str | None, where: str) -> date | None:
         return datetime.fromisoformat(text.strip().replace("Z", "+00:00")).date()
     except ValueError:
         raise CatalogueError(f"{where}: snapshot_timestamp must be a date, it is {text!r}") from None
-
-
-def merged(*sources: Iterable[GpuOffer]) -> tuple[GpuOffer, ...]:
-    """Offers of several sources, one after the other."""
-    return tuple(offer for source in sources for offer in source)

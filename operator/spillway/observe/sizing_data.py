@@ -36,16 +36,17 @@ def gpu_types() -> tuple[GpuType, ...]:
             entry["source"],
             tuple(entry["also"]),
             entry["catalogue"],
-            tuple(Decimal(each) for each in entry["step_band"]) if "step_band" in entry else None,  # type: ignore[arg-type]
+            (Decimal(entry["step_band"][0]), Decimal(entry["step_band"][1])) if "step_band" in entry else None,
+            Decimal(entry.get("slowdown", "1")),
         )
-        for entry in _data("gpus.json")["gpus"]
+        for entry in data("gpus.json")["gpus"]
     )
 
 
 @cache
 def known_models() -> tuple[Model, ...]:
     """The built-in table of models."""
-    return tuple(_known(entry) for entry in _data("models.json")["models"])
+    return tuple(_known(entry) for entry in data("models.json")["models"])
 
 
 @cache
@@ -60,12 +61,11 @@ def profiles() -> tuple[MeasuredProfile, ...]:
             entry["alpha_ms"],
             entry["beta_ms_per_sequence"],
             entry["gamma_ms_per_ktoken_kv"],
-            entry["prefill_ms_per_ktoken"],
             entry["largest_batch"],
             (Decimal(entry["band"][0]), Decimal(entry["band"][1])),
             entry["source"],
         )
-        for entry in _data("profiles.json")["profiles"]
+        for entry in data("profiles.json")["profiles"]
     )
 
 
@@ -74,10 +74,10 @@ def find_model(wanted: str) -> Model:
     path = Path(wanted)
     if path.suffix == ".json" or path.is_file():
         return _of_file(path)
-    if path.is_dir():
+    if wanted.strip() and path.is_dir():
         return _of_file(path / "config.json")
     names: dict[str, Model] = {}
-    for model, entry in zip(known_models(), _data("models.json")["models"], strict=True):
+    for model, entry in zip(known_models(), data("models.json")["models"], strict=True):
         for name in (entry["name"], *entry.get("also", ())):
             names[name] = model
             if normal(name) == normal(wanted):
@@ -101,13 +101,14 @@ def _of_size(text: str) -> Model:
 
 def _of_file(path: Path) -> Model:
     try:
-        if path.stat().st_size > LARGEST_CONFIG_BYTES:
-            raise SizingError(f"{path}: too large for a config.json")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        too_large = path.stat().st_size > LARGEST_CONFIG_BYTES
+        document = None if too_large else json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SizingError(f"{path}: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         raise SizingError(f"{path}: not JSON") from None
+    if too_large:
+        raise SizingError(f"{path}: too large for a config.json")
     parent = path.resolve().parent.name
     name = parent if path.name == "config.json" and parent else path.stem
     if isinstance(document, dict) and isinstance(document.get("_name_or_path"), str):
@@ -124,5 +125,6 @@ def _known(entry: dict[str, Any]) -> Model:
 
 
 @cache
-def _data(name: str) -> Any:
+def data(name: str) -> Any:
+    """One of the files under ``data/sizing``, as JSON."""
     return json.loads((files("spillway") / "data" / "sizing" / name).read_text(encoding="utf-8"))

@@ -31,7 +31,9 @@ class GpuType:
     catalogue: str
     """How price catalogues name it."""
     step_band: tuple[Decimal, Decimal] | None = None
-    """How many times longer than the formula measured iterations took, low and high, where the family has its own."""
+    """Measured over estimated times, low and high, where the family has its own."""
+    slowdown: Decimal = Decimal(1)
+    """How many times slower than its data sheet lets expect it was measured, beside others."""
 
     def is_offered(self, offer: GpuOffer) -> bool:
         """Whether an offer is of this type, whole."""

@@ -8,7 +8,7 @@ that takes longer), and every sequence's KV cache is read. The coefficients belo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from spillway.advise.figures import Figure, computed, given
@@ -43,7 +43,6 @@ class MeasuredProfile:
     alpha_ms: float
     beta_ms_per_sequence: float
     gamma_ms_per_ktoken_kv: float
-    prefill_ms_per_ktoken: float
     largest_batch: int
     """Measured up to here."""
     band: tuple[Decimal, Decimal]
@@ -67,6 +66,8 @@ class Speed:
     expert_ms: float = 0.0
     """Reading all experts; of which a batch touches a share."""
     model: Model | None = None
+    largest_batch: int | None = None
+    """Measured up to here."""
 
     def step_ms(self, sequences: int) -> float:
         """One iteration of so many sequences, in milliseconds."""
@@ -81,6 +82,8 @@ class Speed:
         batch = given("sequences at a time", sequences, "sequences", "concurrency over replicas, rounded up")
         value = 1000 / step.value
         found = computed("tokens a second of each stream", value, "tokens/s", "1000 / ms of an iteration", step, batch)
+        if self.largest_batch is not None and sequences > self.largest_batch:
+            found = replace(found, note=f"measured up to {self.largest_batch} sequences, beyond by the fitted line")
         return found.banded(value / self.band[1], value / self.band[0])
 
     def most_sequences(self, tokens_per_second: Decimal) -> int:
@@ -107,31 +110,33 @@ def prior(model: Model, precision: Precision, gpu: GpuType, tensor_parallel: int
     on_gpu = model.kv.heads_on_gpu(tensor_parallel) / model.kv.heads if model.kv else 1 / tensor_parallel
     layers = model.layers or _layers_of_size(model)
     overhead = layers * (LAYER_MS + (2 * LINK_MS[gpu.nvlink] if tensor_parallel > 1 else 0.0))
+    slower = float(gpu.slowdown)
     return Speed(
-        STEP_MS + overhead,
-        dense / bandwidth,
-        2 * model.active / flops,
-        SEQUENCE_MS + sequence * on_gpu * tensor_parallel / bandwidth,
-        2 * model.active * 1000 / flops,
+        (STEP_MS + overhead) * slower,
+        dense / bandwidth * slower,
+        2 * model.active / flops * slower,
+        (SEQUENCE_MS + sequence * on_gpu * tensor_parallel / bandwidth) * slower,
+        2 * model.active * 1000 / flops * slower,
         gpu.step_band or STEP_BAND,
         f"formula over the data sheet of {gpu.name}: an estimate",
         estimate=True,
-        expert_ms=experts / bandwidth,
+        expert_ms=experts / bandwidth * slower,
         model=model,
     )
 
 
-def measured(profile: MeasuredProfile, context: Figure) -> Speed:
-    """The speed that a measured profile gives at this context."""
+def measured(profile: MeasuredProfile, context: Figure, estimate: Speed) -> Speed:
+    """The speed that a measured profile gives at this context; time of prompts as estimated."""
     return Speed(
         profile.alpha_ms,
         0.0,
         0.0,
         profile.beta_ms_per_sequence + profile.gamma_ms_per_ktoken_kv * float(context.value) / 1000,
-        profile.prefill_ms_per_ktoken,
+        estimate.prefill_ms_per_ktoken,
         profile.band,
-        profile.source,
+        f"{profile.source}, {profile.model} on {profile.tensor_parallel} x {profile.gpu}",
         estimate=False,
+        largest_batch=profile.largest_batch,
     )
 
 
@@ -144,6 +149,7 @@ def speed(
     profiles: tuple[MeasuredProfile, ...] = (),
 ) -> Speed:
     """The measured profile of this very combination, else the formula."""
+    estimate = prior(model, precision, gpu, tensor_parallel, context)
     bits = precision.weight_bits(model)
     for profile in profiles:
         same_model = bool(model.measured_as) and profile.model == model.measured_as and model.kv is not None
@@ -152,8 +158,8 @@ def speed(
             tensor_parallel,
             bits,
         ):
-            return measured(profile, context)
-    return prior(model, precision, gpu, tensor_parallel, context)
+            return measured(profile, context, estimate)
+    return estimate
 
 
 def _layers_of_size(model: Model) -> int:
