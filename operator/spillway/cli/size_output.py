@@ -116,9 +116,21 @@ def _foot(answer: Answer) -> Iterator[str]:
     yield (
         "Prices: " + "; ".join(sorted({_dated(row) for row in answer.rows})) + "; the cheapest region of each provider."
     )
+    if large := sorted(
+        {f"{row.provider} ({row.placement.gpu.name})" for row in answer.rows if _half_idle(row, answer)}
+    ):
+        yield (
+            "Rented by the instance, whose other GPUs cost as well and are not counted (as their offers are on "
+            f"average): {', '.join(large)}."
+        )
     yield from _limits(answer)
     for even in answer.break_evens:
         yield _break_even(even)
+
+
+def _half_idle(row: Row, answer: Answer) -> bool:
+    """Whether the provider's usual instance is at least twice as large as needed."""
+    return row.idle_gpus(answer.spot) >= row.placement.gpus.value
 
 
 def _dated(row: Row) -> str:
@@ -226,6 +238,7 @@ def _row_document(row: Row, cheapest: bool) -> dict[str, Any]:
         **_placement_document(row.placement),
         "provider": row.provider,
         "cheapest": cheapest,
+        "gpusOfInstance": {"onDemand": _instance(row.on_demand), "spot": _instance(row.spot)},
         "onDemand": _offer_document(row.on_demand, row.monthly),
         "spot": _offer_document(row.spot, row.spot_monthly),
     }
@@ -241,6 +254,11 @@ def _placement_document(place: Placement) -> dict[str, Any]:
         "speedIsEstimate": place.speed.estimate,
     }  # fmt: skip
     return found | {name: figure.to_document() for name, figure in figures.items()}
+
+
+def _instance(offer: GpuOffer | None) -> str | None:
+    size = None if offer is None else offer.gpus_of_instance
+    return None if size is None else plain(size)
 
 
 def _offer_document(offer: GpuOffer | None, cost: Figure | None) -> dict[str, Any] | None:

@@ -71,6 +71,7 @@ def _offer(row: Mapping[str, str | None], name: str, where: str) -> GpuOffer:
         memory_gb=_amount(row, "gpu_memory_gb", where),
         source=f"catalogue {name}",
         as_of=_day(row.get("snapshot_timestamp"), where),
+        gpus_of_instance=_amount(row, "gpu_count_typical", where),
     )
 
 

@@ -25,7 +25,7 @@ from spillway.advise.figures import given
 from spillway.advise.sizing.gpus import GpuType
 from spillway.advise.sizing.memory import Precision, Quantization, room
 from spillway.advise.sizing.model import Model
-from spillway.advise.sizing.speed import prior
+from spillway.advise.sizing.prior import prior
 from spillway.observe.sizing_data import known_models
 
 FILE = Path(__file__).parents[3] / "operator" / "spillway" / "data" / "sizing" / "profiles.json"
@@ -97,7 +97,7 @@ def _formula_ms(point: Point, model: Model, machine: GpuType, degree: int, preci
     step = speed.step_ms(int(point.batch))
     if point.kind is Kind.TOKEN:
         return step
-    return speed.prefill_ms_per_ktoken * point.batch * point.input_tokens / 1000 + (point.output_tokens - 1) * step
+    return float(speed.prompt.value) * point.batch * point.input_tokens / 1000 + (point.output_tokens - 1) * step
 
 
 def text() -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from advise.sizing.builders import gpu
 from advise.sizing.fitted import FILE, ratios, text
-from spillway.advise.sizing.speed import STEP_BAND
+from spillway.advise.sizing.prior import STEP_BAND
 
 
 def test_the_shipped_file_is_what_the_fit_makes() -> None:

@@ -35,6 +35,14 @@ class Row:
     monthly: Figure | None
     spot_monthly: Figure | None
 
+    def idle_gpus(self, spot: bool) -> Decimal:
+        """GPUs that the provider's usual instances would hold beyond those needed; they are not in the cost."""
+        offer = self.spot if spot else self.on_demand
+        size = None if offer is None else offer.gpus_of_instance
+        if size is None or size <= 1:
+            return Decimal(0)
+        return -(-self.placement.gpus.value // size) * size - self.placement.gpus.value
+
     def cost(self, spot: bool) -> Figure | None:
         """The month's cost, on demand or spot."""
         return self.spot_monthly if spot else self.monthly

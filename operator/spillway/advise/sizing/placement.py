@@ -11,7 +11,8 @@ from spillway.advise.sizing.errors import SizingError
 from spillway.advise.sizing.gpus import GpuType
 from spillway.advise.sizing.memory import Precision, Room, room
 from spillway.advise.sizing.model import Model
-from spillway.advise.sizing.speed import MAX_SEQUENCES, MeasuredProfile, Speed, speed
+from spillway.advise.sizing.prior import speed
+from spillway.advise.sizing.speed import MAX_SEQUENCES, MeasuredProfile, Speed
 
 NODE_GPUS = 8
 """Tensor parallelism stays within a node."""
@@ -115,12 +116,9 @@ def _at(need: Need, gpu: GpuType, degree: int, profiles: tuple[MeasuredProfile, 
     serving = replicas.value - need.spare.value
     batch = -(-int(need.concurrency.value) // int(serving))
     stream = pace.per_stream(batch)
-    prompt = given(
-        "time of 1,000 prompt tokens", Decimal(repr(round(pace.prefill_ms_per_ktoken, 3))), "ms", pace.source
-    )
     wait = computed(
-        "time to the first token of a full context", prompt.value * need.context.value / 1_000_000, "s",
-        "prompt time * context / 1e6", prompt, need.context,
+        "time to the first token of a full context", pace.prompt.value * need.context.value / 1_000_000, "s",
+        "time of 1,000 prompt tokens * context / 1e6", pace.prompt, need.context,
     )  # fmt: skip
     return Placement(
         gpu,
