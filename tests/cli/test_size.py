@@ -121,7 +121,16 @@ def test_explain_leads_from_every_figure_to_its_inputs(capsys: Captured) -> None
     ):  # fmt: skip
         assert said in out
     figures = [line for line in out.split("\n\n")[3].splitlines() if line]
-    assert all("[" in line or " = " in line for line in figures)
+    assert all("[" in line or " = " in line or line.endswith("(above)") for line in figures)
+    assert len(figures) == len({line.strip() for line in figures if not line.endswith("(above)")}) + sum(
+        line.endswith("(above)") for line in figures
+    ), "nothing is told twice"
+
+
+def test_whole_instances_are_told(capsys: Captured) -> None:
+    out = printed(capsys, "--gpu", "H100")
+    assert "Rented by the instance of 8 GPUs, of which the others are not counted: aws, " in out
+    assert "runpod" not in out.split("Rented by the instance")[1].split(".")[0]
 
 
 def test_markdown(capsys: Captured) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from spillway.advise.figures import Figure, cents, plain, traced
 from spillway.advise.prices import GpuOffer
 from spillway.advise.sizing.answer import Answer
-from spillway.advise.sizing.cost import BreakEven, Row, origin
+from spillway.advise.sizing.cost import WHOLE_NODE, BreakEven, Row, origin
 from spillway.advise.sizing.memory import ENGINE_RESERVE, GPU_MEMORY_UTILIZATION
 from spillway.advise.sizing.placement import Placement
 from spillway.cli.output import Form, console, print_json, table
@@ -116,21 +116,11 @@ def _foot(answer: Answer) -> Iterator[str]:
     yield (
         "Prices: " + "; ".join(sorted({_dated(row) for row in answer.rows})) + "; the cheapest region of each provider."
     )
-    if large := sorted(
-        {f"{row.provider} ({row.placement.gpu.name})" for row in answer.rows if _half_idle(row, answer)}
-    ):
-        yield (
-            "Rented by the instance, whose other GPUs cost as well and are not counted (as their offers are on "
-            f"average): {', '.join(large)}."
-        )
+    if whole := sorted({row.provider for row in answer.rows if row.idle_gpus(answer.spot)}):
+        yield f"Rented by the instance of {WHOLE_NODE} GPUs, of which the others are not counted: {', '.join(whole)}."
     yield from _limits(answer)
     for even in answer.break_evens:
         yield _break_even(even)
-
-
-def _half_idle(row: Row, answer: Answer) -> bool:
-    """Whether the provider's usual instance is at least twice as large as needed."""
-    return row.idle_gpus(answer.spot) >= row.placement.gpus.value
 
 
 def _dated(row: Row) -> str:
@@ -194,18 +184,25 @@ def _explain(answer: Answer) -> None:
     """Every figure of the cheapest row with what it rests on, each told once."""
     told: set[tuple[str, Decimal]] = set()
     for figure in _figures(answer):
+        above: int | None = None
         for depth, each in traced(figure):
-            if depth and (each.name, each.value) in told and not each.inputs:
+            if above is not None and depth > above:
                 continue
+            known = (each.name, each.value) in told
+            above = depth if known else None
             told.add((each.name, each.value))
-            band = (
-                f" ({_number(each.low)} to {_number(each.high)})"
-                if each.low is not None and each.high is not None
-                else ""
-            )
-            why = f"= {each.formula}" if each.formula else f"[{each.source}]"
-            note = f" ({each.note})" if each.note else ""
-            click.echo(f"{'  ' * depth}{each.name}: {_number(each.value)} {each.unit}{band} {why}{note}")
+            click.echo("  " * depth + (_line(each, " (above)") if known else _line(each, _why(each))))
+
+
+def _line(figure: Figure, why: str) -> str:
+    low, high = figure.low, figure.high
+    band = f" ({_number(low)} to {_number(high)})" if low is not None and high is not None else ""
+    return f"{figure.name}: {_number(figure.value)} {figure.unit}".rstrip() + band + why
+
+
+def _why(figure: Figure) -> str:
+    note = f" ({figure.note})" if figure.note else ""
+    return (f" = {figure.formula}" if figure.formula else f" [{figure.source}]") + note
 
 
 def _number(value: Decimal | None) -> str:

@@ -10,6 +10,9 @@ from spillway.advise.figures import Figure, computed, given
 from spillway.advise.prices import GpuOffer, Tariff
 from spillway.advise.sizing.placement import Placement
 
+WHOLE_NODE = 8
+"""GPUs of the largest usual instance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hours:
@@ -35,13 +38,13 @@ class Row:
     monthly: Figure | None
     spot_monthly: Figure | None
 
-    def idle_gpus(self, spot: bool) -> Decimal:
-        """GPUs that the provider's usual instances would hold beyond those needed; they are not in the cost."""
+    def idle_gpus(self, spot: bool) -> int:
+        """GPUs of whole instances beyond those needed, where nothing smaller is offered; they are not in the cost."""
         offer = self.spot if spot else self.on_demand
-        size = None if offer is None else offer.gpus_of_instance
-        if size is None or size <= 1:
-            return Decimal(0)
-        return -(-self.placement.gpus.value // size) * size - self.placement.gpus.value
+        # A mean below a whole node may hide smaller instances.
+        if offer is None or offer.gpus_of_instance is None or offer.gpus_of_instance < WHOLE_NODE:
+            return 0
+        return -int(self.placement.gpus.value) % WHOLE_NODE
 
     def cost(self, spot: bool) -> Figure | None:
         """The month's cost, on demand or spot."""

@@ -33,30 +33,29 @@ def prior(model: Model, precision: Precision, gpu: GpuType, tensor_parallel: int
     bandwidth = given(f"bandwidth of {gpu.name}", gpu.bandwidth_gb_s, "GB/s", gpu.source)
     flops = _flops(model, precision, gpu)
     degree = given("tensor parallelism", tensor_parallel, "GPUs", "tensor parallelism")
-    slower = given(f"slowdown of {gpu.name}", gpu.slowdown, "", f"{CHOSEN}: 1 is none")
+    slower, times = _slower(gpu)
     experts_gb, dense_gb = read_gb(model, precision)
 
     def reading(name: str, what: Figure) -> Figure:
         value = what.value / (gpu.bandwidth_gb_s * BANDWIDTH_SHARE.value * tensor_parallel) * 1000 * gpu.slowdown
-        formula = "GB / (GB/s * share * GPUs) * 1000 * slowdown"
-        inputs = (what, bandwidth, BANDWIDTH_SHARE, degree, slower)
-        return computed(name, milliseconds(float(value)), "ms", formula, *inputs)
+        inputs = (what, bandwidth, BANDWIDTH_SHARE, degree, *slower)
+        return computed(name, milliseconds(float(value)), "ms", "GB / (GB/s * share * GPUs) * 1000" + times, *inputs)
 
     def multiplying(name: str, tokens: int) -> Figure:
         active = given("parameters that a token is multiplied with", model.active, "parameters", model.source)
         tera = 2 * active.value * tokens / 10**12
         value = tera / (flops.value * COMPUTE_SHARE.value * tensor_parallel) * 1000 * gpu.slowdown
-        formula = f"2 * parameters * {tokens:,} / (FLOPs * share * GPUs) * 1000 * slowdown"
-        return computed(name, milliseconds(float(value)), "ms", formula, active, flops, COMPUTE_SHARE, degree, slower)
+        formula = f"2 * parameters * {tokens:,} / (FLOPs * share * GPUs) * 1000{times}"
+        return computed(name, milliseconds(float(value)), "ms", formula, active, flops, COMPUTE_SHARE, degree, *slower)
 
     cache = reading("reading the KV cache of a sequence", _held(model, precision, tensor_parallel, context))
     return Speed(
-        _fixed(model, gpu, tensor_parallel, slower),
+        _fixed(model, gpu, tensor_parallel),
         reading("reading weights", _read("weights that are read", dense_gb)),
         multiplying("multiplying for one sequence", 1),
         computed(
-            "each sequence", cache.value + SEQUENCE.value * gpu.slowdown, "ms", "KV cache + bookkeeping * slowdown",
-            cache, SEQUENCE, slower,
+            "each sequence", cache.value + SEQUENCE.value * gpu.slowdown, "ms", "KV cache + bookkeeping" + times,
+            cache, SEQUENCE, *slower,
         ),
         multiplying("time of 1,000 prompt tokens", 1000),
         gpu.step_band or STEP_BAND,
@@ -108,17 +107,27 @@ def _held(model: Model, precision: Precision, tensor_parallel: int, context: Fig
     return computed("KV cache read of one sequence", whole.value * copies, "GB", "KV cache * copies", whole, held)
 
 
-def _fixed(model: Model, gpu: GpuType, tensor_parallel: int, slower: Figure) -> Figure:
+def _slower(gpu: GpuType) -> tuple[tuple[Figure, ...], str]:
+    """What a GPU that was measured slower than its data sheet adds to inputs and formulas."""
+    if gpu.slowdown == 1:
+        return (), ""
+    return (given(f"slowdown of {gpu.name}", gpu.slowdown, "", CHOSEN),), " * slowdown"
+
+
+def _fixed(model: Model, gpu: GpuType, tensor_parallel: int) -> Figure:
     by_size = f"about what models of {model.total / 1e9:.0f}B have"
     source = model.source if model.layers else by_size
     layers = given("layers", model.layers or _layers_of_size(model), "layers", source)
-    value, formula, inputs = LAYER.value, "(iteration + layers * launching) * slowdown", [STEP, layers, LAYER]
+    value, formula, inputs = LAYER.value, "iteration + layers * launching", [STEP, layers, LAYER]
     if tensor_parallel > 1:
         link = LINKS[gpu.nvlink]
         value += link.value
-        formula, inputs = "(iteration + layers * (launching + all-reduces)) * slowdown", [*inputs, link]
+        formula, inputs = "iteration + layers * (launching + all-reduces)", [*inputs, link]
     total = (STEP.value + layers.value * value) * gpu.slowdown
-    return computed("fixed time of an iteration", total, "ms", formula, *inputs, slower)
+    slower, times = _slower(gpu)
+    return computed(
+        "fixed time of an iteration", total, "ms", f"({formula}){times}" if times else formula, *inputs, *slower
+    )
 
 
 def _layers_of_size(model: Model) -> int:
