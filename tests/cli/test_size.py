@@ -177,6 +177,12 @@ def test_a_type_that_nobody_prices(capsys: Captured) -> None:
     assert "no on-demand price for MI300X-192GB: give --price USD an hour" in capsys.readouterr().err
 
 
+def test_a_short_context_is_the_default_of_a_model_that_takes_no_more(capsys: Captured) -> None:
+    flags = ["size", "--model", "Llama-2-70B", "--quantization", "4bit", "--gpu", "A100", "--concurrency", "1"]
+    assert main(flags) == 0
+    assert "a stream of 4,096 tokens" in capsys.readouterr().out
+
+
 def test_a_file_without_lanes(capsys: Captured, tmp_path: Path) -> None:
     path = tmp_path / "lane.yaml"
     path.write_text("kind: Deployment", encoding="utf-8")

@@ -269,7 +269,9 @@ def backtest(scenario: Path | None, **asked: Any) -> int:
     "--concurrency", type=click.IntRange(1, 100_000), required=True, help="Streams that decode at the same time."
 )
 @click.option(
-    "--context", type=click.IntRange(1, 10_000_000), default=8192, show_default=True, help="Tokens of each stream."
+    "--context",
+    type=click.IntRange(1, 10_000_000),
+    help="Tokens of each stream. Default: 8192, or what the model takes if that is less.",
 )
 @click.option(
     "--tokens-per-second",

@@ -24,6 +24,9 @@ from spillway.cli.size_prices import offers, usd
 from spillway.observe.gpu_prices import CatalogueError
 from spillway.observe.sizing_data import find_model, gpu_types, profiles
 
+CONTEXT = 8192
+"""Tokens of a stream where nobody says."""
+
 
 def size_command(asked: Mapping[str, Any]) -> int:
     """Answer the question that the flags put. Raises click's errors, each one line."""
@@ -46,11 +49,13 @@ def size_command(asked: Mapping[str, Any]) -> int:
 
 
 def _need(asked: Mapping[str, Any]) -> Need:
+    model = find_model(asked["model"])
+    context = asked["context"] or min(CONTEXT, model.max_context or CONTEXT)
     return Need(
-        find_model(asked["model"]),
+        model,
         Precision(Quantization(asked["quantization"]), 1 if asked["kv_cache"] == "fp8" else 2),
         given("concurrency", asked["concurrency"], "streams", "--concurrency"),
-        given("context", asked["context"], "tokens", "--context"),
+        given("context", context, "tokens", "--context" if asked["context"] else "--context, by default"),
         _given("tokens a second asked for", asked["tokens_per_second"], "tokens/s", "--tokens-per-second"),
         given("spare", asked["spare"], "replicas", "--spare"),
         asked["tensor_parallel"],
