@@ -153,7 +153,7 @@ def test_markdown(capsys: Captured) -> None:
         (["--context", "200000"], 2, "--context 200000: Llama-3.1-70B takes 131072 tokens at most"),
         (["--hours-per-day", "25"], 2, "25.0 is not in the range"),
         (["--hours-per-day", "nan"], 2, "--hours-per-day: must be a number, it is nan"),
-        (["--tokens-per-second", "500"], 2, "doesn't serve it: 8 GPUs give one stream"),
+        (["--tokens-per-second", "500"], 2, "doesn't serve it: one stream gets"),
         (["--tensor-parallel", "3"], 2, "--tensor-parallel 3: Llama-3.1-70B has 64 attention heads"),
         (["--price", "-1"], 2, "--price: must be US dollars, above 0"),
         (["--price", "two"], 2, "it is 'two'"),

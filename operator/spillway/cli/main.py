@@ -282,7 +282,7 @@ def backtest(scenario: Path | None, **asked: Any) -> int:
 )
 @click.option("--spare", type=click.IntRange(0, 1000), default=0, show_default=True, help="Replicas more than needed.")
 @click.option(
-    "--tensor-parallel", type=click.IntRange(1, 64), help="GPUs of a replica. Default: what takes fewest GPUs."
+    "--tensor-parallel", type=click.IntRange(1, 8), help="GPUs of a replica. Default: what takes fewest GPUs."
 )
 @click.option(
     "--hours-per-day",

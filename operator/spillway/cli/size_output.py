@@ -52,7 +52,7 @@ def _head(answer: Answer) -> Iterator[str]:
     yield f"weights {_gb(answer.weights.value)}{loaded}; KV cache {_kv(answer)}"
     spare = f", {plain(need.spare.value)} spare" if need.spare.value else ""
     yield (
-        f"{plain(need.concurrency.value)} streams at {plain(need.tokens_per_second.value)} tokens/s or more{spare}; "
+        f"{plain(need.concurrency.value)} stream{'' if need.concurrency.value == 1 else 's'} at {plain(need.tokens_per_second.value)} tokens/s or more{spare}; "
         f"{plain(answer.hours.per_day.value)} h x {plain(answer.hours.workdays.value)} days "
         f"= {plain(answer.hours.month().value)} h a month"
     )

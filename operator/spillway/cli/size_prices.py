@@ -85,6 +85,9 @@ def _of_lanes(path: Path) -> Iterator[GpuOffer]:
         if own is None:
             continue
         found = True
+        if own.price.commitment in (Commitment.RESERVED, Commitment.OWNED):
+            paid = f"its GPUs are {own.price.commitment.value} and cost in every hour, not in those asked for alone"
+            click.echo(f"warning: CapacityLane {lane.metadata.key}: {paid}", err=True)
         price, spot = Decimal(own.price.usd_per_gpu_hour), own.price.commitment is Commitment.SPOT
         if price <= 0:
             click.echo(f"warning: CapacityLane {lane.metadata.key}: a GPU that costs nothing is left out", err=True)

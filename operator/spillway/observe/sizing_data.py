@@ -74,7 +74,7 @@ def find_model(wanted: str) -> Model:
     path = Path(wanted)
     if path.suffix == ".json" or path.is_file():
         return _of_file(path)
-    if wanted.strip() and path.is_dir():
+    if wanted.strip() and (path / "config.json").is_file():
         return _of_file(path / "config.json")
     names: dict[str, Model] = {}
     for model, entry in zip(known_models(), data("models.json")["models"], strict=True):

@@ -106,7 +106,7 @@ class _FeedForward:
 
 
 def _feed_forward(fields: _Fields, layers: int, hidden: int) -> _FeedForward:
-    matrices = 2 if fields.outer("model_type") in PLAIN_MLP else 3
+    matrices = 2 if str(fields.outer("model_type")) in PLAIN_MLP else 3
     width = fields.optional("intermediate_size", "ffn_dim", "n_inner") or 4 * hidden
     experts = fields.optional("num_local_experts", "num_experts", "n_routed_experts")
     if experts is None:
@@ -126,11 +126,12 @@ def _feed_forward(fields: _Fields, layers: int, hidden: int) -> _FeedForward:
 def _sparse_layers(fields: _Fields, layers: int) -> int:
     first_dense = fields.get("first_k_dense_replace", 0)
     step = fields.get("decoder_sparse_step", fields.get("moe_layer_freq", fields.get("interleave_moe_layer_step", 1)))
-    dense = fields.get("mlp_only_layers", ())
-    if not isinstance(first_dense, int) or not isinstance(step, int) or step < 1 or not isinstance(dense, list | tuple):
+    dense = fields.get("mlp_only_layers", [])
+    counts = all(isinstance(each, int) and 0 <= each <= layers for each in (first_dense, step))
+    if not counts or step < 1 or not isinstance(dense, list):
         fields.notes.append("which layers have experts is not understood: all are taken to")
         return layers
-    return max(0, (layers - first_dense) // step - len(dense))
+    return max(0, int((layers - first_dense) // step) - len(dense))
 
 
 def _attention(fields: _Fields, layers: int, hidden: int, heads: int) -> tuple[int, KvShape]:

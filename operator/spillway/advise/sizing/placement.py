@@ -109,7 +109,7 @@ def _at(need: Need, gpu: GpuType, degree: int, profiles: tuple[MeasuredProfile, 
     fast = pace.most_sequences(wanted.value)
     if fast == 0:
         best = pace.per_stream(1).value
-        return Refusal(gpu, f"{many} give one stream {best:.0f} tokens/s, {wanted.value:f} are asked for", fits=True)
+        return Refusal(gpu, f"one stream gets {best:.0f} tokens/s of {many}, {wanted.value:f} are asked for", fits=True)
     seats = min(found.sequences, fast, MAX_SEQUENCES)
     limit = "KV cache" if found.sequences == seats else "speed" if fast == seats else "engine"
     replicas, gpus = _counts(need, found, pace, seats, degree)
