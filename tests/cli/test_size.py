@@ -188,3 +188,13 @@ def test_a_file_without_lanes(capsys: Captured, tmp_path: Path) -> None:
     path.write_text("kind: Deployment", encoding="utf-8")
     assert main(["size", *EXAMPLE, "-f", str(path)]) == 1
     assert "no self-hosted CapacityLane is in it" in capsys.readouterr().err
+
+
+def test_the_page_shows_what_comes_out(capsys: Captured) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sizing.md").read_text(encoding="utf-8")
+    shown = [block for block in page.split("```\n") if block.startswith("$ spillway size ")]
+    assert len(shown) > 1
+    for block in shown:
+        command, _, output = block.partition("\n")
+        assert main(command.removeprefix("$ spillway ").split()) == 0
+        assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == output.splitlines()

@@ -19,8 +19,8 @@ from spillway.advise.sizing.gpus import find_gpu
 from spillway.advise.sizing.memory import Precision, Quantization
 from spillway.advise.sizing.placement import Need
 from spillway.cli.output import Form
-from spillway.cli.size_output import print_answer
-from spillway.cli.size_prices import offers, usd
+from spillway.cli.size.output import print_answer
+from spillway.cli.size.prices import offers, usd
 from spillway.observe.gpu_prices import CatalogueError
 from spillway.observe.sizing_data import find_model, gpu_types, profiles
 

@@ -51,11 +51,12 @@ def _head(answer: Answer) -> Iterator[str]:
     loaded = f" ({_gb(answer.weights.high)} as loaded)" if answer.weights.high else ""
     yield f"weights {_gb(answer.weights.value)}{loaded}; KV cache {_kv(answer)}"
     spare = f", {plain(need.spare.value)} spare" if need.spare.value else ""
-    yield (
-        f"{plain(need.concurrency.value)} stream{'' if need.concurrency.value == 1 else 's'} at {plain(need.tokens_per_second.value)} tokens/s or more{spare}; "
-        f"{plain(answer.hours.per_day.value)} h x {plain(answer.hours.workdays.value)} days "
-        f"= {plain(answer.hours.month().value)} h a month"
+    streams = f"{plain(need.concurrency.value)} stream{'s' if need.concurrency.value > 1 else ''}"
+    hours = answer.hours
+    paid = (
+        f"{plain(hours.per_day.value)} h x {plain(hours.workdays.value)} days = {plain(hours.month().value)} h a month"
     )
+    yield f"{streams} at {plain(need.tokens_per_second.value)} tokens/s or more{spare}; {paid}"
 
 
 def _kv(answer: Answer) -> str:
