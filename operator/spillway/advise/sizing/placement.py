@@ -144,7 +144,9 @@ def _counts(need: Need, found: Room, pace: Speed, seats: int, degree: int) -> tu
         "sequences at which each stream is fast enough", pace.most_sequences(target), "sequences",
         f"largest batch with 1000 / ms of an iteration >= {target:f}, {pace.source}", need.tokens_per_second,
     )  # fmt: skip
-    each = computed("sequences of a replica", seats, "sequences", "the smaller of the two", by_memory, by_speed)
+    engine = given("most sequences of the engine", MAX_SEQUENCES, "sequences", "assumed: vLLM's default --max-num-seqs")
+    smallest = "the smallest of the three"
+    each = computed("sequences of a replica", seats, "sequences", smallest, by_memory, by_speed, engine)
     formula = "concurrency / sequences of a replica, rounded up, + spare"
     replicas = computed("replicas", _replicas(need, seats), "replicas", formula, need.concurrency, each, need.spare)
     parallel = given("tensor parallelism", degree, "GPUs", "fewest GPUs in all, unless --tensor-parallel")
