@@ -75,3 +75,5 @@ class GpuOffer:
     source: str
     as_of: date | None
     """None: the source carries no date, which is said wherever the price is shown."""
+    gpus_of_instance: Decimal | None = None
+    """GPUs that are rented together, mean over what is offered; None: not known."""

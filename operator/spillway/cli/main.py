@@ -18,6 +18,7 @@ from spillway.api import API_VERSION, crd
 from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
 from spillway.cli.output import Form, print_json
+from spillway.cli.size.options import size_options
 from spillway.config import ConfigError, load_config
 from spillway.kube import KubeError
 from spillway.report.logs import configure_logging, redact
@@ -257,6 +258,19 @@ def backtest(scenario: Path | None, **asked: Any) -> int:
     from spillway.cli.backtest import command  # noqa: PLC0415 - keep --help quick
 
     return command(scenario, asked)
+
+
+@cli.command(short_help="How many GPUs a model takes, and what they cost where.")
+@size_options
+def size(**asked: Any) -> int:
+    """How many GPUs a self-hosted model takes, and what they cost where.
+
+    Weights and KV cache are computed from the model's architecture, speed comes from measured profiles or, where there
+    is none, from the GPU's data sheet as an estimate with a band. Prices are those of a dated catalogue, or your own.
+    """
+    from spillway.cli.size.command import size_command  # noqa: PLC0415 - keep --help quick
+
+    return size_command(asked)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
