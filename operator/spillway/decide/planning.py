@@ -20,6 +20,7 @@ from spillway.decide.forecast import Floats, steadied
 from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load
 from spillway.decide.plan import Planned, Sizing
+from spillway.decide.quantiles import median, quantiles
 from spillway.decide.snapshot import PlanSnapshot
 
 SOLVE_TICKS = 2
@@ -34,6 +35,7 @@ LEADS = 3.0
 """The horizon is at least so many start-up times."""
 SLO_MISS_FACTOR = 10.0
 """A request that nobody serves is worth so many times its hosted price, where no tier says what it is worth."""
+TOLD_QUANTILES = (0.1, 0.5, 0.9)
 UNPRICED_MISS_USD = 1.0
 """The same for classes that no hosted lane may take: own GPUs are worth nearly any price there."""
 
@@ -105,7 +107,7 @@ def _solved(
     steadies = {} if before is None else {key: kept for key, kept in before.steadies.items() if key in demands}
     for key in keys:
         known = steadies.get(key)
-        forecast = float(np.median(paths[key][:, -1]))
+        forecast = median(paths[key][:, -1])
         steadies[key] = steadied(known, snapshot.at, demands[key].current or 0.0, forecast, lead)
         paths[key] = paths[key] * math.exp(steadies[key].shift)
     records = {view.name: _judged(snapshot, view, curves[view.name], loads, demands, before) for view in sized}
@@ -141,11 +143,16 @@ def _solved(
         sizings=sizings,
         bound_savings=savings,
         bounds_moved_at=moved_at,
-        quantiles={key: {str(q): float(np.quantile(at_lead[key], q)) for q in (0.1, 0.5, 0.9)} for key in keys},
+        quantiles={key: _told(at_lead[key]) for key in keys},
         state=state,
         steadies=steadies,
         calibrations=records,
     )
+
+
+def _told(rates: Floats) -> dict[str, float]:
+    """Of the forecast at the lead, what status and reports show."""
+    return {str(q): value for q, value in zip(TOLD_QUANTILES, quantiles(rates, *TOLD_QUANTILES), strict=True)}
 
 
 def _judged(
