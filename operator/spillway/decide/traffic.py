@@ -157,9 +157,9 @@ def own_work(snapshot: PlanSnapshot, view: LaneView, demands: Mapping[str, Class
 
 def with_calm(memory: LaneMemory, calm: bool, now: float) -> LaneMemory:
     """Remember since when the lane has been calm."""
-    if not calm:
-        return replace(memory, low_saturation_since=None)
-    return memory if memory.low_saturation_since is not None else replace(memory, low_saturation_since=now)
+    if calm == (memory.low_saturation_since is not None):
+        return memory
+    return replace(memory, low_saturation_since=now if calm else None)
 
 
 def _calm_for(lane: Scaled, snapshot: PlanSnapshot) -> bool:
