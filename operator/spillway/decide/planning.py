@@ -254,13 +254,15 @@ def _sizing(
     work = sum((rates[key] * curve.request_seconds[key] for key in users), np.zeros(1))
     usd = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users), np.zeros(1))
     per_work = np.divide(usd, work, out=np.zeros_like(usd), where=work > 0)
-    costs = (curve.response.table(work, replicas + 1) * per_work[:, None]).mean(axis=0)
+    fewest = max(replicas - 1, 0)
+    costs = (curve.response.table(work, replicas + 1, fewest) * per_work[:, None]).mean(axis=0).tolist()
+    fewer, now, more = costs[0], costs[replicas - fewest], costs[-1]
     return Sizing(
         replicas=replicas,
         usd_per_replica_hour=view.usd_per_replica_hour,
-        next_saves_usd_per_hour=float(costs[replicas] - costs[replicas + 1]),
-        last_saves_usd_per_hour=float(costs[replicas - 1] - costs[replicas]) if replicas > 0 else 0.0,
-        hosted_usd_per_hour=float(costs[replicas]),
+        next_saves_usd_per_hour=now - more,
+        last_saves_usd_per_hour=fewer - now,
+        hosted_usd_per_hour=now,
     )
 
 

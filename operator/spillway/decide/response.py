@@ -73,36 +73,32 @@ def left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, disp
     """Mean work that spills, in replicas, (counts, load); ``load`` is the offered work in replicas at the full cap."""
     counts = np.asarray(counts, dtype=np.float64)
     load = np.asarray(load, dtype=np.float64)
-    found = np.broadcast_to(load, (counts.size, load.size)).copy()
-    some = counts > 0
-    if some.any():
-        found[some] = _left(request, valve, counts[some], load, dispersion)
-    return found
+    # One number of replicas after the other: arrays of one fit the processor's cache.
+    rows = [_left(request, valve, n, load, dispersion) if n > 0 else load for n in counts.tolist()]
+    return np.array(rows).reshape(counts.size, load.size)
 
 
-def _left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dispersion: float) -> Floats:
+def _left(request: RequestModel, valve: Valve, n: float, load: Floats, dispersion: float) -> Floats:
     full = float(request.rate(np.array(valve.cap)))
     seconds = 1.0 / full
     offered = np.maximum(load, 1e-9) / seconds
-    n = counts[:, None, None]
     width = (n * valve.cap + 1.0) / LEVELS
     departs = n * whole_rate(request, valve.cap, ((np.arange(LEVELS) + 0.5) * width - 0.5) / n)
-    arrives = offered[None, :, None]
+    arrives = offered[:, None]
     variance = arrives * dispersion + departs
-    slope = 2.0 * (arrives - departs) / variance
-    steps = slope * width
-    exponent = np.cumsum(steps, axis=2) - steps / 2
-    edge = exponent[:, :, -1] + steps[:, :, -1] / 2
-    at_full = counts[:, None] * full
-    edge_variance = offered[None, :] * dispersion + at_full
-    rise = 2.0 * (offered[None, :] - at_full) / edge_variance
+    steps = 2.0 * (arrives - departs) / variance * width
+    exponent = np.cumsum(steps, axis=1) - steps / 2
+    edge = exponent[:, -1] + steps[:, -1] / 2
+    at_full = n * full
+    edge_variance = offered * dispersion + at_full
+    rise = 2.0 * (offered - at_full) / edge_variance
     room = at_full * valve.hold_seconds
-    top = np.maximum(np.maximum(exponent.max(axis=2), edge), edge + rise * room)
-    mass = (np.exp(exponent - top[:, :, None]) * edges(steps) / variance).sum(axis=2) * width[:, :, 0]
+    top = np.maximum(np.maximum(exponent.max(axis=1), edge), edge + rise * room)
+    mass = (np.exp(exponent - top[:, None]) * edges(steps) / variance).sum(axis=1) * width
     held = _ramp(edge - top, rise, room) / edge_variance
     loss = 0.5 * np.exp(edge + rise * room - top) / (mass + held)
     # What can't be served spills in any case; nothing more than what comes can.
-    return np.asarray(np.clip(loss * seconds, np.maximum(load - counts[:, None], 0.0), load))
+    return np.asarray(np.clip(loss * seconds, np.maximum(load - n, 0.0), load))
 
 
 def whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
@@ -120,7 +116,7 @@ def edges(steps: Floats) -> Floats:
     return np.asarray(np.sinh(half) / half)
 
 
-def _ramp(start: Floats, rise: Floats, room: Floats) -> Floats:
+def _ramp(start: Floats, rise: Floats, room: float) -> Floats:
     """Integral of exp(start + rise*z) over [0, room]; no exponent in it is above 0, so nothing overflows."""
     product = rise * room
     flat = np.abs(product) < 1e-6

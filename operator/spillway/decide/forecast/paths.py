@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spillway.decide.forecast.errors import NORMAL, outcomes_of
-from spillway.decide.forecast.features import Origins, look, lookback, prepare
+from spillway.decide.forecast.features import Origins, Seen, look, lookback, prepare
 from spillway.decide.forecast.learning import expect, unlearned
 from spillway.decide.forecast.state import HORIZONS, SAMPLES, STARTS, Floats, ForecastState
+from spillway.decide.recalled import recalled
 
 WIDE_SIGMA = 0.35
 """Of the logarithm, where nothing but the present demand is known."""
@@ -58,9 +59,9 @@ def _outcomes(state: ForecastState) -> Floats:
     learned = state.learned or unlearned(state.end)
     offset = learned.offset or 0.1 * state.level + 0.5 / state.slot_seconds
     level = np.full((1, HORIZONS), state.level)
-    skipped = max(0, len(state.values) - lookback(state.season_slots))
+    skipped = _too_old(state.values, state.season_slots)
     position = np.full((1, HORIZONS), state.seen / state.slot_seconds - state.first - skipped)
-    seen = prepare(state.values[skipped:], state.season_slots, offset, state.slot_seconds)
+    seen = _prepared(state.values, state.season_slots, offset, state.slot_seconds)
     view = look(seen, Origins(position, level, np.full((1, HORIZONS), state.mean)))
     expected = expect(learned, view)
     regression = (view.level[0] + expected.change[0], expected.scale[0])
@@ -72,3 +73,14 @@ def _outcomes(state: ForecastState) -> Floats:
     mixed = (np.nan_to_num(made) * (weights / np.where(total > 0, total, 1.0))[:, None, :]).sum(axis=0)
     mixed = np.where(total > 0, mixed, made[0])
     return np.take_along_axis(mixed, learned.order, axis=0)
+
+
+def _too_old(values: Floats, season: float) -> int:
+    """How many of the first slots are never looked at."""
+    return max(0, len(values) - lookback(season))
+
+
+@recalled(64)
+def _prepared(values: Floats, season: float, offset: float, slot_seconds: float) -> Seen:
+    """The slots ready to be looked at: they change when one closes, forecasts are made many times in between."""
+    return prepare(values[_too_old(values, season) :], season, offset, slot_seconds)
