@@ -209,9 +209,11 @@ def _solve(
 
 def _expected(follow: Floats, value: Floats) -> Floats:
     """Mean over the next level; states that can't be (all < Ready) stay infinite without spoiling the product."""
-    finite = np.where(np.isfinite(value), value, 0.0).reshape(len(value), -1)
-    mean = (follow @ finite).reshape(value.shape)
-    return np.where(np.isfinite(value[:1]), mean, np.inf)
+    can_be = np.isfinite(value)
+    if can_be.all():
+        return (follow @ value.reshape(len(value), -1)).reshape(value.shape)
+    mean = (follow @ np.where(can_be, value, 0.0).reshape(len(value), -1)).reshape(value.shape)
+    return np.where(can_be[:1], mean, np.inf)
 
 
 def _suffix(values: Floats) -> Floats:
