@@ -73,32 +73,36 @@ def left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, disp
     """Mean work that spills, in replicas, (counts, load); ``load`` is the offered work in replicas at the full cap."""
     counts = np.asarray(counts, dtype=np.float64)
     load = np.asarray(load, dtype=np.float64)
-    # One number of replicas after the other: arrays of one fit the processor's cache.
-    rows = [_left(request, valve, n, load, dispersion) if n > 0 else load for n in counts.tolist()]
-    return np.array(rows).reshape(counts.size, load.size)
-
-
-def _left(request: RequestModel, valve: Valve, n: float, load: Floats, dispersion: float) -> Floats:
+    found = np.broadcast_to(load, (counts.size, load.size)).copy()
+    some = np.flatnonzero(counts > 0)
+    n = counts[some, None]
+    widths = (n * valve.cap + 1.0) / LEVELS
+    departs = n * whole_rate(request, valve.cap, ((np.arange(LEVELS) + 0.5) * widths - 0.5) / n)
     full = float(request.rate(np.array(valve.cap)))
-    seconds = 1.0 / full
-    offered = np.maximum(load, 1e-9) / seconds
-    width = (n * valve.cap + 1.0) / LEVELS
-    departs = n * whole_rate(request, valve.cap, ((np.arange(LEVELS) + 0.5) * width - 0.5) / n)
+    offered = np.maximum(load, 1e-9) / (1.0 / full)
+    # One number of replicas after the other: what one needs fits the processor's cache.
+    for row, width, leaves in zip(some.tolist(), widths[:, 0].tolist(), departs, strict=True):
+        at_full = float(counts[row]) * full
+        lost = _lost(offered, leaves, width, at_full, at_full * valve.hold_seconds, dispersion)
+        # What can't be served spills in any case; nothing more than what comes can.
+        found[row] = np.clip(lost * (1.0 / full), np.maximum(load - counts[row], 0.0), load)
+    return found
+
+
+def _lost(offered: Floats, departs: Floats, width: float, at_full: float, room: float, dispersion: float) -> Floats:
+    """Requests a second that find no room, by those offered; ``departs`` by levels of this width in flight."""
     arrives = offered[:, None]
     variance = arrives * dispersion + departs
     steps = 2.0 * (arrives - departs) / variance * width
-    exponent = np.cumsum(steps, axis=1) - steps / 2
-    edge = exponent[:, -1] + steps[:, -1] / 2
-    at_full = n * full
+    half = steps / 2
+    exponent = np.cumsum(steps, axis=1) - half
+    edge = exponent[:, -1] + half[:, -1]
     edge_variance = offered * dispersion + at_full
     rise = 2.0 * (offered - at_full) / edge_variance
-    room = at_full * valve.hold_seconds
     top = np.maximum(np.maximum(exponent.max(axis=1), edge), edge + rise * room)
-    mass = (np.exp(exponent - top[:, None]) * edges(steps) / variance).sum(axis=1) * width
+    mass = (np.exp(exponent - top[:, None]) * edges(half) / variance).sum(axis=1) * width
     held = _ramp(edge - top, rise, room) / edge_variance
-    loss = 0.5 * np.exp(edge + rise * room - top) / (mass + held)
-    # What can't be served spills in any case; nothing more than what comes can.
-    return np.asarray(np.clip(loss * seconds, np.maximum(load - n, 0.0), load))
+    return np.asarray(0.5 * np.exp(edge + rise * room - top) / (mass + held))
 
 
 def whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
@@ -110,9 +114,9 @@ def whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
     return np.asarray(request.rate(low) * (1.0 - part) + request.rate(high) * part)
 
 
-def edges(steps: Floats) -> Floats:
-    """Mean of exp over a step of the exponent, which is linear within it, over exp at its middle."""
-    half = np.clip(np.abs(steps) / 2, 1e-6, 300.0)
+def edges(half_steps: Floats) -> Floats:
+    """Mean of exp over a step of the exponent, which is linear within it, over exp at its middle; from half of it."""
+    half = np.minimum(np.maximum(np.abs(half_steps), 1e-6), 300.0)
     return np.asarray(np.sinh(half) / half)
 
 

@@ -190,15 +190,15 @@ def _solve(
     for t in range(periods - 1, 0, -1):
         price = lane.usd_per_replica_hour * float(seconds[t]) / 3600 * np.arange(counts)
         price[:least] = np.inf
-        now, paid = served[t], after[0] + price[None, None, :]
+        now = served[t]
         # Fewer than are Ready: stopped at once, nothing is under way.
-        settled = np.einsum("bnn->bn", paid)
+        settled = np.einsum("bnn->bn", after[0]) + price
         fewer = _before(now + settled)
         if stages == 1:
             more = _suffix((1 - share) * now + settled)
-            best = np.minimum(share * now + more, fewer)[:, :, None]
-            value = np.broadcast_to(best, (levels, counts, counts))
+            value = np.repeat(np.minimum(share * now + more, fewer)[:, :, None], counts, axis=2)
         else:
+            paid = after[0] + price
             more = share * now[:, :, None] + (1 - share) * now[:, None, :] + _suffix_at(paid)[:, None, :]
             some = share * now[:, :, None] + _between((1 - share) * now + settled)
             value = np.minimum(np.minimum(more, some), fewer[:, :, None])
