@@ -107,6 +107,12 @@ def test_break_even_with_the_users_own_prices(capsys: Captured) -> None:
     assert "Break-even with mid ($3/$15 per Mtok): 169.2M tokens a month" in out
 
 
+def test_break_even_with_a_list_price(capsys: Captured) -> None:
+    (even,) = document(capsys, "--price", "2", "--compare", "claude-sonnet-4-6")["breakEven"]
+    assert "genai-prices" in json.dumps(even)
+    assert float(even["tokens"]["value"]) > 0
+
+
 def test_a_break_even_that_no_gpu_reaches_is_told(capsys: Captured) -> None:
     out = printed(capsys, "--price", "2", "--compare", "tiny=0.01/0.02", "--compare", "free=0/0")
     assert "out of reach" in out
@@ -158,8 +164,8 @@ def test_markdown(capsys: Captured) -> None:
         (["--price", "-1"], 2, "--price: must be US dollars, above 0"),
         (["--price", "two"], 2, "it is 'two'"),
         (["--price", "2", "--provider", "aws"], 2, "--price is the price of one type of GPU"),
-        (["--compare", "mid"], 2, "--compare mid: must be NAME=IN/OUT"),
-        (["--compare", "mid=3/-15"], 2, "--compare mid: must be US dollars, 0 or above"),
+        (["--compare", "mid"], 1, "--compare mid: price unknown"),
+        (["--compare", "mid=3/-15"], 2, "--compare mid=3/-15: -15 is not between 0 and"),
         (["--provider", "amazon"], 2, "--provider amazon: not in the catalogue; did you mean"),
         (["--prometheus-url", "http://127.0.0.1:9"], 1, "Prometheus http://127.0.0.1:9: "),
     ],

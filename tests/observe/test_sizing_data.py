@@ -51,7 +51,7 @@ def test_a_size() -> None:
         ("Lama-3.1-70B", r"unknown model 'Lama-3.1-70B': did you mean Llama-3.1-70B"),
         ("0B", "--model 0B: no model is that large or small"),
         ("1000000B", "no model is that large or small"),
-        ("", r"unknown model '': Else give its config.json"),
+        ("", r"unknown model '': give its config.json"),
     ],
 )
 def test_what_is_no_model(name: str, said: str) -> None:

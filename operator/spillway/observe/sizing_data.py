@@ -85,8 +85,8 @@ def find_model(wanted: str) -> Model:
     if size := SIZE.fullmatch(wanted.strip()):
         return _of_size(size.group(1))
     near = nearest(wanted, names)
-    hint = f"did you mean {', '.join(near)}? " if near else ""
-    raise SizingError(f"unknown model {wanted!r}: {hint}Else give its config.json, or its size such as 70B")
+    hint = f"did you mean {', '.join(near)}? Else " if near else ""
+    raise SizingError(f"unknown model {wanted!r}: {hint}give its config.json, or its size such as 70B")
 
 
 def _of_size(text: str) -> Model:

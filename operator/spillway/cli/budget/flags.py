@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -13,8 +13,9 @@ from spillway.advise.budget import FITTING, Subject, Terms
 from spillway.advise.costs import Priced
 from spillway.advise.demand import PLANNED_SHARE, Declared
 from spillway.advise.figures import Figure, given
-from spillway.advise.prices import PriceUnknownError, Tariff, Tier, TokenPrices
+from spillway.advise.prices import PriceUnknownError, Tier, TokenPrices
 from spillway.api import LatencyClass
+from spillway.cli.token_prices import tariff_of
 
 NEEDED = ("developers", "tasks_per_day", "tokens_per_task")
 DEFAULTS = {
@@ -27,8 +28,6 @@ DEFAULTS = {
     "buffer": Decimal("0.2"),
     "alert": Decimal("0.8"),
 }
-MOST_USD_PER_MTOK = Decimal(1_000_000)
-PRICE_FORM = "write NAME=IN/OUT, NAME=IN/OUT/CACHED or NAME=IN/OUT@DATE in US dollars per million tokens"
 
 
 def from_flags(asked: Mapping[str, Any], prices: TokenPrices, at: datetime) -> Subject:
@@ -94,57 +93,11 @@ def priced_models(texts: Sequence[str], tier: Tier, prices: TokenPrices, at: dat
     """Models in the order given. Raises click.UsageError (malformed, twice), PriceUnknownError."""
     found: dict[str, Priced] = {}
     for text in texts:
-        made = _own_price(text, tier) if "=" in text else _listed(text, tier, prices, at)
+        made = Priced(*tariff_of("--model", text, tier, prices, at))
         if made.name in found:
             raise click.UsageError(f"--model {made.name} is given twice; remove one")
         found[made.name] = made
     return tuple(found.values())
-
-
-def _listed(name: str, tier: Tier, prices: TokenPrices, at: datetime) -> Priced:
-    try:
-        return Priced(name, prices.tariff(None, name, tier, at))
-    except PriceUnknownError as error:
-        raise PriceUnknownError(f"--model {name}: {error}") from error
-
-
-def _own_price(text: str, tier: Tier) -> Priced:
-    name, _, rest = text.rpartition("=")
-    amounts, at_sign, day = rest.partition("@")
-    parts = amounts.split("/")
-    if not name or len(parts) not in (2, 3):
-        raise click.UsageError(f"--model {text}: {PRICE_FORM}")
-    values = [_amount(text, part) for part in parts]
-    return Priced(
-        name,
-        Tariff(
-            provider="",
-            model=name,
-            tier=tier,
-            input_usd_per_mtok=values[0],
-            cached_input_usd_per_mtok=values[2] if len(values) == 3 else None,
-            output_usd_per_mtok=values[1],
-            source=f"--model {text}",
-            as_of=_day(text, day) if at_sign else None,
-        ),
-    )
-
-
-def _amount(text: str, part: str) -> Decimal:
-    try:
-        value = Decimal(part)
-    except InvalidOperation as error:
-        raise click.UsageError(f"--model {text}: {part!r} is no price; {PRICE_FORM}") from error
-    if not value.is_finite() or not 0 <= value <= MOST_USD_PER_MTOK:
-        raise click.UsageError(f"--model {text}: {part} is not between 0 and {MOST_USD_PER_MTOK}; {PRICE_FORM}")
-    return value
-
-
-def _day(text: str, day: str) -> date:
-    try:
-        return date.fromisoformat(day)
-    except ValueError as error:
-        raise click.UsageError(f"--model {text}: {day!r} is no date such as 2026-06-01; {PRICE_FORM}") from error
 
 
 def async_prices(option: Priced, latency: LatencyClass, prices: TokenPrices, at: datetime) -> tuple[Priced, ...]:

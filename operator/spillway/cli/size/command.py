@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from spillway.advise.figures import Figure, given
-from spillway.advise.prices import Tariff, Tier
+from spillway.advise.prices import PriceUnknownError, Tariff, Tier
 from spillway.advise.sizing.answer import Facts, size
 from spillway.advise.sizing.cost import Hours
 from spillway.advise.sizing.errors import SizingError
@@ -20,9 +20,11 @@ from spillway.advise.sizing.memory import Precision, Quantization
 from spillway.advise.sizing.placement import Need
 from spillway.cli.output import Form
 from spillway.cli.size.output import print_answer
-from spillway.cli.size.prices import offers, usd
+from spillway.cli.size.prices import offers
+from spillway.cli.token_prices import tariff_of
 from spillway.observe.gpu_prices import CatalogueError
 from spillway.observe.sizing_data import find_model, gpu_types, profiles
+from spillway.observe.tariffs import Tariffs
 
 CONTEXT = 8192
 """Tokens of a stream where nobody says."""
@@ -36,12 +38,12 @@ def size_command(asked: Mapping[str, Any]) -> int:
             _facts(asked),
             _hours(asked),
             asked["spot"],
-            [_tariff(each) for each in asked["compare"]],
+            _compared(asked["compare"]),
             given("input share", asked["input_share"], "%", "--input-share"),
         )
     except SizingError as error:
         raise click.UsageError(str(error)) from None
-    except CatalogueError as error:
+    except (CatalogueError, PriceUnknownError) as error:
         raise click.ClickException(str(error)) from None
     form = Form(as_json=asked["output"] == "json", no_color=asked["no_color"])
     print_answer(answer, asked["output"], form, asked["explain"])
@@ -75,22 +77,9 @@ def _facts(asked: Mapping[str, Any]) -> Facts:
     return Facts(gpus, offers(asked, gpus), profiles())
 
 
-def _tariff(text: str) -> Tariff:
-    """NAME=IN/OUT, in US dollars per million tokens, as the user gives it today."""
-    name, sign, prices = text.rpartition("=")
-    cost_in, slash, cost_out = prices.partition("/")
-    if not name.strip() or not sign or not slash:
-        raise SizingError(f"--compare {text}: must be NAME=IN/OUT, US dollars per million tokens, such as mid=3/15")
-    return Tariff(
-        provider="",
-        model=name.strip(),
-        tier=Tier.STANDARD,
-        input_usd_per_mtok=usd(f"--compare {name.strip()}", cost_in, zero=True),
-        cached_input_usd_per_mtok=None,
-        output_usd_per_mtok=usd(f"--compare {name.strip()}", cost_out, zero=True),
-        source="--compare",
-        as_of=datetime.now(UTC).date(),
-    )
+def _compared(texts: Sequence[str]) -> list[Tariff]:
+    now = datetime.now(UTC)
+    return [tariff_of("--compare", text, Tier.STANDARD, Tariffs(), now)[1] for text in texts]
 
 
 def _given(name: str, number: float, unit: str, flag: str) -> Figure:

@@ -81,8 +81,8 @@ OPTIONS = (
     click.option(
         "--compare",
         multiple=True,
-        metavar="NAME=IN/OUT",
-        help="Break-even with a hosted model, $ per million tokens; repeatable.",
+        metavar="NAME[=IN/OUT]",
+        help="Break-even with a hosted model of the price package, or at your own $ per million tokens; repeatable.",
     ),
     click.option(
         "--input-share",

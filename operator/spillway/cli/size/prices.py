@@ -43,15 +43,14 @@ def preferred(lanes: Sequence[GpuOffer], opencost: Sequence[GpuOffer], gpus: Seq
     return [*lanes, *rest]
 
 
-def usd(flag: str, text: str, zero: bool = False) -> Decimal:
+def usd(flag: str, text: str) -> Decimal:
     """An amount of dollars. Raises SizingError."""
     try:
         value = Decimal(text.strip())
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or value < 0 or (value == 0 and not zero) or value > HIGHEST_USD:
-        above = "0 or above" if zero else "above 0"
-        raise SizingError(f"{flag}: must be US dollars, {above} and at most {HIGHEST_USD}; it is {text!r}")
+    if not value.is_finite() or not 0 < value <= HIGHEST_USD:
+        raise SizingError(f"{flag}: must be US dollars, above 0 and at most {HIGHEST_USD}; it is {text!r}")
     return value
 
 
