@@ -39,7 +39,13 @@ def samples_of(before: Sample, after: Sample, lane_index: int, epoch: float = 0.
     )
     # In the order of the sample's fields.
     return tuple(
-        ServiceSample(epoch + after.at, *values, ttft, prompt, float(seconds))
+        ServiceSample(
+            epoch + after.at,
+            *values,
+            time_to_first_token_seconds=ttft,
+            prompt_tokens_per_first_token=prompt,
+            window_seconds=float(seconds),
+        )
         for values in zip(*(column.tolist() for column in by_replica), strict=True)
     )
 
