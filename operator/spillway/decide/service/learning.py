@@ -209,9 +209,7 @@ class _Belief:
     def take(self, sample: ServiceSample, prior: Coefficients, evidence: _Evidence) -> None:
         """The equations of one sample."""
         alpha, _, _, prefill = self.mean
-        stretch = Stretch.of(
-            sample, prior.alpha_ms * max(alpha, 0.0), prior.prefill_ms_per_ktoken * max(prefill, 0.0)
-        )
+        stretch = Stretch.of(sample, prior.alpha_ms * max(alpha, 0.0), prior.prefill_ms_per_ktoken * max(prefill, 0.0))
         if sample.busy_share is not None:
             self.idle_seen += evidence.idle_share * (1.0 - sample.busy_share - self.idle_seen)
             self.idle_expected += evidence.idle_share * (stretch.idle - self.idle_expected)
