@@ -76,6 +76,8 @@ class ClassDecision:
     """Share that hosted lanes should get now, 0 to 1."""
     attainment: float | None = None
     usd_per_hour: float | None = None
+    own_usd_per_hour: float | None = None
+    """Of these, its share of the GPU dollars of own lanes by work."""
     reason: Reason | None = None
     hold_seconds: float | None = None
     """Longest wait at the proxy for room on own lanes before a request goes hosted, where the plane can hold."""

@@ -225,6 +225,7 @@ def _class(
         tokens = rate * (demand.mix.input_tokens + demand.mix.output_tokens)
     attainment = demand.item.attainment
     forecast = {} if planned is None else planned.quantiles.get(key, {})
+    hosted_usd, own_usd = _class_usd(snapshot, key, demands, scaled)
     return ClassDecision(
         key=key,
         requests_per_second=rate,
@@ -232,7 +233,8 @@ def _class(
         forecast=forecast,
         hosted_share=moved.share,
         attainment=None if attainment is None else fresh(attainment, snapshot),
-        usd_per_hour=_class_usd(snapshot, key, demands, scaled),
+        usd_per_hour=None if hosted_usd is None or own_usd is None else hosted_usd + own_usd,
+        own_usd_per_hour=own_usd,
         reason=moved.reason,
         hold_seconds=hold_seconds(snapshot, key, curves, scaled),
     )
@@ -240,16 +242,16 @@ def _class(
 
 def _class_usd(
     snapshot: PlanSnapshot, key: str, demands: Mapping[str, ClassDemand], scaled: Mapping[str, Scaled]
-) -> float | None:
+) -> tuple[float | None, float | None]:
     """Hosted dollars of the class, and its part of the GPU dollars of its own lanes by work."""
     demand, mix = demands[key].item.demand, demands[key].mix
     if demand is None or mix is None or demands[key].now is None:
-        return None
-    total = 0.0
+        return None, None
+    hosted = own = 0.0
     for name, reading in demand.requests_per_second_by_lane.items():
         lane = snapshot.lane(name)
         if lane is not None and lane.token_price is not None:
-            total += 3600 * reading.value * usd_per_request(lane.token_price, mix)
+            hosted += 3600 * reading.value * usd_per_request(lane.token_price, mix)
     for lane_scaled in scaled.values():
         view = lane_scaled.view
         if key not in view.classes or view.service is None:
@@ -259,8 +261,8 @@ def _class_usd(
         }
         billed = costs.replicas_billed(view.lane)
         if billed is not None and sum(work.values()) > 0:
-            total += costs.own_usd_per_hour(view.lane, billed) * work.get(key, 0.0) / sum(work.values())
-    return total
+            own += costs.own_usd_per_hour(view.lane, billed) * work.get(key, 0.0) / sum(work.values())
+    return hosted, own
 
 
 def _expected_hosted(demands: Mapping[str, ClassDemand], planned: Planned | None) -> float | None:

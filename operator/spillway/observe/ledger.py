@@ -15,6 +15,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from spillway.decide.snapshot import Spent, TokenPrice
+from spillway.observe.accounts import NO_CAPS, Accounts, HostedLine, TeamCaps, from_document, to_document, with_hosted
 from spillway.observe.queries import HOSTED_TOKENS as TOKENS
 
 VERSION = 1
@@ -72,16 +73,19 @@ class Ledger:
     seen: Mapping[str, Seen] = field(default_factory=dict)
     amounts: Mapping[str, Mapping[str, Amounts]] = field(default_factory=dict)
     """By kind of period ("hour", "day", "month") and its name, such as "2026-11-22T09"."""
+    accounts: Accounts = field(default_factory=lambda: Accounts(0.0))
+    """The same dollars by class and team, and the own GPUs' beside them."""
 
 
 def opened(counted: Iterable[Counted], now: float) -> Ledger:
     """A ledger that begins now: what the counters show already is nobody's."""
-    return Ledger(now, now, {each.series: Seen(now, dict(each.tokens)) for each in counted})
+    seen = {each.series: Seen(now, dict(each.tokens)) for each in counted}
+    return Ledger(now, now, seen, accounts=Accounts(now))
 
 
-def entered(ledger: Ledger, counted: Iterable[Counted], now: float) -> Ledger:
-    """With what was spent since the last entry, at the prices of now."""
-    seen = dict(ledger.seen)
+def entered(ledger: Ledger, counted: Iterable[Counted], now: float, caps: TeamCaps = NO_CAPS) -> Ledger:
+    """With what was spent since the last entry, at the prices of now. ``caps``: teams to keep apart by class."""
+    seen, lines = dict(ledger.seen), list[HostedLine]()
     spent: dict[str, dict[str, int]] = {}
     for each in counted:
         before = seen.get(each.series)
@@ -91,7 +95,9 @@ def entered(ledger: Ledger, counted: Iterable[Counted], now: float) -> Ledger:
             tiers = ",".join(sorted(each.tiers))
             lane = spent.setdefault(each.lane, {})
             lane[tiers] = lane.get(tiers, 0) + micro
-    return replace(ledger, at=now, seen=recent(seen, now), amounts=_added(ledger.amounts, spent, now))
+            lines.append(HostedLine(each.classes, each.team, micro))
+    amounts, accounts = _added(ledger.amounts, spent, now), with_hosted(ledger.accounts, lines, now, caps)
+    return replace(ledger, at=now, seen=recent(seen, now), amounts=amounts, accounts=accounts)
 
 
 def spent(ledger: Ledger, lanes: Iterable[str], now: float) -> Spent:
@@ -111,6 +117,7 @@ def to_text(ledger: Ledger) -> str:
     seen = {name: {"at": each.at, **each.tokens} for name, each in sorted(ledger.seen.items())}
     document = {
         "version": VERSION, "since": ledger.since, "at": ledger.at, "seen": seen, "microUsd": ledger.amounts,
+        "accounts": to_document(ledger.accounts),
     }  # fmt: skip
     return json.dumps(document, separators=(",", ":"), sort_keys=True)
 
@@ -132,7 +139,10 @@ def from_text(text: str) -> Ledger:
             }
             for kind, periods in document["microUsd"].items()
         }
-        return Ledger(float(document["since"]), float(document["at"]), seen, amounts)
+        since, at = float(document["since"]), float(document["at"])
+        # Written before classes had accounts: they begin with what comes after its last entry.
+        accounts = from_document(document["accounts"]) if "accounts" in document else Accounts(at)
+        return Ledger(since, at, seen, amounts, accounts)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, LedgerError):
             raise
