@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from spillway.advise.caps import BudgetPosition, BudgetReason, Spending, full_months, position
+from spillway.advise.caps import full_months, position
 from spillway.advise.figures import traced
+from spillway.advise.positions import BudgetPosition, BudgetReason, Spending
 from spillway.advise.runrate import is_weekend
 from spillway.api import Budget
 

@@ -143,6 +143,19 @@ PLAN_STATUS = {
             "tokensPerSecond": 8123,
             "usdPerHour": "21.2",
             "spillPercent": "3",
+            "budget": {
+                "reason": "BudgetAlert",
+                "capUsd": "4000.00",
+                "spentUsd": "3300.00",
+                "hostedUsd": "2800.00",
+                "ownUsd": "500.00",
+                "sharedUsd": "12.50",
+                "projectedUsd": "4200.00",
+                "projectedLowUsd": "4010.00",
+                "projectedHighUsd": "4390.00",
+                "poolBalanceUsd": "150.00",
+                "teams": [{"team": "growth", "spentUsd": "850.00", "capUsd": "800.00"}],
+            },
         }
     ],
     "routes": [

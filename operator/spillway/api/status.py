@@ -127,6 +127,49 @@ class LaneStatus(Model):
     )
 
 
+class TeamBudgetStatus(Model):
+    """One team's part of a class's budget this month."""
+
+    team: str = Field(max_length=128, description="Name of the team, as the gateway's team label has it.")
+    spent_usd: str = Field(max_length=24, description="What the team has cost this month (UTC), in US dollars.")
+    cap_usd: str | None = Field(default=None, max_length=24, description="Its cap, in US dollars a month.")
+
+
+class ClassBudgetStatus(Model):
+    """Where a class stands in its budget this month (UTC)."""
+
+    reason: str = Field(max_length=128, description="Machine reason: how the class stands.")
+    cap_usd: str | None = Field(
+        default=None, max_length=24, description="The budget, declared or measured, in US dollars a month."
+    )
+    spent_usd: str = Field(max_length=24, description="What the class has cost this month, in US dollars.")
+    hosted_usd: str = Field(max_length=24, description="The part of it that hosted lanes took, in US dollars.")
+    own_usd: str = Field(max_length=24, description="The part of it that is its share of the GPU bill, in US dollars.")
+    shared_usd: str | None = Field(
+        default=None,
+        max_length=24,
+        description="What may be the class's or another's, in none of the other figures, in US dollars.",
+    )
+    projected_usd: str | None = Field(
+        default=None, max_length=24, description="What the whole month is expected to cost, in US dollars."
+    )
+    projected_low_usd: str | None = Field(
+        default=None, max_length=24, description="Lower end of the projection's band, in US dollars."
+    )
+    projected_high_usd: str | None = Field(
+        default=None, max_length=24, description="Upper end of the projection's band, in US dollars."
+    )
+    pool_balance_usd: str | None = Field(
+        default=None, max_length=24, description="What is left of the overflow pool, in US dollars."
+    )
+    teams: tuple[TeamBudgetStatus, ...] = Field(
+        default=(),
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["team"]},
+        description="Teams with caps; the eight that have used most of theirs.",
+    )
+
+
 class ClassStatus(Model):
     """One class as observed."""
 
@@ -148,6 +191,9 @@ class ClassStatus(Model):
         default=None,
         max_length=16,
         description="Share of the class that should go to hosted lanes (percent).",
+    )
+    budget: ClassBudgetStatus | None = Field(
+        default=None, description="Where the class stands in its budget; absent without one."
     )
 
 

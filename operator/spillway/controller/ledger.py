@@ -9,11 +9,15 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
 
-from spillway.api import CapacityPlan
+from spillway.advise.positions import Spending
+from spillway.api import CapacityPlan, WorkloadClass
 from spillway.config import OperatorConfig
 from spillway.decide.snapshot import Finding, Severity, Spent
 from spillway.kube import CONFIG_MAPS, Kube, KubeError
+from spillway.observe.accounts import NO_CAPS, OwnRate, TeamCaps, spending, with_own
 from spillway.observe.ledger import Counted, Ledger, LedgerError, entered, from_text, opened, spent, to_text
 
 NAME = "spillway-ledger"
@@ -38,8 +42,13 @@ class LedgerKeeper:
         self._version = ""
         self._written_at = 0.0
 
-    async def enter(self, counted: Iterable[Counted], namespaces: Iterable[str], now: float) -> None:
-        """Enter what was spent. ``namespaces``: of the plans; each has a ledger from its first tick on."""
+    async def enter(
+        self, counted: Iterable[Counted], namespaces: Iterable[str], now: float, caps: TeamCaps = NO_CAPS
+    ) -> None:
+        """Enter what was spent. ``namespaces``: of the plans; each has a ledger from its first tick on.
+
+        ``caps``: teams to keep apart by class, whatever their number.
+        """
         if self._problem is not None:
             await self._read()
         if self._problem is not None:
@@ -50,18 +59,35 @@ class LedgerKeeper:
         for namespace in set(namespaces) - set(self._unread):
             before = self._ledgers.get(namespace)
             self._ledgers[namespace] = (
-                opened(mine[namespace], now) if before is None else entered(before, mine[namespace], now)
+                opened(mine[namespace], now) if before is None else entered(before, mine[namespace], now, caps)
             )
         if now - self._written_at >= WRITE_SECONDS:
             await self._write(now)
 
+    def allocate(self, plan: CapacityPlan, rates: Iterable[OwnRate], now: float, caps: TeamCaps = NO_CAPS) -> None:
+        """Enter what the plan's classes took of own GPUs; written with the next `enter`."""
+        namespace = plan.metadata.namespace
+        if (ledger := self._known(namespace)) is not None:
+            self._ledgers[namespace] = replace(ledger, accounts=with_own(ledger.accounts, rates, now, caps))
+
+    def spending(self, plan: CapacityPlan, item: WorkloadClass, now: float) -> Spending | None:
+        """What a class of the plan has cost; None where that is not known."""
+        if (ledger := self._known(plan.metadata.namespace)) is None:
+            return None
+        made = item.metadata.creation_timestamp
+        return spending(
+            ledger.accounts, item.metadata.key, now, datetime.fromisoformat(made).timestamp() if made else None
+        )
+
     def spent(self, plan: CapacityPlan, now: float) -> Spent | None:
         """What the plan's lanes have cost; None where that is not known."""
         namespace = plan.metadata.namespace
-        ledger = self._ledgers.get(namespace)
-        if ledger is None or self._problem is not None:
+        if (ledger := self._known(namespace)) is None:
             return None
         return spent(ledger, [f"{namespace}/{lane}" for lane in plan.spec.lanes], now)
+
+    def _known(self, namespace: str) -> Ledger | None:
+        return self._ledgers.get(namespace) if self._problem is None else None
 
     def findings(self, plan: CapacityPlan) -> tuple[Finding, ...]:
         """Why the plan's spending isn't counted, where something stands in the way."""

@@ -16,6 +16,7 @@ from spillway.act.lane_facts import Seen
 from spillway.act.writes import Outcome, Write
 from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.config import OperatorConfig
+from spillway.controller.budgets import positions, team_caps
 from spillway.controller.hosted import HostedMeter
 from spillway.controller.ledger import LedgerKeeper
 from spillway.controller.moves import Moves, look, move_statuses, shown_moves
@@ -32,6 +33,7 @@ from spillway.observe.metrics import MetricsReader, MetricsView
 from spillway.observe.prices import PriceBook
 from spillway.observe.scope import ClusterView
 from spillway.observe.spenders import counted as spending
+from spillway.report.budgets import Positions
 from spillway.report.health import TickHealth
 from spillway.report.metrics import OperatorMetrics
 
@@ -54,6 +56,8 @@ class Decided:
     """How far the weights that were observed have come."""
     moves: Mapping[str, LaneMoveStatus] = field(default_factory=dict)
     """Where each own lane stands in the safe order, by name."""
+    budgets: Positions = field(default_factory=dict)
+    """Where classes stand in their budgets."""
 
 
 @dataclass(slots=True)
@@ -143,7 +147,7 @@ class Loop:
         await self._count_spending(cluster, metrics, now)
         snapshot = build_snapshot(cluster, metrics, self._config, now, self._prices, self._ledger)
         # 3. Decide each plan, purely.
-        decided = self._decide(snapshot)
+        decided = self._with_budgets(self._decide(snapshot), cluster)
         await self._record()
         # 4. Act where a plan is in Apply, in the safe order; one plan's failure is its own.
         acted = tuple([await self._act(await self._confirmed(each)) for each in decided])
@@ -169,7 +173,9 @@ class Loop:
             return
         counted = spending(cluster, metrics.spend, self._config, lambda lane: self._prices.quote(lane, now).price)
         self._hosted.enter(counted, cluster, now)
-        await self._ledger.enter(counted, {scope.plan.metadata.namespace for scope in cluster.plans}, now)
+        await self._ledger.enter(
+            counted, {scope.plan.metadata.namespace for scope in cluster.plans}, now, team_caps(cluster)
+        )
 
     def _decide(self, snapshot: Snapshot) -> tuple[Decided, ...]:
         decided = []
@@ -189,6 +195,12 @@ class Loop:
             self._hosted.decided(plan, decision)
             decided.append(Decided(plan, decision))
         return tuple(decided)
+
+    def _with_budgets(self, decided: tuple[Decided, ...], cluster: ClusterView) -> tuple[Decided, ...]:
+        caps = team_caps(cluster)
+        return tuple(
+            replace(each, budgets=positions(each.snapshot, each.decision, self._ledger, caps)) for each in decided
+        )
 
     async def _record(self) -> None:
         if self._recorder is not None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from spillway.advise.positions import BudgetPosition
 from spillway.api import API_VERSION, CapacityLane, CapacityPlan, CapacityPlanStatus, SimpleStatus, WorkloadClass
 from spillway.controller.moves import statuses
 from spillway.decide.ceilings import windows
@@ -37,15 +38,16 @@ class Publisher:
     def __init__(self, kube: Kube, metrics: OperatorMetrics) -> None:
         self._kube, self._metrics = kube, metrics
         self._written_at: dict[str, float] = {}
-        """When a plan's status was last written, by UID, Unix time in seconds."""
+        """When a plan's or class's status was last written, by UID, Unix time in seconds."""
 
     async def publish(self, cluster: ClusterView, decided: Iterable[Decided], now: float) -> None:
         """Write what changed; a write that fails is tried again at the next tick."""
         reports = []
-        alive = set[str]()
+        alive, budgets = {item.metadata.uid for item in cluster.classes}, dict[str, BudgetPosition | None]()
         found = {about: list(findings) for about, findings in cluster.object_findings.items()}
         for each in decided:
             alive.add(each.snapshot.plan.metadata.uid)
+            budgets |= each.budgets
             reports.append(await self._publish_plan(each, now))
             for finding in each.decision.findings:
                 if finding not in found.setdefault(finding.subject, []):
@@ -57,7 +59,8 @@ class Publisher:
             await self._publish_simple(LANES, lane, lane.status, status, now)
         for resource in cluster.classes:
             findings = tuple(found.get(subject(resource), ()))
-            status = class_status(resource, findings, cluster.object_plans.get(subject(resource)), now)
+            plan = cluster.object_plans.get(subject(resource))
+            status = class_status(resource, findings, plan, now, budgets)
             await self._publish_simple(CLASSES, resource, resource.status, status, now)
         self._written_at = {uid: at for uid, at in self._written_at.items() if uid in alive}
 
@@ -65,7 +68,7 @@ class Publisher:
         snapshot, decision = decided.snapshot, decided.decision
         plan = snapshot.plan
         routes = statuses(decided.seen.found.values())
-        status = plan_status(decision, snapshot, plan.status, now, routes, decided.moves)
+        status = plan_status(decision, snapshot, plan.status, now, routes, decided.moves, decided.budgets)
         uid = plan.metadata.uid
         if status_changed(plan.status, status, now, self._written_at.get(uid)) and await self._write(
             PLANS, plan, status
@@ -73,7 +76,7 @@ class Publisher:
             self._written_at[uid] = now
             await self._post(PLANS, plan, plan_events(plan.status, status), now)
         ceilings = tuple((window.period, window.ceiling_usd) for window in windows(snapshot))
-        return PlanReport(decision, status, snapshot.spent, ceilings, spill_shares(snapshot))
+        return PlanReport(decision, status, snapshot.spent, ceilings, spill_shares(snapshot), decided.budgets)
 
     async def _publish_simple(
         self,
@@ -83,7 +86,9 @@ class Publisher:
         status: SimpleStatus,
         now: float,
     ) -> None:
-        if simple_status_changed(previous, status) and await self._write(resource, owner, status):
+        waited = now - self._written_at.get(owner.metadata.uid, 0.0)
+        if simple_status_changed(previous, status, waited) and await self._write(resource, owner, status):
+            self._written_at[owner.metadata.uid] = now
             await self._post(resource, owner, object_events(previous, status), now)
 
     async def _write(self, resource: Resource, owner: Owner, status: CapacityPlanStatus | SimpleStatus) -> bool:

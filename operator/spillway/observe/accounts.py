@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from spillway.advise.caps import Spending
+from spillway.advise.positions import Spending
 
 KEPT = {"day": 35, "month": 4, "team": 2}
 """Periods that are kept: days and months of classes, months of teams."""

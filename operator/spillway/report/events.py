@@ -30,7 +30,7 @@ class Event:
 
 
 _GOOD_WHEN_TRUE = frozenset({"Ready", "MetricsAvailable"})
-_BAD_WHEN_TRUE = frozenset({"Degraded", "CapacityUnavailable", "Stalled"})
+_BAD_WHEN_TRUE = frozenset({"Degraded", "CapacityUnavailable", "Stalled", "BudgetAtRisk"})
 _SILENT = frozenset({"Stalled", "RecommendationAvailable"})
 """Stalled says what Ready says; a recommendation is told lane by lane."""
 

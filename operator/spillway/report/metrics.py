@@ -7,7 +7,7 @@ object end with it. Object names are single labels (``plan="namespace/name"``), 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,6 +27,7 @@ from spillway.api import CapacityPlanStatus
 from spillway.api.status import ConditionStatus, MoveState
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision
 from spillway.decide.snapshot import Spent
+from spillway.report.budgets import BUDGET_DEFINITIONS, Positions, budget_samples
 from spillway.report.hosted import HostedCounters, SpillShare
 
 TICK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -44,6 +45,7 @@ class PlanReport:
     ceilings: tuple[tuple[str, float], ...] = ()
     """By period."""
     spill: tuple[SpillShare, ...] = ()
+    budgets: Positions = field(default_factory=dict)
 
 
 class OperatorMetrics:
@@ -122,6 +124,8 @@ class _PlanCollector(Collector):
             for share in report.spill:
                 labels = (report.decision.plan_key, share.class_key, share.team)
                 _set(families, "spillway_spill_ratio", labels, share.ratio)
+            for name, its_labels, value in budget_samples(report.decision.plan_key, report.budgets):
+                _set(families, name, its_labels, value)
         yield from families.values()
 
 
@@ -190,6 +194,7 @@ _DEFINITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("spillway_class_attainment_ratio", "Share of own-GPU requests that met the SLO.", ("plan", "class")),
     ("spillway_class_usd_per_hour", "Dollars that the class causes, US dollars an hour.", ("plan", "class")),
+    *BUDGET_DEFINITIONS,
 )
 
 

@@ -21,10 +21,12 @@ from spillway.api import (
 from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Utilization
 from spillway.decide.snapshot import Finding, PlanSnapshot
-from spillway.report.conditions import dated, object_state, plan_states
+from spillway.report.budgets import AT_RISK, Positions, budget_status, class_state, with_budgets
+from spillway.report.conditions import State, dated, object_state, plan_states
 from spillway.report.figures import percent, rate, ratio, shorten, timestamp, usd, usd_small
 
 NO_MOVES: Mapping[str, LaneMoveStatus] = MappingProxyType({})
+NO_BUDGETS: Positions = MappingProxyType({})
 MAX_LANES = 32
 MAX_CLASSES = 16
 MIN_WRITE_SECONDS = 60.0
@@ -44,18 +46,21 @@ def plan_status(
     now: float,
     routes: tuple[RouteStatus, ...] = (),
     moves: Mapping[str, LaneMoveStatus] = NO_MOVES,
+    budgets: Positions = NO_BUDGETS,
 ) -> CapacityPlanStatus:
     """What the plan's status should say; ``previous`` only lends its transition times. ``moves``: by lane name."""
     generation = snapshot.plan.metadata.generation
     before = previous.conditions if previous else ()
+    states = plan_states(decision, snapshot, routes)
+    states = tuple(with_budgets(state, budgets) if state.type == AT_RISK else state for state in states)
     return CapacityPlanStatus(
         observed_generation=generation,
-        conditions=dated(plan_states(decision, snapshot, routes), before, generation, now),
+        conditions=dated(states, before, generation, now),
         lanes=tuple(
             _lane(lane, _gpus_per_replica(snapshot, lane.name), moves.get(lane.name))
             for lane in _largest_lanes(decision.lanes)
         ),
-        classes=tuple(_class(each) for each in _largest_classes(decision.classes)),
+        classes=tuple(_class(each, budgets) for each in _largest_classes(decision.classes)),
         routes=routes,
         totals=_totals(decision, snapshot),
         decision=_decision(decision),
@@ -67,19 +72,32 @@ def lane_status(lane: CapacityLane, findings: tuple[Finding, ...], plan: str | N
     return _simple(lane, findings, plan, "no CapacityPlan of this namespace names the lane in spec.lanes", now)
 
 
-def class_status(each: WorkloadClass, findings: tuple[Finding, ...], plan: str | None, now: float) -> SimpleStatus:
-    """Status of a class: whether it is served, and by which plan (``namespace/name``)."""
-    return _simple(each, findings, plan, f"plan {each.plan_key} does not serve the class", now)
+def class_status(
+    each: WorkloadClass,
+    findings: tuple[Finding, ...],
+    plan: str | None,
+    now: float,
+    budgets: Positions = NO_BUDGETS,
+) -> SimpleStatus:
+    """Status of a class: whether it is served, by which plan (``namespace/name``), and how its budget stands."""
+    key = each.metadata.key
+    more = (class_state(key, budgets[key]),) if key in budgets else ()
+    return _simple(each, findings, plan, f"plan {each.plan_key} does not serve the class", now, more)
 
 
 def _simple(
-    resource: CapacityLane | WorkloadClass, findings: tuple[Finding, ...], plan: str | None, unused: str, now: float
+    resource: CapacityLane | WorkloadClass,
+    findings: tuple[Finding, ...],
+    plan: str | None,
+    unused: str,
+    now: float,
+    more: tuple[State, ...] = (),
 ) -> SimpleStatus:
     generation = resource.metadata.generation
     before = resource.status.conditions if resource.status else ()
     return SimpleStatus(
         observed_generation=generation,
-        conditions=dated((object_state(findings, plan, unused),), before, generation, now),
+        conditions=dated((object_state(findings, plan, unused), *more), before, generation, now),
         plan=plan,
     )
 
@@ -141,9 +159,9 @@ def _utilization(figures: Utilization) -> UtilizationStatus | None:
     return UtilizationStatus(**values) if any(values.values()) else None
 
 
-def _class(each: ClassDecision) -> ClassStatus:
+def _class(each: ClassDecision, budgets: Positions) -> ClassStatus:
     namespace, _, name = each.key.partition("/")
-    tokens = each.tokens_per_second
+    tokens, budget = each.tokens_per_second, budgets.get(each.key)
     return ClassStatus(
         name=name,
         namespace=namespace,
@@ -152,6 +170,7 @@ def _class(each: ClassDecision) -> ClassStatus:
         tokens_per_second=None if tokens is None else round(tokens),
         usd_per_hour=usd(each.usd_per_hour),
         spill_percent=percent(each.hosted_share),
+        budget=None if budget is None else budget_status(budget),
     )
 
 
@@ -204,11 +223,18 @@ def status_changed(
     return waited >= MIN_WRITE_SECONDS and _moved(previous, new)
 
 
-def simple_status_changed(previous: SimpleStatus | None, new: SimpleStatus) -> bool:
-    """Whether a lane's or class's status says something else than before."""
+def simple_status_changed(previous: SimpleStatus | None, new: SimpleStatus, waited: float = 0.0) -> bool:
+    """Whether a lane's or class's status says something else than before.
+
+    Dollars in a budget's sentence move all the time: alone they are told ``RENEWAL_SECONDS`` after the last write at
+    the earliest. ``waited``: seconds since then.
+    """
     if previous is None or (previous.plan, previous.observed_generation) != (new.plan, new.observed_generation):
         return True
-    return _conditions(previous.conditions, messages=True) != _conditions(new.conditions, messages=True)
+    before, after = (_conditions(each.conditions, messages=True) for each in (previous, new))
+    if waited < RENEWAL_SECONDS and AT_RISK in before and AT_RISK in after:
+        before[AT_RISK], after[AT_RISK] = before[AT_RISK][:2], after[AT_RISK][:2]
+    return before != after
 
 
 def _conditions(conditions: Iterable[Condition], *, messages: bool = False) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,39 @@
+"""Budgets of a tick: what classes take of own GPUs goes into the ledger, and each budget's position comes out."""
+
+from __future__ import annotations
+
+from spillway.advise.caps import position
+from spillway.advise.positions import BudgetPosition
+from spillway.controller.ledger import LedgerKeeper
+from spillway.decide.decision import Decision
+from spillway.decide.snapshot import PlanSnapshot
+from spillway.observe.accounts import OwnRate, TeamCaps
+from spillway.observe.scope import ClusterView
+from spillway.report.budgets import Positions
+
+
+def team_caps(cluster: ClusterView) -> TeamCaps:
+    """Teams with caps, by class."""
+    return {
+        item.metadata.key: frozenset(each.team for each in item.spec.budget.team_caps)
+        for plan in cluster.plans
+        for item in plan.classes
+        if item.spec.budget is not None
+    }
+
+
+def own_rates(snapshot: PlanSnapshot, decision: Decision) -> tuple[OwnRate, ...]:
+    """What each class takes of own GPUs now. All of a class that is matched by its team is that team's."""
+    teams = {item.key: item.resource.spec.match.team or "" for item in snapshot.classes}
+    return tuple(OwnRate(each.key, each.own_usd_per_hour, teams.get(each.key, "")) for each in decision.classes)
+
+
+def positions(snapshot: PlanSnapshot, decision: Decision, ledger: LedgerKeeper, caps: TeamCaps) -> Positions:
+    """Where the plan's classes stand in their budgets, own GPUs up to this moment included."""
+    ledger.allocate(snapshot.plan, own_rates(snapshot, decision), snapshot.at, caps)
+    found: dict[str, BudgetPosition | None] = {}
+    for item in snapshot.classes:
+        if (budget := item.resource.spec.budget) is not None:
+            spending = ledger.spending(snapshot.plan, item.resource, snapshot.at)
+            found[item.key] = None if spending is None else position(spending, budget)
+    return found
