@@ -71,6 +71,7 @@ def values_schema() -> Schema:
         "metrics": closed(
             service=closed(enabled=FLAG, annotations=TEXTS),
             podMonitor=closed(enabled=FLAG, interval=TEXT, labels=TEXTS),
+            prometheusRule=closed(enabled=FLAG, labels=TEXTS),
         ),
         "resources": MAP,
         "extraVolumes": ITEMS,

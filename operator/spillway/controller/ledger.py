@@ -41,6 +41,7 @@ class LedgerKeeper:
         """Why nothing is known."""
         self._version = ""
         self._written_at = 0.0
+        self._unsaved = False
 
     async def enter(
         self, counted: Iterable[Counted], namespaces: Iterable[str], now: float, caps: TeamCaps = NO_CAPS
@@ -61,14 +62,23 @@ class LedgerKeeper:
             self._ledgers[namespace] = (
                 opened(mine[namespace], now) if before is None else entered(before, mine[namespace], now, caps)
             )
-        if now - self._written_at >= WRITE_SECONDS:
+        self._unsaved = True
+
+    async def save(self, now: float) -> None:
+        """Write what was entered, once in ``WRITE_SECONDS``."""
+        if self._unsaved and self._problem is None and now - self._written_at >= WRITE_SECONDS:
             await self._write(now)
 
     def allocate(self, plan: CapacityPlan, rates: Iterable[OwnRate], now: float, caps: TeamCaps = NO_CAPS) -> None:
-        """Enter what the plan's classes took of own GPUs; written with the next `enter`."""
+        """Enter what the plan's classes took of own GPUs."""
         namespace = plan.metadata.namespace
         if (ledger := self._known(namespace)) is not None:
-            self._ledgers[namespace] = replace(ledger, accounts=with_own(ledger.accounts, rates, now, caps))
+            accounts = with_own(ledger.accounts, rates, now, caps)
+            self._ledgers[namespace] = replace(ledger, accounts=accounts)
+            self._unsaved = True
+            if accounts.own_at.keys() - ledger.accounts.own_at.keys():
+                # A class has begun: what comes from now on must find its beginning.
+                self._written_at = 0.0
 
     def spending(self, plan: CapacityPlan, item: WorkloadClass, now: float) -> Spending | None:
         """What a class of the plan has cost; None where that is not known."""
@@ -137,6 +147,7 @@ class LedgerKeeper:
                 await self._look_again()
             return
         self._version, self._written_at = written["metadata"]["resourceVersion"], now
+        self._unsaved = False
 
     async def _look_again(self) -> None:
         """Somebody else wrote it: it is read and gone on from. Or deleted it: it is made again as it was."""

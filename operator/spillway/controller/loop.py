@@ -148,6 +148,7 @@ class Loop:
         snapshot = build_snapshot(cluster, metrics, self._config, now, self._prices, self._ledger)
         # 3. Decide each plan, purely.
         decided = self._with_budgets(self._decide(snapshot), cluster)
+        await self._ledger.save(now)
         await self._record()
         # 4. Act where a plan is in Apply, in the safe order; one plan's failure is its own.
         acted = tuple([await self._act(await self._confirmed(each)) for each in decided])
