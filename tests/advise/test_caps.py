@@ -55,7 +55,7 @@ def test_hosted_and_own_dollars_are_one_cost_with_both_parts_shown() -> None:
     assert (found.at_risk, found.standing.reason) == (False, BudgetReason.WITHIN)
     assert found.standing.message == (
         "class team-a/chat: $157.00 (39%) of the budget of $400.00 for 2026-11 spent by 2026-11-23; as it goes on "
-        "$219.00 by the month's end ($219.00 to $219.00)"
+        "the month ends at $219.00 ($219.00 to $219.00)"
     )
     assert found.warnings == ()
 
@@ -99,7 +99,9 @@ def test_a_budget_of_nothing_is_over_with_the_first_dollar() -> None:
 def test_the_day_on_which_it_is_reached() -> None:
     found = position(spending(), budget(monthlyUsd="208"))
     assert found.reached_on == date(2026, 11, 28)
-    assert found.standing.message.endswith("($219.00 to $219.00), reached on 2026-11-28")
+    assert found.standing.message.endswith(
+        "; as it goes on the budget is reached on 2026-11-28, and the month ends at $219.00 ($219.00 to $219.00)"
+    )
 
 
 def test_far_too_large_a_budget_is_told_and_no_alert() -> None:
@@ -224,6 +226,6 @@ def test_dollars_that_may_be_anothers_are_told_and_not_counted() -> None:
 
 def test_own_gpus_that_are_not_known_are_told() -> None:
     (said,) = position(spending(own_known=False), budget(monthlyUsd="400")).warnings
-    assert said == "what the class takes of own GPUs can't be told, and isn't in it"
+    assert said == "what the class takes of own GPUs is not known, and isn't in it"
     (said,) = position(spending(unseen_seconds=9000), budget(monthlyUsd="400")).warnings
     assert said == "own GPUs are not counted for 2.5 h of this month, for which nothing was measured"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from spillway.observe.accounts import Accounts
+from spillway.observe.ledger import Ledger, to_text
 from support.scripted_fleet import INPUT_TOKENS, OUTPUT_TOKENS
 from support.world import World, own_lane, workload
 
+LEDGER = "spillway-ledger"
 LAG_SECONDS = 20
 """The last scrape, the last tick and what they take on a busy machine; the operator was away for longer."""
 REQUEST_USD = (1.00 * INPUT_TOKENS + 4.00 * OUTPUT_TOKENS) / 1e6
@@ -136,3 +140,45 @@ def test_a_budget_warns_by_class_and_team_and_stops_nothing(world: World) -> Non
     world.wait(lambda: not of_class(world), "no condition without a budget")
     world.wait_condition("BudgetAtRisk", "False", "NoCeiling")
     assert figures(world) == {}
+
+
+def seeded(world: World, daily_usd: int, spent_usd: int, months: dict[date, int]) -> str:
+    """A ledger that has counted for half a year, as it is kept."""
+    now = datetime.now(UTC)
+    key, micro = f"{world.namespace}/chat", 1_000_000
+    days = [(now - timedelta(days=back)).date().isoformat() for back in range(1, 15)]
+    lines = {
+        "day": {day: {key: {"hosted": daily_usd * micro}} for day in days},
+        "month": {f"{month:%Y-%m}": {key: {"hosted": usd * micro}} for month, usd in months.items()}
+        | {f"{now:%Y-%m}": {key: {"hosted": spent_usd * micro}}},
+        "team": {f"{now:%Y-%m}": {key: {"growth": spent_usd * micro}}},
+    }
+    begun = (now - timedelta(days=200)).timestamp()
+    return to_text(Ledger(begun, now.timestamp(), accounts=Accounts(begun, lines)))
+
+
+def test_months_and_days_that_were_counted_give_a_budget_and_a_projection(world: World) -> None:
+    last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
+    before = last.replace(day=1) - timedelta(days=1)
+    months = {before.replace(day=1): 80, last.replace(day=1): 120}
+    page = seeded(world, daily_usd=1000, spent_usd=100, months=months)
+    world.standard(replicas=1)
+    world.cluster.kubectl(
+        "create", "configmap", LEDGER, "-n", world.namespace, f"--from-literal={world.namespace}.json={page}"
+    )
+    # A mean month of 66.67 (nothing three months ago), and a half more: 100.00, which is spent.
+    world.apply(workload(world.namespace, budget={"measuredPlusPercent": 50}))
+    world.start_operator()
+    wait_class(world, "True", "BudgetExceeded")
+    assert abs(figures(world)["budget_cap_usd", ""] - 100) < 1e-6
+
+    # A thousand a day, and no more than a few dollars left: said before it happens, with the day.
+    terms = {"monthlyUsd": "105", "alertPercent": 100}
+    world.apply(workload(world.namespace, budget=terms))
+    wait_class(world, "True", "ProjectedOverBudget")
+    assert f"reached on {datetime.now(UTC).date()}" in of_class(world)["message"]
+    seen = figures(world)
+    low, expected, high = (seen["budget_projected_usd", bound] for bound in ("low", "expected", "high"))
+    assert 105 < low <= expected <= high
+    assert seen["team_spent_usd", "growth"] == 100
+    world.wait_condition("BudgetAtRisk", "True", "ProjectedOverBudget")

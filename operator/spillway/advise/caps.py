@@ -142,7 +142,7 @@ def _warnings(spending: Spending, rate: RunRate | None, cap: Figure | None) -> I
         others = ", ".join(spending.shared_with)
         yield f"{usd(spending.shared)} more may be the class's or that of {others}: the egress can't tell them apart"
     if not spending.own_known:
-        yield "what the class takes of own GPUs can't be told, and isn't in it"
+        yield "what the class takes of own GPUs is not known, and isn't in it"
     elif spending.unseen_seconds >= 60:
         hours = Decimal(spending.unseen_seconds) / 3600
         yield f"own GPUs are not counted for {hours:.1f} h of this month, for which nothing was measured"

@@ -79,8 +79,8 @@ def _goes_on(found: BudgetPosition) -> str:
     if found.projected is None or found.projected.low is None or found.projected.high is None:
         return ""
     band = f"{usd(found.projected.low)} to {usd(found.projected.high)}"
-    when = "" if found.reached_on is None else f", reached on {found.reached_on}"
-    return f"; as it goes on {usd(found.projected.value)} by the month's end ({band}){when}"
+    when = "" if found.reached_on is None else f"the budget is reached on {found.reached_on}, and "
+    return f"; as it goes on {when}the month ends at {usd(found.projected.value)} ({band})"
 
 
 def is_over(spent: Decimal, cap: Decimal) -> bool:
