@@ -23,6 +23,7 @@ from spillway.observe.ledger import (
     opened,
     spent,
     to_text,
+    uncounted,
 )
 
 NOW = datetime(2026, 3, 31, 22, 59, 0, tzinfo=UTC).timestamp()
@@ -55,6 +56,15 @@ def test_tokens_at_their_prices() -> None:
 def test_what_the_counters_showed_before_is_nobodys() -> None:
     assert usd(begun(counts(9e9))) == (0.0, 0.0, 0.0)
     assert usd(entered(begun(counts(9e9)), [counts(9e9 + 1_000_000)], NOW)) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_while_nothing_counts_the_rest_is_kept() -> None:
+    ledger = entered(begun(), [counts(1_000_000)], NOW)
+    blind = uncounted(ledger, NOW + 10)
+    assert from_text(to_text(blind)) == blind
+    assert not blind.counting
+    again = opened([counts(9_000_000)], NOW + 20, blind)
+    assert usd(entered(again, [counts(10_000_000)], NOW + 30), NOW + 30)[2] == pytest.approx(4.0)
 
 
 def test_a_counter_that_falls_began_anew_and_a_new_one_at_zero() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from spillway.advise.caps import position
 from spillway.advise.positions import BudgetPosition
+from spillway.api import WorkloadClass
 from spillway.controller.ledger import LedgerKeeper
 from spillway.decide.decision import Decision
 from spillway.decide.snapshot import PlanSnapshot
 from spillway.observe.accounts import OwnRate, TeamCaps
+from spillway.observe.claims import may_go_hosted
 from spillway.observe.scope import ClusterView
 from spillway.report.budgets import Positions
 
@@ -19,6 +21,15 @@ def team_caps(cluster: ClusterView) -> TeamCaps:
         for plan in cluster.plans
         for item in plan.classes
         if item.spec.budget is not None
+    }
+
+
+def budgeted(cluster: ClusterView) -> set[str]:
+    """Namespaces of the plans with a class that has a budget."""
+    return {
+        plan.plan.metadata.namespace
+        for plan in cluster.plans
+        if any(item.spec.budget is not None for item in plan.classes)
     }
 
 
@@ -34,6 +45,12 @@ def positions(snapshot: PlanSnapshot, decision: Decision, ledger: LedgerKeeper, 
     found: dict[str, BudgetPosition | None] = {}
     for item in snapshot.classes:
         if (budget := item.resource.spec.budget) is not None:
-            spending = ledger.spending(snapshot.plan, item.resource, snapshot.at)
+            counted = ledger.counts_hosted(snapshot.plan) or not _may_go_hosted(snapshot, item.resource)
+            spending = ledger.spending(snapshot.plan, item.resource, snapshot.at) if counted else None
             found[item.key] = None if spending is None else position(spending, budget)
     return found
+
+
+def _may_go_hosted(snapshot: PlanSnapshot, item: WorkloadClass) -> bool:
+    specs = (lane.resource.spec for lane in snapshot.lanes)
+    return any(spec.hosted is not None and may_go_hosted(item, spec.models) for spec in specs)

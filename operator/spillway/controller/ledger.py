@@ -18,7 +18,7 @@ from spillway.config import OperatorConfig
 from spillway.decide.snapshot import Finding, Severity, Spent
 from spillway.kube import CONFIG_MAPS, Kube, KubeError
 from spillway.observe.accounts import NO_CAPS, OwnRate, TeamCaps, spending, with_own
-from spillway.observe.ledger import Counted, Ledger, LedgerError, entered, from_text, opened, spent, to_text
+from spillway.observe.ledger import Counted, Ledger, LedgerError, entered, from_text, opened, spent, to_text, uncounted
 
 NAME = "spillway-ledger"
 WRITE_SECONDS = 60.0
@@ -44,24 +44,29 @@ class LedgerKeeper:
         self._unsaved = False
 
     async def enter(
-        self, counted: Iterable[Counted], namespaces: Iterable[str], now: float, caps: TeamCaps = NO_CAPS
+        self, counted: Iterable[Counted] | None, namespaces: Iterable[str], now: float, caps: TeamCaps = NO_CAPS
     ) -> None:
         """Enter what was spent. ``namespaces``: of the plans; each has a ledger from its first tick on.
 
-        ``caps``: teams to keep apart by class, whatever their number.
+        ``counted`` is None where nothing counts hosted tokens. ``caps``: teams to keep apart by class, whatever their
+        number.
         """
         if self._problem is not None:
             await self._read()
         if self._problem is not None:
             return
         mine = defaultdict[str, list[Counted]](list)
-        for each in counted:
+        for each in counted or ():
             mine[each.lane.partition("/")[0]].append(each)
         for namespace in set(namespaces) - set(self._unread):
             before = self._ledgers.get(namespace)
-            self._ledgers[namespace] = (
-                opened(mine[namespace], now) if before is None else entered(before, mine[namespace], now, caps)
-            )
+            if counted is None:
+                after = uncounted(before, now)
+            elif before is None or not before.counting:
+                after = opened(mine[namespace], now, before)
+            else:
+                after = entered(before, mine[namespace], now, caps)
+            self._ledgers[namespace] = after
         self._unsaved = True
 
     async def save(self, now: float) -> None:
@@ -80,6 +85,11 @@ class LedgerKeeper:
                 # A class has begun: what comes from now on must find its beginning.
                 self._written_at = 0.0
 
+    def counts_hosted(self, plan: CapacityPlan) -> bool:
+        """Whether the plan's hosted tokens are counted."""
+        ledger = self._known(plan.metadata.namespace)
+        return ledger is not None and ledger.counting
+
     def spending(self, plan: CapacityPlan, item: WorkloadClass, now: float) -> Spending | None:
         """What a class of the plan has cost; None where that is not known."""
         if (ledger := self._known(plan.metadata.namespace)) is None:
@@ -92,7 +102,8 @@ class LedgerKeeper:
     def spent(self, plan: CapacityPlan, now: float) -> Spent | None:
         """What the plan's lanes have cost; None where that is not known."""
         namespace = plan.metadata.namespace
-        if (ledger := self._known(namespace)) is None:
+        ledger = self._known(namespace)
+        if ledger is None or not ledger.counting:
             return None
         return spent(ledger, [f"{namespace}/{lane}" for lane in plan.spec.lanes], now)
 

@@ -16,7 +16,7 @@ from spillway.act.lane_facts import Seen
 from spillway.act.writes import Outcome, Write
 from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.config import OperatorConfig
-from spillway.controller.budgets import positions, team_caps
+from spillway.controller.budgets import budgeted, positions, team_caps
 from spillway.controller.hosted import HostedMeter
 from spillway.controller.ledger import LedgerKeeper
 from spillway.controller.moves import Moves, look, move_statuses, shown_moves
@@ -31,6 +31,7 @@ from spillway.observe.cluster import ClusterReader
 from spillway.observe.join import build_snapshot
 from spillway.observe.metrics import MetricsReader, MetricsView
 from spillway.observe.prices import PriceBook
+from spillway.observe.queries import egress_gateways
 from spillway.observe.scope import ClusterView
 from spillway.observe.spenders import counted as spending
 from spillway.report.budgets import Positions
@@ -170,13 +171,15 @@ class Loop:
             await asyncio.wait({reading})
 
     async def _count_spending(self, cluster: ClusterView, metrics: MetricsView, now: float) -> None:
-        if metrics.spend is None:
-            return
-        counted = spending(cluster, metrics.spend, self._config, lambda lane: self._prices.quote(lane, now).price)
-        self._hosted.enter(counted, cluster, now)
-        await self._ledger.enter(
-            counted, {scope.plan.metadata.namespace for scope in cluster.plans}, now, team_caps(cluster)
-        )
+        caps = team_caps(cluster)
+        if metrics.spend is not None:
+            counted = spending(cluster, metrics.spend, self._config, lambda lane: self._prices.quote(lane, now).price)
+            self._hosted.enter(counted, cluster, now)
+            namespaces = {scope.plan.metadata.namespace for scope in cluster.plans}
+            await self._ledger.enter(counted, namespaces, now, caps)
+        elif not egress_gateways(self._config):
+            # Nothing counts hosted tokens; classes with budgets have own GPUs all the same.
+            await self._ledger.enter(None, budgeted(cluster), now, caps)
 
     def _decide(self, snapshot: Snapshot) -> tuple[Decided, ...]:
         decided = []

@@ -75,12 +75,23 @@ class Ledger:
     """By kind of period ("hour", "day", "month") and its name, such as "2026-11-22T09"."""
     accounts: Accounts = field(default_factory=lambda: Accounts(0.0))
     """The same dollars by class and team, and the own GPUs' beside them."""
+    counting: bool = True
+    """False: no egress counts hosted tokens, so all that is known are the own GPUs' dollars."""
 
 
-def opened(counted: Iterable[Counted], now: float) -> Ledger:
-    """A ledger that begins now: what the counters show already is nobody's."""
+def opened(counted: Iterable[Counted], now: float, before: Ledger | None = None) -> Ledger:
+    """A ledger that begins to count now: what the counters show already is nobody's.
+
+    ``before``: what is known from a time when nothing counted hosted tokens.
+    """
+    known = before or Ledger(now, now, accounts=Accounts(now))
     seen = {each.series: Seen(now, dict(each.tokens)) for each in counted}
-    return Ledger(now, now, seen, accounts=Accounts(now))
+    return replace(known, since=now, at=now, seen=seen, counting=True)
+
+
+def uncounted(before: Ledger | None, now: float) -> Ledger:
+    """A ledger while nothing counts hosted tokens."""
+    return replace(before or Ledger(now, now, accounts=Accounts(now)), at=now, counting=False)
 
 
 def entered(ledger: Ledger, counted: Iterable[Counted], now: float, caps: TeamCaps = NO_CAPS) -> Ledger:
@@ -117,7 +128,7 @@ def to_text(ledger: Ledger) -> str:
     seen = {name: {"at": each.at, **each.tokens} for name, each in sorted(ledger.seen.items())}
     document = {
         "version": VERSION, "since": ledger.since, "at": ledger.at, "seen": seen, "microUsd": ledger.amounts,
-        "accounts": to_document(ledger.accounts),
+        "accounts": to_document(ledger.accounts), "counting": ledger.counting,
     }  # fmt: skip
     return json.dumps(document, separators=(",", ":"), sort_keys=True)
 
@@ -142,7 +153,7 @@ def from_text(text: str) -> Ledger:
         since, at = float(document["since"]), float(document["at"])
         # Written before classes had accounts: they begin with what comes after its last entry.
         accounts = from_document(document["accounts"]) if "accounts" in document else Accounts(at)
-        return Ledger(since, at, seen, amounts, accounts)
+        return Ledger(since, at, seen, amounts, accounts, bool(document.get("counting", True)))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, LedgerError):
             raise
