@@ -230,6 +230,18 @@ def test_hosted_dollars_and_shares_as_measured() -> None:
     assert decision.costs.billed == pytest.approx(4 * 3.85 + 1.8)
 
 
+def test_classes_share_the_own_bill_by_work_beside_their_hosted_dollars() -> None:
+    chat = traffic(by_lane={"gpu": 30.0, "hosted": 10.0})
+    rag = traffic("rag", 20.0, by_lane={"gpu": 20.0})
+    one, other = made(World(classes=(chat, rag), lanes=(own_lane(), hosted_lane()))).classes
+    assert one.own_usd_per_hour is not None
+    assert other.own_usd_per_hour is not None
+    assert one.own_usd_per_hour + other.own_usd_per_hour == pytest.approx(4 * 3.85)
+    assert other.usd_per_hour == other.own_usd_per_hour, "nothing of it is hosted"
+    # 10 requests a second of 100 tokens out at $1 per million.
+    assert (one.usd_per_hour or 0.0) - one.own_usd_per_hour == pytest.approx(3600 * 10 * 100 * 1e-6)
+
+
 def test_missing_is_missing() -> None:
     unread = hosted_lane(hosted=HostedState(None, None, None))
     world = World(lanes=(own_lane(gpu=None), unread), routes=(route(gpu=80, hosted=20),))
