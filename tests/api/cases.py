@@ -199,7 +199,7 @@ class _Maker:
         first = self.current[0]
         by_each_key = [self._accept([first, first | {key: f"{first[key]}-2"}]) for key in keys]
         optional = [name for name in first if name not in self.node["items"]["required"]]
-        same_keys = {name: value for name, value in first.items() if name != optional[-1]}
+        same_keys = {name: value for name, value in first.items() if name not in optional[-1:]}
         duplicate = Case(self._with([first, same_keys]), "Duplicate value", f"{field_text(self.path)}[1]")
         return [*by_each_key, duplicate]
 
