@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spillway.advise.caps import full_months, position
 from spillway.advise.figures import traced
@@ -229,3 +231,48 @@ def test_own_gpus_that_are_not_known_are_told() -> None:
     assert said == "what the class takes of own GPUs is not known, and isn't in it"
     (said,) = position(spending(unseen_seconds=9000), budget(monthlyUsd="400")).warnings
     assert said == "own GPUs are not counted for 2.5 h of this month, for which nothing was measured"
+
+
+DOLLARS = st.decimals(0, 10_000, places=2)
+
+
+@given(
+    now=st.integers(0, 3 * 365 * 86_400).map(lambda seconds: NOW + timedelta(seconds=seconds)),
+    counted=st.integers(0, 100 * 86_400),
+    days=st.lists(DOLLARS, max_size=40),
+    cap=DOLLARS,
+    teams=st.dictionaries(st.sampled_from("abcdef"), DOLLARS),
+    pool=st.none() | DOLLARS,
+)
+def test_whatever_is_spent_the_figures_agree(
+    now: datetime,
+    counted: int,
+    days: list[Decimal],
+    cap: Decimal,
+    teams: dict[str, Decimal],
+    pool: Decimal | None,
+) -> None:
+    costs = {(now - timedelta(days=back)).date(): cost for back, cost in enumerate(days)}
+    month = now.date().replace(day=1)
+    spent = sum((cost for day, cost in costs.items() if day >= month), Decimal(0))
+    known = Spending(
+        "a/b", now, now - timedelta(seconds=counted), hosted_days=costs, hosted_months={month: spent}, teams=teams
+    )
+    caps = [{"team": team, "monthlyUsd": "10"} for team in "abc"]
+    terms = {"monthlyUsd": str(cap), "teamCaps": caps} | ({} if pool is None else {"overflowPoolUsd": str(pool)})
+    found = position(known, budget(**terms))
+    assert (found.projected is None) == (counted < 3600)
+    if found.projected is not None:
+        assert found.projected.low is not None
+        assert found.projected.high is not None
+        assert spent <= found.projected.low <= found.projected.value <= found.projected.high
+        # The budget is reached this month if and only if the month ends at it or beyond.
+        if found.spent.value < cap and abs(found.projected.value - cap) > Decimal("1e-9"):
+            assert (found.reached_on is not None) == (found.projected.value > cap)
+    if found.pool is not None:
+        over = sum((each.over for each in found.teams), Decimal(0))
+        assert found.pool.balance == max(Decimal(0), found.pool.size - over)
+        assert found.pool.exhausted == (over > 0 and found.pool.balance == 0)
+    assert found.at_risk == bool(found.alerts)
+    assert (BudgetReason.EXCEEDED in reasons(found)) == (spent >= cap if cap > 0 else spent > 0)
+    assert found.standing.message.startswith("class a/b: ")

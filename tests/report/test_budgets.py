@@ -113,6 +113,16 @@ def test_events_are_told_once_for_each_reason() -> None:
     assert [event.type for event in object_events(over, fine)] == [EventType.NORMAL]
 
 
+def test_a_tick_that_decides_nothing_takes_nothing_back() -> None:
+    before = of_class(stands("80"))
+    item = with_budget().model_copy(update={"status": before})
+    again = class_status(item, (), "inference/main", NOW + 15, {})
+    assert again.conditions == before.conditions
+    assert not simple_status_changed(before, again, RENEWAL_SECONDS)
+    left = class_status(item, (), None, NOW + 15, {})
+    assert {each.type for each in left.conditions} == {"Ready"}, "in no plan"
+
+
 def test_a_plan_says_the_gravest_of_its_classes() -> None:
     budgets = {
         CHAT: stands("80"),

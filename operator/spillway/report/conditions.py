@@ -64,6 +64,14 @@ def _dated(state: State, before: Condition | None, generation: int, now: float) 
     )
 
 
+def told(conditions: Iterable[Condition], kind: str) -> tuple[State, ...]:
+    """What conditions of one type said."""
+    holds = {ConditionStatus.TRUE: True, ConditionStatus.FALSE: False}
+    return tuple(
+        State(each.type, holds.get(each.status), each.reason, each.message) for each in conditions if each.type == kind
+    )
+
+
 def object_state(findings: tuple[Finding, ...], plan: str | None, unused: str) -> State:
     """``Ready`` of a lane or class."""
     if found := errors(findings):

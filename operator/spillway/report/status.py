@@ -22,7 +22,7 @@ from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Utilization
 from spillway.decide.snapshot import Finding, PlanSnapshot
 from spillway.report.budgets import AT_RISK, Positions, budget_status, class_state, with_budgets
-from spillway.report.conditions import State, dated, object_state, plan_states
+from spillway.report.conditions import State, dated, object_state, plan_states, told
 from spillway.report.figures import percent, rate, ratio, shorten, timestamp, usd, usd_small
 
 NO_MOVES: Mapping[str, LaneMoveStatus] = MappingProxyType({})
@@ -80,8 +80,12 @@ def class_status(
     budgets: Positions = NO_BUDGETS,
 ) -> SimpleStatus:
     """Status of a class: whether it is served, by which plan (``namespace/name``), and how its budget stands."""
-    key = each.metadata.key
-    more = (class_state(key, budgets[key]),) if key in budgets else ()
+    more: tuple[State, ...] = ()
+    if (key := each.metadata.key) in budgets:
+        more = (class_state(key, budgets[key]),)
+    elif each.spec.budget is not None and plan is not None:
+        # Not decided on this time: what was known stands.
+        more = told(each.status.conditions if each.status else (), AT_RISK)
     return _simple(each, findings, plan, f"plan {each.plan_key} does not serve the class", now, more)
 
 
