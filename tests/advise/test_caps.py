@@ -56,8 +56,8 @@ def test_hosted_and_own_dollars_are_one_cost_with_both_parts_shown() -> None:
     assert found.projected.value == 219
     assert (found.at_risk, found.standing.reason) == (False, BudgetReason.WITHIN)
     assert found.standing.message == (
-        "class team-a/chat: $157.00 (39%) of the budget of $400.00 for 2026-11 spent by 2026-11-23; as it goes on "
-        "the month ends at $219.00 ($219.00 to $219.00)"
+        "class team-a/chat: $157 (39%) of the budget of $400 for 2026-11 spent by 2026-11-23; as it goes on "
+        "the month ends at $219 ($219 to $219)"
     )
     assert found.warnings == ()
 
@@ -102,7 +102,7 @@ def test_the_day_on_which_it_is_reached() -> None:
     found = position(spending(), budget(monthlyUsd="208"))
     assert found.reached_on == date(2026, 11, 28)
     assert found.standing.message.endswith(
-        "; as it goes on the budget is reached on 2026-11-28, and the month ends at $219.00 ($219.00 to $219.00)"
+        "; as it goes on the budget is reached on 2026-11-28, and the month ends at $219 ($219 to $219)"
     )
 
 
@@ -192,8 +192,7 @@ def test_teams_without_a_pool() -> None:
     assert found.pool is None
     assert reasons(found) == [BudgetReason.TEAM_EXCEEDED]
     assert found.standing.message == (
-        "class team-a/chat: over their caps for 2026-11 on 2026-11-23: search $61.00 of $60.00; "
-        "there is no overflow pool"
+        "class team-a/chat: over their caps for 2026-11 on 2026-11-23: search $61 of $60; there is no overflow pool"
     )
 
 
@@ -220,9 +219,7 @@ def test_dollars_that_may_be_anothers_are_told_and_not_counted() -> None:
     found = position(shared, budget(monthlyUsd="230"))
     assert (found.spent.value, found.shared and found.shared.value) == (157, 30)
     assert reasons(found) == [BudgetReason.MAY_BE_OVER]
-    assert found.warnings == (
-        "$30.00 more may be the class's or that of team-a/agents: the egress can't tell them apart",
-    )
+    assert found.warnings == ("$30 more may be the class's or that of team-a/agents: the egress can't tell them apart",)
     assert reasons(position(shared, budget(monthlyUsd="234"))) == []
 
 

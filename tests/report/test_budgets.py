@@ -86,7 +86,7 @@ def test_the_condition_comes_and_goes() -> None:
 
 def test_the_sentence_names_class_dollars_and_date() -> None:
     text = sentence(of_class(stands("80")))
-    assert text.startswith("class team-a/chat: $80.00 (80%) of the budget of $100.00 for 2027-01 spent by 2027-01-15")
+    assert text.startswith("class team-a/chat: $80 (80%) of the budget of $100 for 2027-01 spent by 2027-01-15")
     assert text.endswith(
         "less than an hour is measured: there is no projection yet; counted since 2027-01-15 07:30 UTC only: "
         "what came before in this month isn't in it"
@@ -107,7 +107,7 @@ def test_events_are_told_once_for_each_reason() -> None:
     assert object_events(None, fine) == ()
     (event,) = object_events(fine, alert)
     assert (event.type, event.reason) == (EventType.WARNING, "BudgetAlert")
-    assert event.message.startswith("BudgetAtRisk is True: class team-a/chat: $80.00 (80%)")
+    assert event.message.startswith("BudgetAtRisk is True: class team-a/chat: $80 (80%)")
     assert object_events(alert, of_class(stands("85"))) == ()
     assert [event.reason for event in object_events(alert, over)] == ["BudgetExceeded"]
     assert [event.type for event in object_events(over, fine)] == [EventType.NORMAL]
@@ -145,7 +145,7 @@ def test_a_plan_says_the_gravest_of_its_classes() -> None:
 def test_ceilings_go_before_budgets() -> None:
     near = plan_status(decision(), ceiling("10", 9.0), None, NOW, budgets={CHAT: stands("100")})
     assert told(near) == ("True", "CeilingNear")
-    assert "$9.00 of $10 this day; class team-a/chat: $100.00" in sentence(near)
+    assert "$9.00 of $10 this day; class team-a/chat: $100" in sentence(near)
     far = plan_status(decision(), ceiling("10", 1.0), None, NOW, budgets={CHAT: stands("100")})
     assert told(far) == ("True", "BudgetExceeded")
     assert told(plan_status(decision(), ceiling("10", 1.0), None, NOW, budgets={CHAT: stands("1")})) == (

@@ -11,9 +11,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from spillway.advise.figures import Figure, computed, given
-from spillway.advise.positions import BudgetPosition, PoolPosition, Spending, TeamPosition, usd
+from spillway.advise.positions import BudgetPosition, PoolPosition, Spending, TeamPosition
 from spillway.advise.runrate import ZERO, History, RunRate, projected, reached_on, rests_on, run_rate, whole_month
 from spillway.advise.standing import alerts, calm, is_over
+from spillway.advise.words import dollars
 from spillway.api import Budget
 
 AVERAGED_MONTHS = 3
@@ -140,7 +141,8 @@ def _warnings(spending: Spending, rate: RunRate | None, cap: Figure | None) -> I
         yield f"counted since {spending.since:%Y-%m-%d %H:%M} UTC only: what came before in this month isn't in it"
     if spending.shared > 0:
         others = ", ".join(spending.shared_with)
-        yield f"{usd(spending.shared)} more may be the class's or that of {others}: the egress can't tell them apart"
+        said = f"{dollars(spending.shared)} more may be the class's or that of {others}"
+        yield f"{said}: the egress can't tell them apart"
     if not spending.own_known:
         yield "what the class takes of own GPUs is not known, and isn't in it"
     elif spending.unseen_seconds >= 60:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from spillway.advise.figures import Figure, cents
+from spillway.advise.figures import Figure
 from spillway.advise.runrate import ZERO, History
 
 
@@ -138,11 +138,6 @@ class BudgetPosition:
     def at_risk(self) -> bool:
         """Whether anybody should be told."""
         return bool(self.alerts)
-
-
-def usd(value: Decimal) -> str:
-    """Such as "$1,234.50"."""
-    return f"${cents(value):,.2f}"
 
 
 def _added(one: Mapping[date, Decimal], other: Mapping[date, Decimal]) -> dict[date, Decimal]:
