@@ -161,7 +161,7 @@ def test_months_and_days_that_were_counted_give_a_budget_and_a_projection(world:
     last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
     before = last.replace(day=1) - timedelta(days=1)
     months = {before.replace(day=1): 80, last.replace(day=1): 120}
-    page = seeded(world, daily_usd=1000, spent_usd=100, months=months)
+    page = seeded(world, daily_usd=100_000, spent_usd=100, months=months)
     world.standard(replicas=1)
     world.cluster.kubectl(
         "create", "configmap", LEDGER, "-n", world.namespace, f"--from-literal={world.namespace}.json={page}"
@@ -172,7 +172,7 @@ def test_months_and_days_that_were_counted_give_a_budget_and_a_projection(world:
     wait_class(world, "True", "BudgetExceeded")
     assert abs(figures(world)["budget_cap_usd", ""] - 100) < 1e-6
 
-    # A thousand a day, and no more than a few dollars left: said before it happens, with the day.
+    # A hundred thousand a day, and no more than a few dollars left: said before it happens, with the day.
     terms = {"monthlyUsd": "105", "alertPercent": 100}
     world.apply(workload(world.namespace, budget=terms))
     wait_class(world, "True", "ProjectedOverBudget")
