@@ -114,3 +114,73 @@ def test_the_first_manifests_apply_and_get_a_recommendation(serving: ServingWorl
     again = world.init("--prometheus-url", world.prometheus.url)
     assert again.returncode == 1
     assert f"CapacityLane {TARGET} has it already" in again.stderr
+
+
+def restricted(world: ServingWorld) -> Path:
+    """Somebody who may read Deployments, pods and routes of one namespace, and nothing else."""
+    name, space = "reader", world.namespace
+    rules = [
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": ["list"]},
+    ]
+    group = "rbac.authorization.k8s.io"
+    meta = {"name": name, "namespace": space}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": space}
+    world.cluster.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [subject],
+        },
+    )
+    return world.cluster.service_account_kubeconfig(space, name)
+
+
+def test_what_may_not_be_looked_at_is_said_and_the_rest_is_written(serving: ServingWorld) -> None:
+    world = serving
+    reader = restricted(world)
+    asked = world.init("--output-dir", "out", kubeconfig=reader)
+    assert asked.returncode == 1
+    assert "--gpu-price unknown=USD" in asked.stderr
+    assert not (world.scratch / "out").exists()
+
+    gone = ["--prometheus-url", "http://127.0.0.1:9"]
+    done = world.init("--output-dir", "out", "--gpu-price", "3.85", "-o", "json", *gone, kubeconfig=reader)
+    assert done.returncode == 0, done.stderr
+    gaps = {gap["what"]: gap["why"] for gap in json.loads(done.stdout)["notLookedAt"]}
+    assert gaps["Prometheus http://127.0.0.1:9"].endswith("connection refused")
+    assert {gaps[what] for what in ("nodes", "services", "horizontalpodautoscalers", "statefulsets")} == {"forbidden"}
+    found = documents(world.scratch / "out")
+    assert set(found) == {f"CapacityLane/{TARGET}", "WorkloadClass/qwen3-32b", "CapacityPlan/main"}
+    own = found[f"CapacityLane/{TARGET}"]["spec"]["selfHosted"]
+    assert own["gpu"] == {"type": "unknown", "perReplica": 1}
+    assert own["price"]["usdPerGpuHour"] == "3.85"
+    assert found["WorkloadClass/qwen3-32b"]["spec"]["match"] == {"model": "qwen3-32b"}
+    text = "".join(path.read_text("utf-8") for path in (world.scratch / "out").iterdir())
+    assert "# Could not be looked at: nodes (forbidden)." in text
+
+    refused = world.init("--output-dir", "out", "--gpu-price", "3.85", *gone, kubeconfig=reader)
+    assert refused.returncode == 1
+    assert "exists already; give --force" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+    # Without Prometheus and with another autoscaler: still manifests that the apiserver takes, on standard output.
+    hpa = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "other", "namespace": world.namespace},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": TARGET}, "maxReplicas": 3},
+    }
+    world.apply(hpa)
+    shown = world.init("--output-dir", "-")
+    assert shown.returncode == 0, shown.stderr
+    assert "not looked at: Prometheus" in " ".join(shown.stderr.split())
+    assert "CONFLICT: HorizontalPodAutoscaler/other scales it too" in " ".join(shown.stdout.replace("#", "").split())
+    world.cluster.kubectl(
+        "apply", "--server-side", "--validate=strict", "--dry-run=server", "-f", "-", stdin=shown.stdout
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from spillway.advise.first.demand import SuggestedSlo, suggest, told
@@ -12,6 +12,7 @@ from spillway.advise.first.text import Field, field
 
 MAX_BINDINGS = 16
 SHOWN_TEAMS = 5
+POOL = "InferencePool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +50,35 @@ def draft(
     problems: list[str] = []
     for rule in found.rules:
         lanes = _lanes_of(rule, own)
-        if not lanes:
-            continue
-        problem = rule_problem(rule, found.namespace, len(drafts))
-        if problem is None:
-            drafts.append(_by_rule(rule, lanes, hosted, names))
-        else:
-            problems.append(f"{rule.text}: {problem}")
+        pools = [each.name for each in rule.backends if each.kind == POOL]
+        if pools:
+            problems.append(f"{rule.text}: it leads to InferencePool {pools[0]}, whose weights Spillway does not move")
+        elif lanes:
+            problem = rule_problem(rule, {lane.workload.key for lane in lanes}, len(drafts))
+            if problem is None:
+                drafts.append(_by_rule(rule, lanes, hosted, names))
+            else:
+                problems.append(f"{rule.text}: {problem}")
     covered = {(lane.name, model) for each in drafts for lane in each.lanes for model in each.models}
     drafts += _by_model(own, hosted, covered, names)
     return tuple(drafts), tuple(problems)
 
 
-def rule_problem(rule: Rule, namespace: str, bound: int) -> str | None:
-    """Why Spillway can't adopt the rule; None where it can."""
-    if rule.namespace != namespace:
-        return f"it is in namespace {rule.namespace}; a binding's route must be in its plan's namespace, {namespace}"
+def rule_problem(rule: Rule, mine: Collection[str], bound: int) -> str | None:
+    """Why Spillway can't adopt the rule; None where it can. ``mine``: workloads with a proposed lane."""
     if rule.generated is not None:
         return f"it is made by {rule.generated}, which would take weights back"
     if rule.name is None:
         return "it has no name; give it one (spec.rules[].name), then a binding can adopt it"
     if not _label(rule.name) or not _label(rule.route):
         return "its name or its route's has a dot or is longer than 63 characters; match.routeRule can't name it"
-    odd = [each for each in rule.backends if each.weight > 0 and each.workload is None and each.proxy is None]
-    if odd:
-        return f"it also sends traffic to {odd[0].kind} {odd[0].name}, behind which no engine was found"
-    foreign = [each for each in rule.backends if each.kind not in ("Service", "Backend") or not each.same_namespace]
-    if any(each.weight > 0 for each in foreign):
-        return f"{foreign[0].kind} {foreign[0].name} is no Service or Backend of its namespace"
+    for each in rule.backends:
+        if each.weight > 0 and (each.kind not in ("Service", "Backend") or not each.same_namespace):
+            return f"{each.kind} {each.name} is no Service or Backend of its namespace"
+        if each.weight > 0 and each.workload is None and each.proxy is None:
+            return f"it also sends traffic to {each.kind} {each.name}, behind which no engine was found"
+        if each.weight > 0 and each.workload is not None and each.workload not in mine:
+            return f"it also sends traffic to {each.workload}, which has a lane already"
     return None if bound < MAX_BINDINGS else f"a plan takes {MAX_BINDINGS} bindings"
 
 

@@ -17,6 +17,8 @@ ROOM = Decimal("1.5")
 """The suggested SLO over the 90% quantile: close to what users have now, with room for a bad hour."""
 DEFAULT_TTFT_MS, DEFAULT_ITL_MS = 2000, 100
 """Where nothing is measured: about what people who wait put up with."""
+LONGEST_TTFT_MS, LONGEST_ITL_MS = 10_000, 500
+"""Beyond these what users get now is a queue, and no wish."""
 LOW, HIGH = Decimal("0.8"), Decimal("1.2")
 LOW_SHORT, HIGH_SHORT = Decimal("0.4"), Decimal(2)
 """Assumed band of a month taken from a week and more, and from less."""
@@ -35,13 +37,13 @@ class SuggestedSlo:
 
 
 def tokens_per_month(counted: Counted) -> Figure | None:
-    """Tokens of a month at the measured rate, with a band; None where tokens or time are not counted."""
-    if counted.input_tokens is None or counted.output_tokens is None or counted.seconds <= 0:
+    """Tokens of a month at the measured rate, with a band; None where tokens are not counted, or less than a day."""
+    if counted.input_tokens is None or counted.output_tokens is None or counted.days < 1:
         return None
     days = given("days measured", _decimal(counted.days), "days", counted.source)
     tokens_in = given("input tokens", round(counted.input_tokens), "tokens", counted.source)
     tokens_out = given("output tokens", round(counted.output_tokens), "tokens", counted.source)
-    value = round((tokens_in.value + tokens_out.value) / days.value * MONTH_DAYS) if days.value else 0
+    value = round((tokens_in.value + tokens_out.value) / days.value * MONTH_DAYS)
     formula = f"(input tokens + output tokens) / days measured x {MONTH_DAYS}"
     found = computed("tokens a month", value, "tokens", formula, tokens_in, tokens_out, days)
     short = counted.days < WEEK_DAYS
@@ -59,19 +61,24 @@ def told(counted: Counted | None) -> tuple[str, ...]:
         f"the mean, {counted.peak_requests_per_second:.3g}/s in the busiest minutes."
     ]
     month = tokens_per_month(counted)
-    if month is not None and counted.input_tokens is not None and counted.output_tokens is not None:
+    if counted.input_tokens is not None and counted.output_tokens is not None:
         total = counted.input_tokens + counted.output_tokens
         cached = ""
         if counted.cached_tokens is not None and counted.input_tokens > 0:
             cached = f" ({_percent(counted.cached_tokens / counted.input_tokens)} of it from the prefix cache)"
         lines.append(
-            f"{total:,.0f} tokens, {_percent(counted.input_tokens / total if total else 0)} of them input{cached}; at "
-            f"this rate {_short(month.value)} a month (taken as {_short(month.low)} to {_short(month.high)})."
+            f"{total:,.0f} tokens, {_percent(counted.input_tokens / total if total else 0)} of them input{cached}."
+        )
+    if month is not None:
+        lines.append(
+            f"At this rate {_short(month.value)} tokens a month; taken as {_short(month.low)} to {_short(month.high)}, "
+            "a band that is assumed and not measured."
         )
     if counted.days < WEEK_DAYS:
         lines.append(
-            f"Less than a week ({_span(counted.seconds)}): weekdays, weekends and monthly peaks were not seen. Look "
-            "again after one or two weeks."
+            f"Less than a week ({_span(counted.seconds)}): weekdays, weekends and monthly peaks were not seen"
+            f"{'' if counted.days >= 1 else ', nor a whole day, so that no month is told'}. "
+            "Look again after one or two weeks."
         )
     return tuple(lines)
 
@@ -81,6 +88,13 @@ def suggest(latencies: Sequence[Latency], source: str) -> SuggestedSlo:
     ttft, itl = _worst(latencies, "ttft_p90"), _worst(latencies, "itl_p90")
     if ttft is None or itl is None:
         why = "not known: nothing measured. Typical of people who wait; ask who uses it."
+        return SuggestedSlo(DEFAULT_TTFT_MS, DEFAULT_ITL_MS, "99", (), why)
+    if _ms(ttft) * ROOM > LONGEST_TTFT_MS or _ms(itl) * ROOM > LONGEST_ITL_MS:
+        why = (
+            f"not known: what users need. What 10% get now is slower than {_ms(ttft):,.0f} ms to the first token or "
+            f"{_ms(itl):,.0f} ms between tokens ({source}), a queue rather than a wish; these are typical of people "
+            "who wait."
+        )
         return SuggestedSlo(DEFAULT_TTFT_MS, DEFAULT_ITL_MS, "99", (), why)
     first = given("90% quantile of the time to first token", _ms(ttft), "ms", source)
     gap = given("90% quantile of the inter-token latency", _ms(itl), "ms", source)

@@ -169,7 +169,7 @@ def _replicas(workload: Workload, unknown: list[str]) -> tuple[Field, ...]:
         high, why = max(most, workload.autoscaler_max), f"As {workload.autoscaler} has it."
     elif gpu is not None and gpu.gpus:
         high = max(most, gpu.gpus // each)
-        why = f"The cluster's {gpu.gpus} GPUs of this type over {each} each; less where others use them too."
+        why = f"{gpu.gpus} GPUs of this type in the cluster, {each} a replica; less where others use them too."
     else:
         high = most * GROWTH_WITHOUT_NODES
         why = f"not known: how many GPUs there are. {GROWTH_WITHOUT_NODES} times today's {workload.replicas}."
@@ -180,7 +180,7 @@ def _replicas(workload: Workload, unknown: list[str]) -> tuple[Field, ...]:
 def _learned(workload: Workload) -> str:
     seen = ""
     if workload.startup_seconds is not None:
-        seen = f" ({workload.startup_pods} pods that are there took {workload.startup_seconds:.0f} s in the median)"
+        seen = f" (median start-up of the {workload.startup_pods} that are there: {workload.startup_seconds:.0f} s)"
     return f"startupSeconds and profile are left out on purpose: both are learned from its pods{seen}."
 
 

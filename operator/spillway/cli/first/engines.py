@@ -25,6 +25,8 @@ PRODUCT_LABELS = (
     "nvidia.com/gpu.product", "amd.com/gpu.product-name", "cloud.google.com/gke-accelerator",
     "karpenter.k8s.aws/instance-gpu-name", "k8s.amazonaws.com/accelerator",
 )  # fmt: skip
+LONGEST_NAME = 128
+"""Of a model, as the resources have it."""
 SPOT_LABELS = {
     "karpenter.sh/capacity-type": "spot",
     "eks.amazonaws.com/capacityType": "SPOT",
@@ -120,12 +122,12 @@ def served_models(each: Templated, engine: Engine, traffic: Traffic | None) -> t
     rows = {
         model: row
         for (namespace, workload, model), row in (traffic.engines if traffic else {}).items()
-        if (namespace, workload) == (each.namespace, each.name) and model
+        if (namespace, workload) == (each.namespace, each.name) and 0 < len(model) <= LONGEST_NAME
     }
     if rows:
         return tuple(_counted(each, model, row) for model, row in sorted(rows.items())), "its metrics"
     names = next((found for c in each.containers() if (found := _model_arguments(c, engine))), ())
-    return tuple(Served(name) for name in names), "its arguments"
+    return tuple(Served(name) for name in names if len(name) <= LONGEST_NAME), "its arguments"
 
 
 def _counted(each: Templated, model: str, row: EngineTotals) -> Served:

@@ -13,14 +13,14 @@ import yaml
 from spillway.advise.first.facts import Counted, Gap, HostedModel
 from spillway.api import API_VERSION, CapacityLane
 from spillway.api.providers import OWN_PROVIDER, PROVIDERS
-from spillway.cli.first.engines import Templated, counted
+from spillway.cli.first.engines import LONGEST_NAME, Templated, counted
 from spillway.kube import CONFIG_MAPS, Kube, KubeError
 from spillway.observe.prices import PriceBook
 from spillway.observe.traffic import GatewayTotals, Totals, Traffic, combined
 
 JSON = dict[str, Any]
-PRICED_AS = {theirs: ours for ours, theirs in reversed(PROVIDERS.items())}
-"""LiteLLM's name of a provider to the price packages'."""
+PRICED_AS = {theirs: ours for ours, theirs in PROVIDERS.items()}
+"""LiteLLM's name of a provider to the price packages'; of two that they know, the one that differs from LiteLLM's."""
 Offered = dict[tuple[str, str], set[str]]
 """Provider and model to the names that clients ask by."""
 
@@ -64,8 +64,10 @@ def _read_models(text: str, found: Offered) -> None:
         params = entry.get("litellm_params") if isinstance(entry, dict) else None
         target = str(params.get("model", "")) if isinstance(params, dict) else ""
         provider, _, model = target.partition("/")
-        if model and provider in PRICED_AS and not (params or {}).get("api_base"):
-            found.setdefault((PRICED_AS[provider], model), set()).add(str(entry.get("model_name") or model))
+        if 0 < len(model) <= LONGEST_NAME and provider in PRICED_AS and not (params or {}).get("api_base"):
+            found.setdefault((PRICED_AS[provider], model), set()).add(
+                str(entry.get("model_name") or model)[:LONGEST_NAME]
+            )
 
 
 def hosted_models(

@@ -31,7 +31,7 @@ class Behind:
         """The reference with the workload or the proxy behind it."""
         kind, name = str(ref.get("kind") or "Service"), str(ref.get("name"))
         space = str(ref.get("namespace") or namespace)
-        selector = self._selector(kind, space, name)
+        selector = self._selector(kind, space, name) if space == namespace else {}
         return Backend(
             kind=kind,
             name=name,

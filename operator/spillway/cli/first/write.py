@@ -23,7 +23,9 @@ def write_files(folder: Path, files: Sequence[tuple[str, str]], force: bool) -> 
     drafts: list[Path] = []
     try:
         for _, text in files:
-            drafts.append(_draft(folder, text))
+            handle, name = tempfile.mkstemp(prefix=".spillway-init-", dir=folder)
+            drafts.append(Path(name))
+            _fill(handle, drafts[-1], text)
         for draft, path in zip(drafts, paths, strict=True):
             draft.replace(path)
     finally:
@@ -32,12 +34,10 @@ def write_files(folder: Path, files: Sequence[tuple[str, str]], force: bool) -> 
     return paths
 
 
-def _draft(folder: Path, text: str) -> Path:
-    handle, name = tempfile.mkstemp(prefix=".spillway-init-", dir=folder)
+def _fill(handle: int, path: Path, text: str) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
-    path = Path(name)
+    # A temporary file is its owner's alone; manifests are as readable as any other new file.
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
-    return path
