@@ -22,8 +22,9 @@ from advise.first.worlds import (
 )
 from spillway.advise.first import compose
 from spillway.advise.first.facts import Backend, Gap, GpuKind, Latency, Served, TeamShare
-from spillway.advise.first.offers import matching, middle, typical_offers
-from spillway.advise.prices import PriceUnknownError
+from spillway.advise.first.offers import matching, middle
+from spillway.advise.first.typical import typical_offers
+from spillway.advise.prices import GpuOffer, PriceUnknownError
 
 
 def test_a_bound_rule_with_a_way_out() -> None:
@@ -231,6 +232,17 @@ def test_spot_nodes_and_two_ports_of_one_service() -> None:
 )
 def test_typical_prices(gpu: str, provider: str, usd: str) -> None:
     assert middle(matching(typical_offers(), gpu, provider)) == Decimal(usd)
+
+
+def test_names_of_catalogues_and_offers_by_region() -> None:
+    def offer(gpu: str, usd: str, provider: str = "aws", spot: bool = False) -> GpuOffer:
+        return GpuOffer(gpu, provider, "r", spot, Decimal(usd), None, "catalogue", None)
+
+    offers = [offer("H100", "8"), offer("H100", "9"), offer("H100", "10"), offer("H100", "1", spot=True)]
+    offers += [offer("H100NVL", "5", "x"), offer("H100", "3", "y")]
+    assert middle(matching(offers, "nvidia-h100-80gb-hbm3", "aws")) == 9
+    assert middle(matching(offers, "nvidia-h100-80gb-hbm3", "")) == 6
+    assert middle(matching(offers, "nvidia-h100-nvl", "aws")) == 5
 
 
 def test_no_other_types_price_is_taken() -> None:

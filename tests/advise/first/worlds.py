@@ -19,7 +19,7 @@ from spillway.advise.first.facts import (
     Workload,
     World,
 )
-from spillway.advise.first.offers import typical_offers
+from spillway.advise.first.typical import typical_offers
 from spillway.api import CapacityLane, CapacityPlan, Engine, WorkloadClass
 
 H100 = GpuKind("nvidia-h100-80gb-hbm3", "node label nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3", 16, "aws")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from spillway.advise.figures import Figure
+from spillway.advise.figures import Figure, plain
 from spillway.advise.first.classes import ClassDraft, class_notes, class_spec, draft
-from spillway.advise.first.demand import tokens_per_month
+from spillway.advise.first.demand import span, tokens_per_month
 from spillway.advise.first.facts import Found, Workload, World
 from spillway.advise.first.lanes import (
     UNKNOWN_GPU,
@@ -175,7 +175,8 @@ def _priced(workload: Workload, world: World, names: Names) -> OwnLane:
 def _lane_item(space: str, lane: OwnLane) -> Item:
     each = lane.workload
     gpus = each.gpus_per_replica or 1
-    about = f"{each.key}, {each.replicas} x {gpus} {each.gpu.type if each.gpu else 'GPU of unknown type'}"
+    kind = each.gpu.type if each.gpu else "GPU of unknown type"
+    about = f"{each.key}, {each.replicas} x {gpus} {kind} at ${plain(lane.price.value)}/h"
     return Item("CapacityLane", space, lane.name, about, lane.unknown, (lane.price,))
 
 
@@ -186,6 +187,8 @@ def _hosted_item(space: str, lane: HostedLane) -> Item:
 def _class_item(space: str, each: ClassDraft) -> Item:
     month = tokens_per_month(each.counted) if each.counted is not None else None
     about = each.rule.text if each.rule is not None else f"model {each.models[0]}"
+    if each.counted is not None and each.counted.requests > 0:
+        about += f": {each.counted.requests:,.0f} requests in {span(each.counted.seconds)}"
     unknown = ["latency", "dataPolicy", *(() if each.slo.figures else ("slo",))]
     return Item(
         "WorkloadClass", space, each.name, about, tuple(unknown), (*each.slo.figures, *((month,) if month else ()))
@@ -194,4 +197,5 @@ def _class_item(space: str, each: ClassDraft) -> Item:
 
 def _plan_about(own: Sequence[OwnLane], classes: Sequence[ClassDraft]) -> str:
     bound = sum(each.binding is not None for each in classes)
-    return f"mode Recommend, {len(own)} own lanes, {len(classes)} classes, {bound} bound"
+    lanes = f"{len(own)} own lane{'s' if len(own) != 1 else ''}"
+    return f"mode Recommend, {lanes}, {len(classes)} class{'es' if len(classes) != 1 else ''} ({bound} bound to routes)"

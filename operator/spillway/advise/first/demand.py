@@ -57,7 +57,7 @@ def told(counted: Counted | None) -> tuple[str, ...]:
         return ("Measured: nothing. No counter has any traffic of it in the time looked at.",)
     mean = counted.requests / counted.seconds
     lines = [
-        f"Measured in {_span(counted.seconds)} by {counted.source}: {counted.requests:,.0f} requests, {mean:.3g}/s in "
+        f"Measured in {span(counted.seconds)} by {counted.source}: {counted.requests:,.0f} requests, {mean:.3g}/s in "
         f"the mean, {counted.peak_requests_per_second:.3g}/s in the busiest minutes."
     ]
     month = tokens_per_month(counted)
@@ -76,7 +76,7 @@ def told(counted: Counted | None) -> tuple[str, ...]:
         )
     if counted.days < WEEK_DAYS:
         lines.append(
-            f"Less than a week ({_span(counted.seconds)}): weekdays, weekends and monthly peaks were not seen"
+            f"Less than a week ({span(counted.seconds)}): weekdays, weekends and monthly peaks were not seen"
             f"{'' if counted.days >= 1 else ', nor a whole day, so that no month is told'}. "
             "Look again after one or two weeks."
         )
@@ -107,8 +107,8 @@ def suggest(latencies: Sequence[Latency], source: str) -> SuggestedSlo:
     within = all(tail is not None and _ms(tail) <= bound for tail, bound in tails)
     why = (
         f"Suggested by what users get now: 90% of requests have their first token within {plain(first.value)} ms and "
-        f"{plain(gap.value)} ms between tokens ({source}), times {ROOM}; "
-        + ("99% are within that. " if within else "99% are not, so 95 is what holds today. ")
+        f"{plain(gap.value)} ms between tokens ({source}), times {ROOM}. "
+        + ("99% meet that today. " if within else "99% do not meet that today, so 95 is asked. ")
         + "not known: what they need. Ask; a tighter SLO costs GPUs."
     )
     return SuggestedSlo(int(bounds[0].value), int(bounds[1].value), "99" if within else "95", tuple(bounds), why)
@@ -136,7 +136,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """A time in the unit that suits it."""
     if seconds >= 2 * 86_400:
         return f"{seconds / 86_400:.1f} days"
     return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} minutes"

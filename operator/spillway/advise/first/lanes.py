@@ -147,7 +147,10 @@ def _price(workload: Workload, price: Figure, unknown: list[str]) -> Field:
     said = f"From {price.source}."
     if price.source not in (GIVEN, OPENCOST):
         unknown.append("GPU price")
-        said = f"not known: your price. STAND-IN: {price.source}. Replace it; dollars and sizes follow from it."
+        spot_too = " Yours are spot nodes, which cost less." if gpu is not None and gpu.spot else ""
+        said = (
+            f"not known: your price. STAND-IN: {price.source}.{spot_too} Replace it; dollars and sizes follow from it."
+        )
     amount = field("usdPerGpuHour", plain(price.value), *notes, said)
     spot = gpu is not None and gpu.spot
     why = (

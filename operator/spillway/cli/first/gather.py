@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spillway.advise.first.facts import Found, Gap, HostedModel, Rule, TeamShare, Workload, World
-from spillway.advise.first.offers import typical_offers
+from spillway.advise.first.typical import typical_offers
 from spillway.cli.doctor.facts import Facts
 from spillway.cli.doctor.gather import Request, with_config
 from spillway.cli.first.cluster import Listed, list_all
