@@ -165,6 +165,12 @@ def test_what_may_not_be_looked_at_is_said_and_the_rest_is_written(serving: Serv
     assert "--gpu-price unknown=USD" in asked.stderr
     assert not (world.scratch / "out").exists()
 
+    for address in ("localhost:9090", "http://host:port", "ftp://x"):
+        wrong = world.init("--prometheus-url", address)
+        assert (wrong.returncode, wrong.stderr) == (
+            1,
+            "error: --prometheus-url: must be http://host:port or https://host:port\n",
+        )
     gone = ["--prometheus-url", "http://127.0.0.1:9"]
     done = world.init("--output-dir", "out", "--gpu-price", "3.85", "-o", "json", *gone, kubeconfig=reader)
     assert done.returncode == 0, done.stderr

@@ -37,7 +37,7 @@ class Totals:
     """What was counted. None: nothing counts it."""
 
     seconds: float
-    """Time for which there is anything, in whole bins."""
+    """Time for which there is anything, to half a bin."""
     requests: float
     peak_requests_per_second: float
     input_tokens: float | None = None
@@ -242,10 +242,11 @@ def _totals(measures: Mapping[str, Values], key: str, seen: Values | None = None
     rates = measures.get(key)
     if rates is None and seen is None:
         return None
-    known = [np.isfinite(values) for values in (rates, seen) if values is not None]
-    bins = int(np.logical_or.reduce(known).sum())
-    if bins == 0:
+    known = np.logical_or.reduce([np.isfinite(values) for values in (rates, seen) if values is not None])
+    if not known.any():
         return None
+    # Where the series began, it did so somewhere in its first bin.
+    bins = float(known.sum()) - (0.0 if known[0] else 0.5)
 
     def total(tag: str) -> float | None:
         values = measures.get(tag)
@@ -253,7 +254,7 @@ def _totals(measures: Mapping[str, Values], key: str, seen: Values | None = None
 
     peak = 0.0 if rates is None or not np.isfinite(rates).any() else float(np.nanmax(rates))
     return Totals(
-        seconds=float(bins * BIN_SECONDS),
+        seconds=bins * BIN_SECONDS,
         requests=total(key) or 0.0,
         peak_requests_per_second=peak,
         input_tokens=total("input_tokens"),

@@ -83,6 +83,7 @@ def test_without_routes_a_class_for_each_model() -> None:
         (rule(backend(), backend("canary", 5, workload=None)), "it also sends traffic to Service canary, behind which"),
         (rule(backend(), backend("other", 5, same_namespace=False, workload=None)), "Service other is no Service or"),
         (rule(Backend("InferencePool", "pool", None, 1, True)), "it leads to InferencePool pool"),
+        (rule(backend(), replace(EGRESS, kind="Backend", name="out.v2")), "a binding can't name out.v2"),
         (rule(backend(), backend("old", 5)), "it also sends traffic to Deployment/old, which has a lane already"),
     ],
 )
@@ -187,6 +188,12 @@ def test_what_has_a_lane_already_is_left_alone_and_names_do_not_collide() -> Non
     assert found["WorkloadClass/qwen"]["planRef"] == {"name": "first"}
     assert "Deployment/vllm in inference: CapacityLane gpu has it already" in proposal.notes
     assert compose(world(one(workload(), taken={"Deployment/vllm": "gpu"}))).files == ()
+
+
+def test_more_than_a_plan_takes_is_told() -> None:
+    proposal = compose(world(one(*(workload(f"w{number}") for number in range(35)))))
+    assert len(parsed(proposal)["CapacityPlan/main"]["lanes"]) == 32
+    assert "inference: a plan takes 32 lanes; 3 are in none" in proposal.notes
 
 
 def test_names_of_any_kind_become_labels() -> None:

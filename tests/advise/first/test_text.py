@@ -58,6 +58,16 @@ def test_text_is_never_taken_for_something_else(text: str) -> None:
     assert yaml.safe_load(f"[{scalar(text)}]") == [text]
 
 
+def test_what_is_not_known_begins_a_line() -> None:
+    said = comment(
+        "Measured by whatever there was at the time of it. not known: this. And more of it; not known: that.", 2
+    )
+    assert [line for line in said if "not known" in line] == [
+        "  # not known: this. And more of it;",
+        "  # not known: that.",
+    ]
+
+
 def test_the_form() -> None:
     fields = (
         field("metadata", (field("name", "a"), field("namespace", "b"))),

@@ -37,7 +37,7 @@ def the(traffic: Traffic | None = None, **items: Any) -> Workload:
     [
         ("vllm/vllm-openai:v0.32.0", ["--model=org/llama"], Engine.VLLM, ["org/llama"]),
         ("vllm/vllm-openai", ["--model", "org/llama", "--served-model-name=chat"], Engine.VLLM, ["chat"]),
-        ("r.io/vllm", ["--served-model-name", "a", "b", "--port", "1"], Engine.VLLM, ["a", "b"]),
+        ("r.io/vllm", ["--served-model-name", "a", "b", "a", "--port", "1"], Engine.VLLM, ["a", "b"]),
         ("r.io/vllm@sha256:00", ["vllm", "serve", "org/llama", "--port", "1"], Engine.VLLM, ["org/llama"]),
         ("r.io/vllm", ["vllm serve org/llama --max-model-len 8"], Engine.VLLM, ["org/llama"]),
         ("lmsysorg/sglang:v0.5", ["--model-path=org/qwen"], Engine.SGLANG, ["org/qwen"]),

@@ -72,6 +72,9 @@ def rule_problem(rule: Rule, mine: Collection[str], bound: int) -> str | None:
         return "it has no name; give it one (spec.rules[].name), then a binding can adopt it"
     if not _label(rule.name) or not _label(rule.route):
         return "its name or its route's has a dot or is longer than 63 characters; match.routeRule can't name it"
+    dotted = [each.name for each in rule.backends if "." in each.name]
+    if dotted:
+        return f"a binding can't name {dotted[0]}, which has a dot"
     for each in rule.backends:
         if each.weight > 0 and (each.kind not in ("Service", "Backend") or not each.same_namespace):
             return f"{each.kind} {each.name} is no Service or Backend of its namespace"
@@ -260,7 +263,7 @@ def class_notes(each: ClassDraft, teams: Sequence[TeamShare]) -> tuple[str, ...]
         *told(each.counted),
         *team_notes(each, teams),
         *each.notes,
-        "not known, and left out: demand (developers, tasks), successRatePercent, revenuePerSuccessUsd, valueTier. A "
+        "not known: demand (developers, tasks), successRatePercent, revenuePerSuccessUsd, valueTier; left out. A "
         "budget can start as budget: {measuredPlusPercent: 20} once one or two weeks are measured.",
     )
 

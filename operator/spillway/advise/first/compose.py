@@ -19,7 +19,7 @@ from spillway.advise.first.lanes import (
     manifest,
     own_lane,
 )
-from spillway.advise.first.plan import fleet_cost, plan_notes, plan_spec
+from spillway.advise.first.plan import MAX_LANES, fleet_cost, plan_notes, plan_spec
 from spillway.advise.first.text import comment, document
 from spillway.advise.prices import PriceUnknownError
 
@@ -98,6 +98,8 @@ class _Namespace:
         self._plan = Names(found.plans).give(PLAN, "first")
         self._cost = fleet_cost(self._own)
         self.problems = [f"{each} (namespace {found.namespace})" for each in problems]
+        if (more := len(self._own) + len(self._hosted) - MAX_LANES) > 0:
+            self.problems.append(f"{found.namespace}: a plan takes {MAX_LANES} lanes; {more} are in none")
         self.problems += [
             f"{model.model} at {model.provider} ({model.source}): nobody prices it; no lane for it"
             for model in found.hosted
@@ -176,7 +178,7 @@ def _lane_item(space: str, lane: OwnLane) -> Item:
     each = lane.workload
     gpus = each.gpus_per_replica or 1
     kind = each.gpu.type if each.gpu else "GPU of unknown type"
-    about = f"{each.key}, {each.replicas} x {gpus} {kind} at ${plain(lane.price.value)}/h"
+    about = f"{each.key}, {each.replicas} x {gpus} {kind} at ${plain(lane.price.value)} a GPU-hour"
     return Item("CapacityLane", space, lane.name, about, lane.unknown, (lane.price,))
 
 

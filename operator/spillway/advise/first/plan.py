@@ -49,8 +49,8 @@ def plan_notes(own: Sequence[OwnLane], drafts: Sequence[ClassDraft], cost: Figur
     """What stands above the plan."""
     notes = [
         f"The GPUs of today's replicas cost ${cost.value:,.2f} an hour at the prices of the lanes.",
-        "not known, and left out: valueTiers (what a missed SLO costs you), allowedClasses (classes of this namespace "
-        "only), guards and forecast (their defaults suit days and weeks as people live them).",
+        "not known: what a missed SLO costs you (valueTiers), whether classes of other namespaces may come "
+        "(allowedClasses). guards and forecast are left out: their defaults suit days and weeks as people live them.",
     ]
     conflicts = [lane.workload for lane in own if lane.workload.autoscaler]
     if conflicts:

@@ -15,6 +15,9 @@ PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-./][A-Za-z0-9]+)*")
 WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 """What YAML 1.1 takes for something else than text."""
 
+UNKNOWN = "not known:"
+"""Begins what a person has to put in or to check."""
+
 Scalar = str | int | bool
 
 
@@ -41,12 +44,13 @@ def document(fields: Sequence[Field], *notes: str) -> str:
 
 
 def comment(text: str, indent: int) -> list[str]:
-    """The text as comment lines; line breaks in it are spaces."""
+    """The text as comment lines; line breaks in it are spaces. What is not known begins a line, for grep."""
     prefix = " " * indent + "# "
     words = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    return textwrap.wrap(
-        words, WIDTH, initial_indent=prefix, subsequent_indent=prefix, break_long_words=False, break_on_hyphens=False
+    wrapper = textwrap.TextWrapper(
+        WIDTH, initial_indent=prefix, subsequent_indent=prefix, break_long_words=False, break_on_hyphens=False
     )
+    return [line for part in re.split(rf" (?={UNKNOWN})", words) for line in wrapper.wrap(part)]
 
 
 def scalar(value: Scalar) -> str:

@@ -127,7 +127,7 @@ def served_models(each: Templated, engine: Engine, traffic: Traffic | None) -> t
     if rows:
         return tuple(_counted(each, model, row) for model, row in sorted(rows.items())), "its metrics"
     names = next((found for c in each.containers() if (found := _model_arguments(c, engine))), ())
-    return tuple(Served(name) for name in names if len(name) <= LONGEST_NAME), "its arguments"
+    return tuple(Served(name) for name in dict.fromkeys(names) if 0 < len(name) <= LONGEST_NAME), "its arguments"
 
 
 def _counted(each: Templated, model: str, row: EngineTotals) -> Served:
@@ -198,7 +198,7 @@ class Gpus:
             next((found for node in nodes if (found := _provider(node))), ""),
             tuple(types),
             all(any(each.get(name) == value for name, value in SPOT_LABELS.items()) for each in labels),
-            Decimal(str(round(median(prices), 4))) if prices else None,
+            (Decimal(str(round(median(prices), 4))) if prices else None) or None,
         )
 
     def of(self, each: Templated, pods: Items) -> GpuKind | None:

@@ -87,9 +87,11 @@ async def _config(kube: Kube, asked: Asked) -> tuple[OperatorConfig | None, bool
     known = config is not None
     if config is None:
         config = OperatorConfig(prometheus=PrometheusConfig(url=str(url)))
-    prometheus = config.prometheus.model_copy(
-        update={"timeout_seconds": QUERY_SECONDS, **({"url": url} if url is not None else {})}
-    )
+    address = config.prometheus.url if url is None else url
+    if not _usable(address):
+        where = "--prometheus-url" if url is not None else "prometheus.url of the operator's configuration"
+        raise ConfigError(f"{where}: must be http://host:port or https://host:port")
+    prometheus = config.prometheus.model_copy(update={"timeout_seconds": QUERY_SECONDS, "url": address})
     return config.model_copy(update={"prometheus": prometheus}), known, []
 
 
@@ -101,6 +103,14 @@ async def _traffic(config: OperatorConfig, now: float, days: float) -> tuple[Tra
         mend = "Traffic, SLOs and models are not measured. Give --prometheus-url, such as that of a port-forward."
         return None, [Gap(f"Prometheus {shown}", str(error), mend)]
     return traffic, [Gap(f"Prometheus {shown}", problem, "That part is not measured.") for problem in traffic.problems]
+
+
+def _usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _shown(url: str) -> str:
