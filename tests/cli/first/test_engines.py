@@ -10,7 +10,9 @@ import pytest
 from cli.first.objects import container, deployment, hpa, listed, meta, node, pod, template
 from spillway.advise.first.facts import Workload
 from spillway.api import Engine
-from spillway.cli.first.engines import Gpus, Templated, gpu_type, templated, workload
+from spillway.cli.first.engines import workload
+from spillway.cli.first.gpus import Gpus, gpu_type
+from spillway.cli.first.templates import Templated, templated
 from spillway.observe.traffic import EngineTotals, Totals, Traffic
 
 PRODUCT = "NVIDIA-H100-80GB-HBM3"
@@ -93,6 +95,14 @@ def test_gpus_by_the_node_under_the_pods() -> None:
         "nvidia-h100-80gb-hbm3", 12, "aws", False,
     )  # fmt: skip
     assert (made.startup_seconds, made.startup_pods) == (90.0, 1)
+
+
+def test_gpus_by_the_nodes_instance_type() -> None:
+    nodes = [node("a", **{"node.kubernetes.io__instance-type": "p5.48xlarge"})]
+    made = the(deployments=[deployment()], pods=[pod("vllm-1", "a")], nodes=nodes)
+    assert made.gpu is not None
+    assert (made.gpu.type, made.gpu.gpus, made.gpu.provider) == ("nvidia-h100-80gb", 8, "aws")
+    assert made.gpu.label == "node label node.kubernetes.io/instance-type=p5.48xlarge"
 
 
 def test_gpus_by_selector_by_dcgm_or_as_the_only_ones() -> None:

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from cli.first.objects import container, deployment
-from spillway.cli.first.engines import Templated
 from spillway.cli.first.proxies import hosted_models, is_proxy, offered, teams
+from spillway.cli.first.templates import Templated
 from spillway.kube import Kube, KubeError
 from spillway.observe.prices import PriceBook
 from spillway.observe.traffic import GatewayTotals, Totals, Traffic

@@ -6,9 +6,9 @@ from typing import Any
 
 from cli.first.objects import container, deployment, listed, meta, route, service
 from spillway.advise.first.facts import Rule
-from spillway.cli.first.engines import templated
 from spillway.cli.first.proxies import is_proxy
 from spillway.cli.first.routes import Behind, rules
+from spillway.cli.first.templates import templated
 from spillway.observe.traffic import Totals, Traffic
 
 PROXY = deployment("egress", container("ghcr.io/berriai/litellm:v1", gpus=0))

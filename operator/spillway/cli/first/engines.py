@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
-from spillway.advise.first.facts import Counted, GpuKind, Latency, Served, Workload
+from spillway.advise.first.facts import Counted, Latency, Served, Workload
 from spillway.api import Engine
 from spillway.cli.first.cluster import Listed
-from spillway.kube import Items
-from spillway.observe.targets import MAX_STARTUP_SECONDS, autoscaler_of, controller_of, gpus_in, pod_state
+from spillway.cli.first.gpus import Gpus
+from spillway.cli.first.templates import Templated, pods_of
+from spillway.observe.targets import MAX_STARTUP_SECONDS, autoscaler_of, controller_of, pod_state
 from spillway.observe.traffic import EngineTotals, Totals, Traffic
 
 JSON = dict[str, Any]
@@ -21,86 +20,8 @@ IMAGES = ((Engine.VLLM, re.compile(r"vllm", re.I)), (Engine.SGLANG, re.compile(r
 NO_ENGINE = re.compile(r"router|gateway|proxy|epp|exporter", re.I)
 """In the last part of an image's name: what stands beside engines."""
 MODEL_FLAGS = {Engine.VLLM: ("--served-model-name", "--model"), Engine.SGLANG: ("--served-model-name", "--model-path")}
-PRODUCT_LABELS = (
-    "nvidia.com/gpu.product", "amd.com/gpu.product-name", "cloud.google.com/gke-accelerator",
-    "karpenter.k8s.aws/instance-gpu-name", "k8s.amazonaws.com/accelerator",
-)  # fmt: skip
 LONGEST_NAME = 128
 """Of a model, as the resources have it."""
-SPOT_LABELS = {
-    "karpenter.sh/capacity-type": "spot",
-    "eks.amazonaws.com/capacityType": "SPOT",
-    "cloud.google.com/gke-spot": "true",
-    "kubernetes.azure.com/scalesetpriority": "spot",
-}
-PROVIDERS = {"aws": "aws", "gce": "gcp", "azure": "azure", "oci": "oci"}
-"""Scheme of a node's providerID to the provider's name."""
-AWS_INSTANCE = re.compile(r"(p|g)[0-9][a-z0-9]*\.[0-9a-z]+")
-AZURE_INSTANCE = re.compile(r"Standard_N[A-Z]", re.I)
-GCP_INSTANCE = re.compile(r"(a|g)[0-9]-[a-z]+-[0-9]+g?", re.I)
-
-
-@dataclass(frozen=True, slots=True)
-class Templated:
-    """A workload with its pod templates; several where a replica is a group of pods."""
-
-    kind: str
-    item: JSON
-    templates: tuple[tuple[JSON, int], ...]
-    """Pod templates with how many pods of each make one replica."""
-
-    @property
-    def namespace(self) -> str:
-        """Namespace of the workload."""
-        return str(self.item["metadata"]["namespace"])
-
-    @property
-    def name(self) -> str:
-        """Name of the workload."""
-        return str(self.item["metadata"]["name"])
-
-    @property
-    def key(self) -> str:
-        """Kind/name."""
-        return f"{self.kind}/{self.name}"
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """Labels of its first template's pods."""
-        found: Mapping[str, str] = (self.templates[0][0].get("metadata") or {}).get("labels") or {}
-        return found
-
-    def containers(self) -> Iterator[JSON]:
-        """Containers of all templates."""
-        for template, _ in self.templates:
-            yield from (template.get("spec") or {}).get("containers") or []
-
-    @property
-    def gpus(self) -> int | None:
-        """GPUs that one replica asks for; None where it asks for none."""
-        total = 0.0
-        for template, count in self.templates:
-            for container in (template.get("spec") or {}).get("containers") or []:
-                resources = container.get("resources") or {}
-                total += count * gpus_in({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
-        return round(total) or None
-
-
-def templated(listed: Listed) -> tuple[Templated, ...]:
-    """All workloads that have a scale subresource."""
-    found = [
-        Templated(kind, item, (((item.get("spec") or {}).get("template") or {}, 1),))
-        for kind, items in (("Deployment", listed.deployments), ("StatefulSet", listed.stateful_sets))
-        for item in items
-        # A LeaderWorkerSet's StatefulSets are its own business, and it is listed itself.
-        if not (kind == "StatefulSet" and (controller_of(item["metadata"]) or {}).get("kind") == "LeaderWorkerSet")
-    ]
-    for item in listed.leader_worker_sets:
-        group = (item.get("spec") or {}).get("leaderWorkerTemplate") or {}
-        worker, size = group.get("workerTemplate") or {}, int(group.get("size") or 1)
-        leader = group.get("leaderTemplate") or worker
-        found.append(Templated("LeaderWorkerSet", item, ((leader, 1), (worker, size - 1))))
-    return tuple(found)
 
 
 def engine_of(each: Templated, traffic: Traffic | None) -> tuple[Engine, str] | None:
@@ -164,95 +85,6 @@ def _model_arguments(container: JSON, engine: Engine) -> tuple[str, ...]:
     if "serve" in words[:-1] and not words[words.index("serve") + 1].startswith("-"):
         return (words[words.index("serve") + 1],)
     return ()
-
-
-class Gpus:
-    """Which GPUs there are, by node and by type."""
-
-    def __init__(self, nodes: Items, traffic: Traffic | None) -> None:
-        """Sort the nodes by what their labels say."""
-        self._usd = traffic.gpu_usd if traffic else {}
-        self._models = traffic.gpu_models if traffic else {}
-        self._types: dict[str, str] = {}
-        by_type: dict[str, list[JSON]] = {}
-        self._labels: dict[str, str] = {}
-        for node in nodes:
-            if gpus_in((node.get("status") or {}).get("allocatable") or {}) < 1:
-                continue
-            kind, label = _product(node["metadata"].get("labels") or {})
-            if kind:
-                self._types[node["metadata"]["name"]] = kind
-                self._labels.setdefault(kind, label)
-                by_type.setdefault(kind, []).append(node)
-        self._kinds = {kind: self._kind(kind, found) for kind, found in by_type.items()}
-
-    def _kind(self, kind: str, nodes: Sequence[JSON]) -> GpuKind:
-        gpus = sum(gpus_in((node.get("status") or {}).get("allocatable") or {}) for node in nodes)
-        prices = [self._usd[node["metadata"]["name"]] for node in nodes if node["metadata"]["name"] in self._usd]
-        labels = [node["metadata"].get("labels") or {} for node in nodes]
-        types = sorted({str(each.get("node.kubernetes.io/instance-type", "")) for each in labels} - {""})
-        return GpuKind(
-            kind,
-            f"node label {self._labels[kind]}",
-            round(gpus),
-            next((found for node in nodes if (found := _provider(node))), ""),
-            tuple(types),
-            all(any(each.get(name) == value for name, value in SPOT_LABELS.items()) for each in labels),
-            (Decimal(str(round(median(prices), 4))) if prices else None) or None,
-        )
-
-    def of(self, each: Templated, pods: Items) -> GpuKind | None:
-        """The type under its pods, else what its template selects, else DCGM's, else the only one there is."""
-        for pod in pods:
-            kind = self._types.get(str((pod.get("spec") or {}).get("nodeName", "")))
-            if kind:
-                return self._kinds[kind]
-        for template, _ in each.templates:
-            kind, label = _product((template.get("spec") or {}).get("nodeSelector") or {})
-            if kind:
-                return self._kinds.get(kind) or GpuKind(kind, f"its node selector {label}", None)
-        for pod in pods:
-            model = self._models.get((each.namespace, pod["metadata"]["name"]))
-            if model and (kind := gpu_type(model)):
-                return self._kinds.get(kind) or GpuKind(kind, f"DCGM's modelName {model}", None)
-        if len(self._kinds) == 1 and each.gpus:
-            return next(iter(self._kinds.values()))
-        return None
-
-
-def gpu_type(text: str) -> str:
-    """A lane's gpu.type out of a product's name."""
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:63].rstrip("-.")
-
-
-def _product(labels: Mapping[str, str]) -> tuple[str, str]:
-    for name in PRODUCT_LABELS:
-        if (value := labels.get(name)) and (kind := gpu_type(value)):
-            return kind, f"{name}={value}"
-    return "", ""
-
-
-def _provider(node: JSON) -> str:
-    scheme = str((node.get("spec") or {}).get("providerID") or "").partition("://")[0]
-    if scheme in PROVIDERS:
-        return PROVIDERS[scheme]
-    kind = str((node["metadata"].get("labels") or {}).get("node.kubernetes.io/instance-type", ""))
-    patterns = ((AWS_INSTANCE, "aws"), (AZURE_INSTANCE, "azure"), (GCP_INSTANCE, "gcp"))
-    return next((name for pattern, name in patterns if pattern.match(kind)), "")
-
-
-def pods_of(each: Templated, pods: Items) -> Items:
-    """Pods of its namespace that carry its selector's labels."""
-    wanted = ((each.item.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    if each.kind == "LeaderWorkerSet":
-        wanted = {"leaderworkerset.sigs.k8s.io/name": each.name}
-    return [
-        pod
-        for pod in pods
-        if wanted
-        and pod["metadata"].get("namespace") == each.namespace
-        and wanted.items() <= (pod["metadata"].get("labels") or {}).items()
-    ]
 
 
 def workload(each: Templated, listed: Listed, gpus: Gpus, traffic: Traffic | None) -> Workload | str | None:

@@ -15,9 +15,11 @@ from spillway.advise.first.typical import typical_offers
 from spillway.cli.doctor.facts import Facts
 from spillway.cli.doctor.gather import Request, with_config
 from spillway.cli.first.cluster import Listed, list_all
-from spillway.cli.first.engines import Gpus, Templated, templated, workload
+from spillway.cli.first.engines import workload
+from spillway.cli.first.gpus import Gpus
 from spillway.cli.first.proxies import Offered, hosted_models, is_proxy, offered, teams
 from spillway.cli.first.routes import Behind, rules
+from spillway.cli.first.templates import Templated, templated
 from spillway.config import ConfigError, OperatorConfig, PrometheusConfig
 from spillway.kube import Items, Kube
 from spillway.observe.prices import PriceBook

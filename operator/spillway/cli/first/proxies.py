@@ -13,7 +13,8 @@ import yaml
 from spillway.advise.first.facts import Counted, Gap, HostedModel
 from spillway.api import API_VERSION, CapacityLane
 from spillway.api.providers import OWN_PROVIDER, PROVIDERS
-from spillway.cli.first.engines import LONGEST_NAME, Templated, counted
+from spillway.cli.first.engines import LONGEST_NAME, counted
+from spillway.cli.first.templates import Templated
 from spillway.kube import CONFIG_MAPS, Kube, KubeError
 from spillway.observe.prices import PriceBook
 from spillway.observe.traffic import GatewayTotals, Totals, Traffic, combined

@@ -9,7 +9,8 @@ from spillway.advise.first.facts import Backend, Rule
 from spillway.api.airoutes import maker
 from spillway.api.names import MANAGED_LABEL, MANAGED_VALUE
 from spillway.cli.first.cluster import Listed
-from spillway.cli.first.engines import Templated, counted
+from spillway.cli.first.engines import counted
+from spillway.cli.first.templates import Templated
 from spillway.observe.targets import controller_of
 from spillway.observe.traffic import Traffic
 
