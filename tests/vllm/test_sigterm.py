@@ -58,13 +58,16 @@ async def test_with_a_shutdown_timeout_streams_end_and_what_is_new_is_lost(insta
     )
 
 
-async def test_by_default_open_streams_hang(install: VllmInstall) -> None:
+async def test_by_default_open_streams_are_lost(install: VllmInstall) -> None:
     async with told_to_end(install) as (_, load):
         await asyncio.sleep(SILENCE_SECONDS)
         got = [len(stream.token_times) for stream in load.answers]
         await asyncio.sleep(SILENCE_SECONDS)
         assert [len(stream.token_times) for stream in load.answers] == got
-        assert not any(stream.ended_at for stream in load.answers)
+        assert max(got) < TOKENS
         refused = await load.send(load.ask(20, 2, stream=False))
         assert refused.broken
-    FIGURES.append("SIGTERM by default: open streams get nothing more and stay open until the process is killed")
+        # Which of the three it is, is a race within the engine.
+        fates = [stream.error or ("answered" if stream.ended_at else "open, silent") for stream in load.answers[:3]]
+        assert "answered" not in fates
+    FIGURES.append(f"SIGTERM by default: three open streams: {'; '.join(fates)}")

@@ -35,8 +35,8 @@ class Tariff:
     output_usd_per_mtok: Decimal
     source: str
     """Such as "contract of CapacityLane inference/hosted", "genai-prices 0.2.3: openai/gpt-5-nano", "--model"."""
-    as_of: date
-    """The day for which the price holds."""
+    as_of: date | None
+    """The day for which the price holds. None: it was given without a date, which ``origin`` says."""
     in_force_since: date | None = None
     """Where the source knows it."""
     note: str = ""
@@ -47,7 +47,8 @@ class Tariff:
         """Source and dates, one line."""
         since = f", in force since {self.in_force_since.isoformat()}" if self.in_force_since else ""
         note = f" ({self.note})" if self.note else ""
-        return f"{self.source}, {self.tier.value} price of {self.as_of.isoformat()}{since}{note}"
+        day = f"price of {self.as_of.isoformat()}" if self.as_of else "price as given, without a date"
+        return f"{self.source}, {self.tier.value} {day}{since}{note}"
 
 
 class TokenPrices(Protocol):
@@ -74,3 +75,5 @@ class GpuOffer:
     source: str
     as_of: date | None
     """None: the source carries no date, which is said wherever the price is shown."""
+    gpus_of_instance: Decimal | None = None
+    """GPUs that are rented together, mean over what is offered; None: not known."""

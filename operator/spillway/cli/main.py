@@ -15,8 +15,10 @@ import click
 
 from spillway import __version__
 from spillway.api import API_VERSION, crd
+from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
 from spillway.cli.output import Form, print_json
+from spillway.cli.size.options import size_options
 from spillway.config import ConfigError, load_config
 from spillway.kube import KubeError
 from spillway.report.logs import configure_logging, redact
@@ -73,6 +75,19 @@ def version(form: Form) -> None:
 def crds() -> None:
     """Print the custom resource definitions of this release, for kubectl apply."""
     click.echo("---\n".join(crd.render().values()), nl=False)
+
+
+@cli.command(short_help="What a month costs by model, what its cap should be, what to change.")
+@budget_options
+def budget(**asked: Any) -> int:
+    """What a month of tokens costs by model, what its cap should be, and what to change, in dollars.
+
+    From flags (--developers, --tasks-per-day, --tokens-per-task, --model), or from manifests (-f), measured where
+    --prometheus-url is given. Reaches no cluster. Exit status 1 where a price is not known.
+    """
+    from spillway.cli.budget.command import budget_command  # noqa: PLC0415 - keep --help quick
+
+    return budget_command(asked)
 
 
 @cli.command()
@@ -185,7 +200,13 @@ def replay(form: Form, at: str | None, plan: str | None, show: bool, files: tupl
     "gpu_prices",
     metavar="[TYPE=]USD",
     multiple=True,
-    help="What a GPU-hour costs. Default: OpenCost's figure, else a marked list price.",
+    help="What a GPU-hour costs. Default: OpenCost's figure, else a catalogue's, marked.",
+)
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Folder of CSV files with GPU prices. Default: the shipped ones.",
 )
 @click.option(
     "--output-dir",
@@ -298,6 +319,19 @@ def backtest(scenario: Path | None, **asked: Any) -> int:
     from spillway.cli.backtest import command  # noqa: PLC0415 - keep --help quick
 
     return command(scenario, asked)
+
+
+@cli.command(short_help="How many GPUs a model takes, and what they cost where.")
+@size_options
+def size(**asked: Any) -> int:
+    """How many GPUs a self-hosted model takes, and what they cost where.
+
+    Weights and KV cache are computed from the model's architecture, speed comes from measured profiles or, where there
+    is none, from the GPU's data sheet as an estimate with a band. Prices are those of a dated catalogue, or your own.
+    """
+    from spillway.cli.size.command import size_command  # noqa: PLC0415 - keep --help quick
+
+    return size_command(asked)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:

@@ -92,7 +92,7 @@ def spent(
     total = budget.total * decay + requests_per_second * elapsed
     missed = budget.missed * decay + missed_per_second * elapsed
     hosted = budget.hosted * decay + hosted_per_second * elapsed
-    moved = replace(budget, at=now, total=total, missed=missed, hosted=hosted)
+    moved = ErrorBudget(now, total, missed, budget.log_allowance, budget.since, hosted)
     target = _target(attainment, capped)
     error = max(-1.0, (target - moved.missed_share(attainment, capped)) / target)
     log_allowance = budget.log_allowance + error * min(elapsed, 600.0) / CORRECTION_SECONDS

@@ -123,14 +123,15 @@ def _spilling_little(left: Floats, load: Floats) -> Floats:
 def _inputs(model: Coefficients, objectives: Mapping[str, Objective], uneven: Unevenness) -> tuple[float, ...]:
     """Everything that the curve rests on, as positive numbers; shares of traffic, not its amount."""
     total = sum(item.requests_per_second for item in objectives.values())
+    deviation, excess = uneven.moments
     found = [
         model.alpha_ms,
         model.prefill_ms_per_ktoken + 1.0,
         model.max_sequences,
         model.kv_cache_tokens or 0.0,
         uneven.dispersion**LOOSELY,
-        1.0 + uneven.moments[0],
-        0.5 + uneven.moments[1],
+        1.0 + deviation,
+        0.5 + excess,
         1.0 + uneven.jitter,
     ]
     for item in objectives.values():

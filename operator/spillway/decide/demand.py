@@ -94,7 +94,7 @@ def max_age_seconds(snapshot: PlanSnapshot) -> float:
 
 def fresh(reading: Reading | None, snapshot: PlanSnapshot) -> float | None:
     """The value of a reading that is not stale."""
-    if reading is None or reading.age_seconds(snapshot.at) > max_age_seconds(snapshot):
+    if reading is None or snapshot.at - reading.at > max_age_seconds(snapshot):
         return None
     return reading.value
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from spillway.api import LaneType, Mode
 from spillway.decide import costs, explain
+from spillway.decide.curves import Curve
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Reason, RouteDecision
 from spillway.decide.demand import ClassDemand, class_demands, fresh
 from spillway.decide.eligibility import Placement, fallback_findings, lane_findings, placements, usd_per_request
@@ -14,7 +15,7 @@ from spillway.decide.gateway import hold_seconds, owed, spilled_by_gateway, with
 from spillway.decide.guards import contested
 from spillway.decide.lanes import LaneView, lane_views, loads_of, view_findings
 from spillway.decide.learning import Learned, kept, learn
-from spillway.decide.memory import Memory, ProviderLimit
+from spillway.decide.memory import LaneMemory, Memory, ProviderLimit
 from spillway.decide.plan import Planned
 from spillway.decide.planning import planning_due, size_lanes
 from spillway.decide.providers import provider_limits, rates_of
@@ -50,7 +51,7 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
     sizings = {} if planned is None else planned.sizings
     scaled = scale_all(snapshot, views, sizings, places, memory.lanes, blind)
     scaled = {
-        name: replace(lane, memory=with_calm(lane.memory, is_calm(snapshot, lane.view, demands), snapshot.at))
+        name: _remembering(lane, with_calm(lane.memory, is_calm(snapshot, lane.view, demands), snapshot.at))
         for name, lane in scaled.items()
     }
     # 5. The traffic shares for the replicas that are warm and are to stay.
@@ -74,13 +75,7 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
         at=snapshot.at,
         valid_until=snapshot.at + VALID_TICKS * snapshot.tick_seconds,
         lanes=lanes,
-        classes=tuple(
-            replace(
-                _class(snapshot, key, demands, traffic, scaled, planned),
-                hold_seconds=hold_seconds(snapshot, key, known.curves, scaled),
-            )
-            for key in demands
-        ),
+        classes=tuple(_class(snapshot, key, demands, traffic, scaled, planned, known.curves) for key in demands),
         routes=routes,
         costs=costs.plan_costs(snapshot, lanes, _expected_hosted(demands, planned)),
         reason=explain.plan_reason(snapshot, held, lanes, traffic),
@@ -91,11 +86,15 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
     )
     # 7. What to remember.
     scaled = {
-        lane.name: replace(scaled[lane.name], memory=owed(lane, known.curves, scaled[lane.name].memory))
+        lane.name: _remembering(scaled[lane.name], owed(lane, known.curves, scaled[lane.name].memory))
         for lane in lanes
         if lane.name in scaled
     }
-    return decision, replace(_remembered(memory, demands, traffic, scaled, known, planned), providers=limits)
+    return decision, _remembered(demands, traffic, scaled, known, planned, limits)
+
+
+def _remembering(lane: Scaled, memory: LaneMemory) -> Scaled:
+    return lane if memory is lane.memory else replace(lane, memory=memory)
 
 
 def _lane(
@@ -217,6 +216,7 @@ def _class(
     traffic: Mapping[str, ClassTraffic],
     scaled: Mapping[str, Scaled],
     planned: Planned | None,
+    curves: Mapping[str, Curve],
 ) -> ClassDecision:
     demand, moved = demands[key], traffic[key]
     rate = None if demand.now is None else demand.now.value
@@ -234,6 +234,7 @@ def _class(
         attainment=None if attainment is None else fresh(attainment, snapshot),
         usd_per_hour=_class_usd(snapshot, key, demands, scaled),
         reason=moved.reason,
+        hold_seconds=hold_seconds(snapshot, key, curves, scaled),
     )
 
 
@@ -286,12 +287,12 @@ def _findings(snapshot: PlanSnapshot, places: Mapping[str, Placement], scaled: M
 
 
 def _remembered(
-    memory: Memory,
     demands: Mapping[str, ClassDemand],
     traffic: Mapping[str, ClassTraffic],
     scaled: Mapping[str, Scaled],
     known: Learned,
     planned: Planned | None,
+    limits: Mapping[str, ProviderLimit],
 ) -> Memory:
     mixes = {key: mix for key, demand in demands.items() if (mix := demand.mix) is not None}
     return Memory(
@@ -304,4 +305,5 @@ def _remembered(
         services=known.services,
         curves=known.curves,
         planned=planned,
+        providers=limits,
     )

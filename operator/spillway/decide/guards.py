@@ -191,6 +191,8 @@ def override(
     """
     manager = target.replicas_manager
     if manager is None or target.baseline_replicas is None or not _by_person(manager):
+        if memory.override_replicas is None and memory.override_since is None and not memory.override_over:
+            return None, memory
         return None, replace(memory, override_replicas=None, override_since=None, override_over=False)
     if memory.override_replicas != target.replicas or memory.override_since is None:
         memory = replace(memory, override_replicas=target.replicas, override_since=now, override_over=False)

@@ -120,15 +120,15 @@ def _view(
             " one replica serve so that it is learned."
         )
         problem = because(Code.SERVICE_UNKNOWN, message)
-    engine = lane.engine
+    engine, warm = lane.engine, _warm(snapshot, lane)
     return LaneView(
         lane=lane,
         spec=spec,
         classes=tuple(known),
         service=service,
         startup_seconds=startup_seconds(lane),
-        warm=_warm(snapshot, lane),
-        blind=_blind(snapshot, lane),
+        warm=warm,
+        blind=warm == 0 and _blind(snapshot, lane),
         running=None if engine is None else fresh(engine.running, snapshot),
         waiting=None if engine is None else fresh(engine.waiting, snapshot),
         kv_usage=None if engine is None else fresh(engine.kv_usage, snapshot),
@@ -181,12 +181,11 @@ def _warm(snapshot: PlanSnapshot, lane: LaneSnapshot) -> int:
 
 
 def _blind(snapshot: PlanSnapshot, lane: LaneSnapshot) -> bool:
-    """Pods have been Ready for long enough to report, and none does."""
+    """Whether pods have been Ready for long enough to report; of a lane where none does."""
     if lane.target is None:
         return False
     wait = 4 + 2 * snapshot.tick_seconds / snapshot.scrape_seconds
-    settled = any(_settled(snapshot, pod, wait) for pod in lane.target.pods)
-    return settled and _warm(snapshot, lane) == 0
+    return any(_settled(snapshot, pod, wait) for pod in lane.target.pods)
 
 
 def loads_of(

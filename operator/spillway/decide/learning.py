@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from spillway.api import LatencyClass
 from spillway.decide.budget import ErrorBudget, spent
 from spillway.decide.bursts import Burst, Unevenness, seen
@@ -15,6 +13,7 @@ from spillway.decide.curves import Curve, curve
 from spillway.decide.demand import ClassDemand, fresh, outcomes
 from spillway.decide.eligibility import Placement, self_hosted
 from spillway.decide.memory import Memory
+from spillway.decide.quantiles import quantiles
 from spillway.decide.service import Mix, ServiceState, learned
 from spillway.decide.service.lengths import Lengths
 from spillway.decide.shares import DEMAND_QUANTILE
@@ -129,7 +128,7 @@ def _caution(demands: Sequence[ClassDemand], tick_seconds: float) -> float:
     """Upper over mean demand at the next tick, of all classes of a lane together: weights are set for the upper one."""
     total = outcomes(demands, (tick_seconds,)).total()
     mean = float(total.mean())
-    return min(MAX_CAUTION, max(1.0, float(np.quantile(total, DEMAND_QUANTILE)) / mean)) if mean > 0 else 1.0
+    return min(MAX_CAUTION, max(1.0, quantiles(total, DEMAND_QUANTILE)[0] / mean)) if mean > 0 else 1.0
 
 
 def _load(curve: Curve, objectives: Mapping[str, Objective]) -> float:

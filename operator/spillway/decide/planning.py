@@ -20,6 +20,7 @@ from spillway.decide.forecast import Floats, steadied
 from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load
 from spillway.decide.plan import Planned, Sizing
+from spillway.decide.quantiles import median, quantiles
 from spillway.decide.snapshot import PlanSnapshot
 
 SOLVE_TICKS = 2
@@ -34,6 +35,7 @@ LEADS = 3.0
 """The horizon is at least so many start-up times."""
 SLO_MISS_FACTOR = 10.0
 """A request that nobody serves is worth so many times its hosted price, where no tier says what it is worth."""
+TOLD_QUANTILES = (0.1, 0.5, 0.9)
 UNPRICED_MISS_USD = 1.0
 """The same for classes that no hosted lane may take: own GPUs are worth nearly any price there."""
 
@@ -105,7 +107,7 @@ def _solved(
     steadies = {} if before is None else {key: kept for key, kept in before.steadies.items() if key in demands}
     for key in keys:
         known = steadies.get(key)
-        forecast = float(np.median(paths[key][:, -1]))
+        forecast = median(paths[key][:, -1])
         steadies[key] = steadied(known, snapshot.at, demands[key].current or 0.0, forecast, lead)
         paths[key] = paths[key] * math.exp(steadies[key].shift)
     records = {view.name: _judged(snapshot, view, curves[view.name], loads, demands, before) for view in sized}
@@ -141,11 +143,16 @@ def _solved(
         sizings=sizings,
         bound_savings=savings,
         bounds_moved_at=moved_at,
-        quantiles={key: {str(q): float(np.quantile(at_lead[key], q)) for q in (0.1, 0.5, 0.9)} for key in keys},
+        quantiles={key: _told(at_lead[key]) for key in keys},
         state=state,
         steadies=steadies,
         calibrations=records,
     )
+
+
+def _told(rates: Floats) -> dict[str, float]:
+    """Of the forecast at the lead, what status and reports show."""
+    return {str(q): value for q, value in zip(TOLD_QUANTILES, quantiles(rates, *TOLD_QUANTILES), strict=True)}
 
 
 def _judged(
@@ -247,13 +254,15 @@ def _sizing(
     work = sum((rates[key] * curve.request_seconds[key] for key in users), np.zeros(1))
     usd = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users), np.zeros(1))
     per_work = np.divide(usd, work, out=np.zeros_like(usd), where=work > 0)
-    costs = (curve.response.table(work, replicas + 1) * per_work[:, None]).mean(axis=0)
+    fewest = max(replicas - 1, 0)
+    costs = (curve.response.table(work, replicas + 1, fewest) * per_work[:, None]).mean(axis=0).tolist()
+    fewer, now, more = costs[0], costs[replicas - fewest], costs[-1]
     return Sizing(
         replicas=replicas,
         usd_per_replica_hour=view.usd_per_replica_hour,
-        next_saves_usd_per_hour=float(costs[replicas] - costs[replicas + 1]),
-        last_saves_usd_per_hour=float(costs[replicas - 1] - costs[replicas]) if replicas > 0 else 0.0,
-        hosted_usd_per_hour=float(costs[replicas]),
+        next_saves_usd_per_hour=now - more,
+        last_saves_usd_per_hour=fewer - now,
+        hosted_usd_per_hour=now,
     )
 
 

@@ -74,35 +74,35 @@ def left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, disp
     counts = np.asarray(counts, dtype=np.float64)
     load = np.asarray(load, dtype=np.float64)
     found = np.broadcast_to(load, (counts.size, load.size)).copy()
-    some = counts > 0
-    if some.any():
-        found[some] = _left(request, valve, counts[some], load, dispersion)
+    some = np.flatnonzero(counts > 0)
+    n = counts[some, None]
+    widths = (n * valve.cap + 1.0) / LEVELS
+    departs = n * whole_rate(request, valve.cap, ((np.arange(LEVELS) + 0.5) * widths - 0.5) / n)
+    full = float(request.rate(np.array(valve.cap)))
+    offered = np.maximum(load, 1e-9) / (1.0 / full)
+    # One number of replicas after the other: what one needs fits the processor's cache.
+    for row, width, leaves in zip(some.tolist(), widths[:, 0].tolist(), departs, strict=True):
+        at_full = float(counts[row]) * full
+        lost = _lost(offered, leaves, width, at_full, at_full * valve.hold_seconds, dispersion)
+        # What can't be served spills in any case; nothing more than what comes can.
+        found[row] = np.clip(lost * (1.0 / full), np.maximum(load - counts[row], 0.0), load)
     return found
 
 
-def _left(request: RequestModel, valve: Valve, counts: Floats, load: Floats, dispersion: float) -> Floats:
-    full = float(request.rate(np.array(valve.cap)))
-    seconds = 1.0 / full
-    offered = np.maximum(load, 1e-9) / seconds
-    n = counts[:, None, None]
-    width = (n * valve.cap + 1.0) / LEVELS
-    departs = n * whole_rate(request, valve.cap, ((np.arange(LEVELS) + 0.5) * width - 0.5) / n)
-    arrives = offered[None, :, None]
+def _lost(offered: Floats, departs: Floats, width: float, at_full: float, room: float, dispersion: float) -> Floats:
+    """Requests a second that find no room, by those offered; ``departs`` by levels of this width in flight."""
+    arrives = offered[:, None]
     variance = arrives * dispersion + departs
-    slope = 2.0 * (arrives - departs) / variance
-    steps = slope * width
-    exponent = np.cumsum(steps, axis=2) - steps / 2
-    edge = exponent[:, :, -1] + steps[:, :, -1] / 2
-    at_full = counts[:, None] * full
-    edge_variance = offered[None, :] * dispersion + at_full
-    rise = 2.0 * (offered[None, :] - at_full) / edge_variance
-    room = at_full * valve.hold_seconds
-    top = np.maximum(np.maximum(exponent.max(axis=2), edge), edge + rise * room)
-    mass = (np.exp(exponent - top[:, :, None]) * edges(steps) / variance).sum(axis=2) * width[:, :, 0]
+    steps = 2.0 * (arrives - departs) / variance * width
+    half = steps / 2
+    exponent = np.cumsum(steps, axis=1) - half
+    edge = exponent[:, -1] + half[:, -1]
+    edge_variance = offered * dispersion + at_full
+    rise = 2.0 * (offered - at_full) / edge_variance
+    top = np.maximum(np.maximum(exponent.max(axis=1), edge), edge + rise * room)
+    mass = (np.exp(exponent - top[:, None]) * edges(half) / variance).sum(axis=1) * width
     held = _ramp(edge - top, rise, room) / edge_variance
-    loss = 0.5 * np.exp(edge + rise * room - top) / (mass + held)
-    # What can't be served spills in any case; nothing more than what comes can.
-    return np.asarray(np.clip(loss * seconds, np.maximum(load - counts[:, None], 0.0), load))
+    return np.asarray(0.5 * np.exp(edge + rise * room - top) / (mass + held))
 
 
 def whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
@@ -114,13 +114,13 @@ def whole_rate(request: RequestModel, cap: float, in_flight: Floats) -> Floats:
     return np.asarray(request.rate(low) * (1.0 - part) + request.rate(high) * part)
 
 
-def edges(steps: Floats) -> Floats:
-    """Mean of exp over a step of the exponent, which is linear within it, over exp at its middle."""
-    half = np.clip(np.abs(steps) / 2, 1e-6, 300.0)
+def edges(half_steps: Floats) -> Floats:
+    """Mean of exp over a step of the exponent, which is linear within it, over exp at its middle; from half of it."""
+    half = np.minimum(np.maximum(np.abs(half_steps), 1e-6), 300.0)
     return np.asarray(np.sinh(half) / half)
 
 
-def _ramp(start: Floats, rise: Floats, room: Floats) -> Floats:
+def _ramp(start: Floats, rise: Floats, room: float) -> Floats:
     """Integral of exp(start + rise*z) over [0, room]; no exponent in it is above 0, so nothing overflows."""
     product = rise * room
     flat = np.abs(product) < 1e-6

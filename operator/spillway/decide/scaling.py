@@ -84,7 +84,9 @@ def scale(
     """Take one lane's cheapest replicas through the guards, in the order in which they outrank each other."""
     guards, now = snapshot.plan.spec.guards, snapshot.at
     memory = remember(view.lane, before, guards, now)
-    memory = replace(memory, zero_weight_since=_zero_weight_since(snapshot, view, places, memory))
+    since = _zero_weight_since(snapshot, view, places, memory)
+    if since != memory.zero_weight_since:
+        memory = replace(memory, zero_weight_since=since)
     current = view.current
     if current is None:
         return Scaled(view, None, None, None, None, (), conflict(view.lane), True, memory)

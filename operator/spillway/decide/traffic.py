@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from spillway.api import DataPolicy, LaneType, Mode, OverflowMode
 from spillway.decide.ceilings import ceiling_usd_per_hour
 from spillway.decide.curves import Curve
@@ -16,6 +14,7 @@ from spillway.decide.eligibility import Placement, binding_name
 from spillway.decide.lanes import LaneView
 from spillway.decide.memory import LaneMemory, Memory
 from spillway.decide.overflow import Load
+from spillway.decide.quantiles import quantiles
 from spillway.decide.reasons import Code, because, figure
 from spillway.decide.scaling import Scaled
 from spillway.decide.shares import (
@@ -65,7 +64,7 @@ def move_traffic(
         wanted_shares(
             sized,
             {load.key: own[load.key] for load in sized},
-            {load.key: float(np.quantile(near[load.key], DEMAND_QUANTILE)) for load in sized},
+            {load.key: quantiles(near[load.key], DEMAND_QUANTILE)[0] for load in sized},
             {load.key: float(near[load.key].mean()) for load in sized},
             ceiling_usd_per_hour(snapshot),
         )
@@ -158,9 +157,9 @@ def own_work(snapshot: PlanSnapshot, view: LaneView, demands: Mapping[str, Class
 
 def with_calm(memory: LaneMemory, calm: bool, now: float) -> LaneMemory:
     """Remember since when the lane has been calm."""
-    if not calm:
-        return replace(memory, low_saturation_since=None)
-    return memory if memory.low_saturation_since is not None else replace(memory, low_saturation_since=now)
+    if calm == (memory.low_saturation_since is not None):
+        return memory
+    return replace(memory, low_saturation_since=now if calm else None)
 
 
 def _calm_for(lane: Scaled, snapshot: PlanSnapshot) -> bool:

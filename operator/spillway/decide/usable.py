@@ -88,6 +88,7 @@ def _mean_over(arrives: Floats, departs: Floats, missed: Floats, width: Floats, 
     rate, leaves = arrives[:, :, None], departs[:, None, :]
     variance = rate * dispersion + leaves
     steps = 2.0 * (rate - leaves) / variance * width[:, :, None]
-    exponent = np.cumsum(steps, axis=2) - steps / 2
-    density = np.exp(exponent - exponent.max(axis=2, keepdims=True)) * edges(steps) / variance
+    half = steps / 2
+    exponent = np.cumsum(steps, axis=2) - half
+    density = np.exp(exponent - exponent.max(axis=2, keepdims=True)) * edges(half) / variance
     return np.asarray((density * missed[:, None, :]).sum(axis=2) / density.sum(axis=2))

@@ -38,6 +38,8 @@ class PastDemand:
     requests: Values
     input_tokens: Values
     output_tokens: Values
+    cached_tokens: Values | None = None
+    """The part of the input that a cache held; None where nobody counts it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +123,10 @@ class _Join:
             if found is None:
                 self._warnings.append(f"WorkloadClass {key}: Prometheus has no traffic of its own: no requests")
             else:
-                classes[key] = PastDemand(*(values * np.float32(width_s) for values in found))
+                cached = self._cached(key, rows, found[1])
+                width = np.float32(width_s)
+                totals = [values * width for values in found]
+                classes[key] = PastDemand(totals[0], totals[1], totals[2], None if cached is None else cached * width)
         samples = {
             lane.name: service_samples(self._engines, lane.rows, _kv_tokens(lane.scope.resource)) for lane in self._own
         }
@@ -171,6 +176,19 @@ class _Join:
         if found[0] is None or found[1] is None or found[2] is None:
             return None
         return found[0], found[1], found[2]
+
+    def _cached(self, key: str, rows: Mapping[str, Sequence[GatewayRow]], tokens_in: Values) -> Values | None:
+        """Cached input by whoever counts it: the gateway, or the engines and the egress as the share that they see."""
+        counted = summed([row.fine for row in rows.get(key, ())], "cached_tokens")
+        if counted is not None:
+            return counted
+        parts = [unit.fine for unit in self._units if key in unit.claimants]
+        cached, seen = summed(parts, "cached_tokens"), summed(parts, "input_tokens")
+        if cached is None or seen is None:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(seen > 0, np.minimum(cached / seen, 1.0), 0.0)
+        return np.asarray(tokens_in * share, dtype=np.float32)
 
     def _tokens_per_request(self, units: Sequence[Unit]) -> tuple[Values, Values] | None:
         parts = [unit.fine for unit in units]

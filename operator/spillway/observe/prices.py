@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 
-import genai_prices
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider, StartDateConstraint, TieredPrices
 
 from spillway.api import CapacityLane, LaneType
 from spillway.decide.snapshot import Finding, Severity, TokenPrice
+from spillway.observe.tariffs import PACKAGE, base
 
 _CACHE_SECONDS = 600
 
@@ -29,7 +28,6 @@ class PriceBook:
 
     def __init__(self) -> None:
         """A book over the price data that the installed package carries; nothing is downloaded."""
-        self._package = f"genai-prices {genai_prices.__version__}"
         self._known: dict[tuple[str, str, int], TokenPrice | None] = {}
 
     def quote(self, lane: CapacityLane, now: float) -> Quote:
@@ -52,7 +50,7 @@ class PriceBook:
             return Quote(price)
         subject = f"CapacityLane/{lane.metadata.namespace}/{lane.metadata.name}"
         message = (
-            f"CapacityLane {lane.metadata.key}: {self._package} has no price for spec.hosted.model {hosted.model!r} "
+            f"CapacityLane {lane.metadata.key}: {PACKAGE} has no price for spec.hosted.model {hosted.model!r} "
             f"of provider {hosted.provider!r}; set spec.hosted.price"
         )
         return Quote(finding=Finding(Severity.ERROR, "PriceUnknown", message, subject))
@@ -74,10 +72,10 @@ class PriceBook:
         except LookupError:
             return None
         price = model.get_prices(at)
-        amount_in, amount_out = _base(price.input_mtok), _base(price.output_mtok)
+        amount_in, amount_out = base(price.input_mtok), base(price.output_mtok)
         if amount_in is None or amount_out is None:
             return None
-        cached = _base(price.cache_read_mtok)
+        cached = base(price.cache_read_mtok)
         return TokenPrice(
             input_usd_per_mtok=amount_in,
             cached_input_usd_per_mtok=amount_in if cached is None else cached,
@@ -90,16 +88,12 @@ class PriceBook:
         if not any(model is own for own in provider.models):
             owners = (other for other in get_snapshot().providers if any(model is own for own in other.models))
             owner = next(owners, provider)
-        parts = [f"{self._package}: {owner.id}/{model.id}, {_since(model, at)}"]
+        parts = [f"{PACKAGE}: {owner.id}/{model.id}, {_since(model, at)}"]
         if owner is not provider:
             parts.append(f"taken for {provider.id}")
         if isinstance(price.input_mtok, TieredPrices):
             parts.append("base tier of a price that rises with the prompt's length")
         return ", ".join(parts)
-
-
-def _base(price: Decimal | TieredPrices | None) -> Decimal | None:
-    return price.base if isinstance(price, TieredPrices) else price
 
 
 def _since(model: ModelInfo, at: datetime) -> str:

@@ -133,7 +133,7 @@ def requests_hash(trace: RequestTrace) -> str:
     """A short fingerprint of the realised requests: equal hashes, equal load."""
     digest = hashlib.sha256("\n".join(trace.classes).encode())
     for column in (trace.arrival_s, trace.class_index, trace.input_tokens, trace.output_tokens):
-        digest.update(np.ascontiguousarray(column).tobytes())
+        digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()[:16]
 
 

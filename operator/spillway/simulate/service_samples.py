@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from spillway.decide.snapshot import ServiceSample
-from spillway.simulate.policy import Sample
+from spillway.simulate.policy import ReplicaSamples, Sample
+from spillway.simulate.world import Integers
 
 WARM_SECONDS = 120.0
 """A replica's first minutes after Ready teach nothing: compilation, cold caches, a batch that fills."""
@@ -17,36 +18,38 @@ def samples_of(before: Sample, after: Sample, lane_index: int, epoch: float = 0.
     old, new = before.lanes[lane_index].replicas, after.lanes[lane_index].replicas
     if seconds <= 0:
         return ()
-    _, was, now = np.intersect1d(old.number, new.number, assume_unique=True, return_indices=True)
+    was, now = _at_both(old, new)
     warm = old.ready_at[was] <= before.at - WARM_SECONDS
     was, now = was[warm], now[warm]
     decodes = new.itl_count[now] - old.itl_count[was]
-    latency = new.itl_sum_s[now] - old.itl_sum_s[was]
-    iterations = new.iterations[now] - old.iterations[was]
-    prompts = new.prompt_tokens[now] - old.prompt_tokens[was]
-    generated = new.generation_tokens[now] - old.generation_tokens[was]
-    running = (new.running[now] + old.running[was]) / 2
-    there = (new.running[now] + new.waiting[now] > 0).astype(float) + (old.running[was] + old.waiting[was] > 0)
+    prompts = (new.prompt_tokens[now] - old.prompt_tokens[was]) / seconds
+    running, was_running = new.running[now], old.running[was]
+    there = (running + new.waiting[now] > 0).astype(float) + (was_running + old.waiting[was] > 0)
     ttft, prompt = _first_tokens(before, after, lane_index)
-    held = (new.tokens_held[now] + old.tokens_held[was]) / 2
-    return tuple(
-        ServiceSample(
-            at=epoch + after.at,
-            inter_token_latency_seconds=float(latency[i] / max(decodes[i], 1.0)),
-            running_per_replica=float(running[i]),
-            input_tokens_per_second_per_replica=float(prompts[i] / seconds),
-            output_tokens_per_second_per_replica=float(generated[i] / seconds),
-            kv_tokens_per_replica=float(held[i]),
-            iterations_per_second=float(iterations[i] / seconds),
-            decodes_per_second=float(decodes[i] / seconds),
-            computed_prompt_tokens_per_second=float(prompts[i] / seconds),
-            busy_share=float(there[i] / 2),
-            time_to_first_token_seconds=ttft,
-            prompt_tokens_per_first_token=prompt,
-            window_seconds=float(seconds),
-        )
-        for i in range(len(now))
+    by_replica = (
+        (new.itl_sum_s[now] - old.itl_sum_s[was]) / np.maximum(decodes, 1.0),
+        (running + was_running) / 2,
+        prompts,
+        (new.generation_tokens[now] - old.generation_tokens[was]) / seconds,
+        (new.tokens_held[now] + old.tokens_held[was]) / 2,
+        (new.iterations[now] - old.iterations[was]) / seconds,
+        decodes / seconds,
+        prompts,
+        there / 2,
     )
+    # In the order of the sample's fields.
+    return tuple(
+        ServiceSample(epoch + after.at, *values, ttft, prompt, float(seconds))
+        for values in zip(*(column.tolist() for column in by_replica), strict=True)
+    )
+
+
+def _at_both(old: ReplicaSamples, new: ReplicaSamples) -> tuple[Integers, Integers]:
+    """Rows of the replicas that are in both, by number."""
+    rows = {number: row for row, number in enumerate(old.number.tolist())}
+    both = sorted((number, rows[number], row) for row, number in enumerate(new.number.tolist()) if number in rows)
+    found = np.array([pair[1:] for pair in both], dtype=np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
 
 
 def _first_tokens(before: Sample, after: Sample, lane_index: int) -> tuple[float | None, float | None]:

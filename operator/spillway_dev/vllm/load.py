@@ -18,6 +18,8 @@ from spillway_dev.vllm.model import words
 
 REQUEST_TIMEOUT_SECONDS = 180.0
 MOST_REQUESTS = 5000
+ABORTED = "abort"
+"""Finish reason of an answer that an engine ends halfway."""
 EVENT = b"data: "
 BROKEN = "broken:"
 """How the error of an answer begins whose connection failed."""
@@ -228,6 +230,8 @@ def _json(text: str) -> dict[str, Any]:
 def _take(answer: Answer, content: Mapping[str, Any]) -> None:
     if error := content.get("error"):
         answer.error = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    if any(choice.get("finish_reason") == ABORTED for choice in content.get("choices") or ()):
+        answer.error = "cut short by the engine (finish_reason abort)"
     if usage := content.get("usage"):
         answer.prompt_tokens = usage["prompt_tokens"]
         answer.output_tokens = usage["completion_tokens"]

@@ -23,8 +23,9 @@ from advise.first.worlds import (
 from spillway.advise.first import compose
 from spillway.advise.first.facts import Backend, Gap, GpuKind, Latency, Served, TeamShare
 from spillway.advise.first.offers import matching, middle
-from spillway.advise.first.typical import typical_offers
 from spillway.advise.prices import GpuOffer, PriceUnknownError
+from spillway.observe.gpu_prices import read_catalogue
+from spillway.observe.sizing_data import gpu_types
 
 
 def test_a_bound_rule_with_a_way_out() -> None:
@@ -142,7 +143,8 @@ def test_gpu_prices_the_persons_first_then_opencost_then_a_marked_stand_in() -> 
     assert "STAND-IN" not in said
     amount, said = usd(H100)
     assert amount == "8.26"
-    assert "not known: your price. STAND-IN: median of public on-demand list prices of 2026-06-01 (aws)" in said
+    assert "not known: your price. STAND-IN: median of 15 on-demand offers (aws) in catalogue" in said
+    assert "gpu_prices_2026-06-01.csv of 2026-06-01. Replace it" in said
     amount, said = usd(replace(H100, opencost_usd=Decimal("0.95")))
     assert amount == "8.26"
     assert "OpenCost says 0.95 for this GPU, which is its stand-in" in said
@@ -231,29 +233,29 @@ def test_spot_nodes_and_two_ports_of_one_service() -> None:
     [
         ("nvidia-h100-80gb-hbm3", "aws", "8.26"),
         ("nvidia-h100-nvl", "azure", "9.07"),
-        ("nvidia-h100-80gb-hbm3", "", "6.18"),
+        ("nvidia-h100-80gb-hbm3", "", "3.85"),
         ("nvidia-l4", "gcp", "1.10"),
         ("nvidia-a10g", "aws", "2.25"),
-        ("nvidia-a100-sxm4-80gb", "nowhere", "3.32"),
+        ("nvidia-a100-sxm4-80gb", "nowhere", "2.80"),
     ],
 )
-def test_typical_prices(gpu: str, provider: str, usd: str) -> None:
-    assert middle(matching(typical_offers(), gpu, provider)) == Decimal(usd)
+def test_prices_in_the_middle_of_the_catalogues_offers(gpu: str, provider: str, usd: str) -> None:
+    assert middle(matching(read_catalogue(), gpu_types(), gpu, provider)) == Decimal(usd)
 
 
-def test_names_of_catalogues_and_offers_by_region() -> None:
+def test_offers_by_region_and_by_provider() -> None:
     def offer(gpu: str, usd: str, provider: str = "aws", spot: bool = False) -> GpuOffer:
-        return GpuOffer(gpu, provider, "r", spot, Decimal(usd), None, "catalogue", None)
+        return GpuOffer(gpu, provider, "r", spot, Decimal(usd), Decimal(80), "catalogue", None)
 
     offers = [offer("H100", "8"), offer("H100", "9"), offer("H100", "10"), offer("H100", "1", spot=True)]
-    offers += [offer("H100NVL", "5", "x"), offer("H100", "3", "y")]
-    assert middle(matching(offers, "nvidia-h100-80gb-hbm3", "aws")) == 9
-    assert middle(matching(offers, "nvidia-h100-80gb-hbm3", "")) == 6
-    assert middle(matching(offers, "nvidia-h100-nvl", "aws")) == 5
+    offers += [offer("A100", "5", "x"), offer("H100", "3", "y")]
+    assert middle(matching(offers, gpu_types(), "nvidia-h100-80gb-hbm3", "aws")) == 9
+    assert middle(matching(offers, gpu_types(), "nvidia-h100-80gb-hbm3", "")) == 6
 
 
 def test_no_other_types_price_is_taken() -> None:
-    assert matching(typical_offers(), "nvidia-l400", "aws") == ()
+    for odd in ("nvidia-l400", "nvidia-h100-80gb-hbm3-mig-1g-10gb", "unknown"):
+        assert matching(read_catalogue(), gpu_types(), odd, "aws") == ()
     with pytest.raises(ValueError, match="no offers"):
         middle(())
 

@@ -19,8 +19,9 @@ from spillway.advise.first.facts import (
     Workload,
     World,
 )
-from spillway.advise.first.typical import typical_offers
 from spillway.api import CapacityLane, CapacityPlan, Engine, WorkloadClass
+from spillway.observe.gpu_prices import read_catalogue
+from spillway.observe.sizing_data import gpu_types
 
 H100 = GpuKind("nvidia-h100-80gb-hbm3", "node label nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3", 16, "aws")
 LATENCY = Latency(0.41, 0.55, 0.031, 0.04)
@@ -102,7 +103,8 @@ def world(*found: Found, **more: Any) -> World:
         "days": 7.0,
         "context": "the current context",
         "prometheus": "http://p:9090",
-        "offers": typical_offers(),
+        "offers": read_catalogue(),
+        "gpu_types": gpu_types(),
     }
     return World(**(content | {"namespaces": found or (one(workload()),)} | more))
 

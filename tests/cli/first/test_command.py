@@ -24,6 +24,7 @@ def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
         (["--gpu-price", "free"], 2, "--gpu-price free: give TYPE=USD or USD"),
         (["--days", "0"], 2, "is not in the range"),
         (["--config", "/nonexistent.yaml"], 2, "does not exist"),
+        (["--catalogue", "/nonexistent"], 2, "does not exist"),
         ([], 1, "no usable kubeconfig"),
     ],
 )

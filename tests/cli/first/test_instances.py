@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from spillway.advise.first.offers import matching
-from spillway.advise.first.typical import typical_offers
 from spillway.cli.first.instances import gpu_of_instance, provider_of
+from spillway.observe.gpu_prices import read_catalogue
+from spillway.observe.sizing_data import gpu_types
 
 
 @pytest.mark.parametrize(
@@ -29,8 +30,7 @@ from spillway.cli.first.instances import gpu_of_instance, provider_of
 )
 def test_known_instances(instance: str, provider: str, gpu: str) -> None:
     assert (gpu_of_instance(instance), provider_of("", instance)) == (gpu, provider)
-    if (gpu, provider) != ("nvidia-b200", "aws"):
-        assert matching(typical_offers(), gpu, provider), "there is a stand-in price"
+    assert matching(read_catalogue(), gpu_types(), gpu, provider), "the catalogue prices it"
 
 
 @pytest.mark.parametrize("instance", ["", "m5.large", "n2-standard-4", "Standard_D4s_v5", "g7z.metal", "xp5.48xlarge"])

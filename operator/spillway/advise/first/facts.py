@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from spillway.advise.prices import GpuOffer
+from spillway.advise.sizing.gpus import GpuType
 from spillway.api import Engine
 
 
@@ -208,6 +209,8 @@ class World:
     """One sentence for each workload that was seen and not used."""
     offers: tuple[GpuOffer, ...] = ()
     """List prices of GPUs, for types that nothing else prices."""
+    gpu_types: tuple[GpuType, ...] = ()
+    """Types by which a lane's GPU is found among the offers."""
     given_prices: Mapping[str, Decimal] = field(default_factory=dict)
     """US dollars a GPU-hour by type, as the person gave them; "" for every type."""
     gateways_configured: bool | None = None

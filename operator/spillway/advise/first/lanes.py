@@ -11,6 +11,7 @@ from spillway.advise.figures import Figure, given, plain
 from spillway.advise.first.facts import Found, GpuKind, HostedModel, Workload, World
 from spillway.advise.first.offers import matching, middle
 from spillway.advise.first.text import Field, field
+from spillway.advise.prices import GpuOffer
 from spillway.api import API_VERSION
 
 UNKNOWN_GPU = "unknown"
@@ -83,12 +84,17 @@ def gpu_price(gpu: GpuKind | None, world: World) -> Figure | None:
         return None
     if gpu.opencost_usd is not None and gpu.opencost_usd != OPENCOST_DEFAULT:
         return given(name, gpu.opencost_usd, unit, OPENCOST)
-    offers = matching(world.offers, gpu.type, gpu.provider)
+    offers = matching(world.offers, world.gpu_types, gpu.type, gpu.provider)
     if not offers:
         return None
     where = ", ".join(sorted({each.provider for each in offers}))
-    dates = sorted({each.as_of.isoformat() for each in offers if each.as_of})
-    return given(name, middle(offers), unit, f"{offers[0].source} of {', '.join(dates) or 'no date'} ({where})")
+    sources = ", ".join(sorted({_dated(each) for each in offers}))
+    count = f"{len(offers)} on-demand offer{'s' if len(offers) != 1 else ''}"
+    return given(name, middle(offers), unit, f"median of {count} ({where}) in {sources}")
+
+
+def _dated(offer: GpuOffer) -> str:
+    return f"{offer.source} of {offer.as_of.isoformat()}" if offer.as_of else f"{offer.source}, which has no date"
 
 
 def own_lane(workload: Workload, price: Figure, names: Names) -> OwnLane:

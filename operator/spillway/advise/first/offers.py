@@ -1,4 +1,4 @@
-"""Which of many offers are for a lane's GPU, and the price in their middle."""
+"""Which of a catalogue's offers are for a lane's GPU, and the price in their middle: a stand-in for one's own."""
 
 from __future__ import annotations
 
@@ -7,31 +7,26 @@ from decimal import Decimal
 from statistics import median
 
 from spillway.advise.prices import GpuOffer
+from spillway.advise.sizing.errors import SizingError
+from spillway.advise.sizing.gpus import GpuType, find_gpu
 
 CENT = Decimal("0.01")
 
 
-def matching(offers: Iterable[GpuOffer], gpu_type: str, provider: str) -> tuple[GpuOffer, ...]:
+def matching(
+    offers: Iterable[GpuOffer], known: Sequence[GpuType], gpu_type: str, provider: str
+) -> tuple[GpuOffer, ...]:
     """On-demand offers for a lane's GPU type, of its provider where that is known and has any; else of all.
 
-    "nvidia-h100-nvl" is an "H100NVL" and no "H100": the most specific name wins.
+    None for a type that is not ``known``: never another type's price.
     """
-    names = _names(gpu_type)
-    fitting = [each for each in offers if not each.spot and _bare(each.gpu) in names]
-    longest = max((len(_bare(each.gpu)) for each in fitting), default=0)
-    best = [each for each in fitting if len(_bare(each.gpu)) == longest]
-    own = [each for each in best if each.provider == provider]
-    return tuple(own or best)
-
-
-def _bare(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
-
-
-def _names(gpu_type: str) -> set[str]:
-    """Every run of the type's words, joined."""
-    words = gpu_type.lower().replace(".", "-").split("-")
-    return {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
+    try:
+        gpu = find_gpu(gpu_type, known)
+    except SizingError:
+        return ()
+    fitting = [each for each in offers if not each.spot and gpu.is_offered(each)]
+    own = [each for each in fitting if each.provider == provider]
+    return tuple(own or fitting)
 
 
 def middle(offers: Sequence[GpuOffer]) -> Decimal:

@@ -21,6 +21,7 @@ from spillway.cli.connection import Connection
 from spillway.cli.first.gather import Asked, gather
 from spillway.cli.first.write import write_files
 from spillway.cli.output import WIDTH, Form, console, print_json, table
+from spillway.observe.gpu_prices import CatalogueError
 
 STDOUT = "-"
 
@@ -46,11 +47,11 @@ async def init_command(connection: Connection, asked: Asked, output_dir: str, fo
     """Write the manifests; the exit status: 1 where there is nothing to write manifests for."""
     if output_dir == STDOUT and form.as_json:
         raise click.UsageError("-o json prints the summary where --output-dir - prints manifests: give a folder")
-    async with await connection.connect() as kube:
-        world = await gather(kube, asked)
     try:
+        async with await connection.connect() as kube:
+            world = await gather(kube, asked)
         proposal = compose(world)
-    except PriceUnknownError as error:
+    except (PriceUnknownError, CatalogueError) as error:
         raise click.ClickException(str(error)) from error
     if not proposal.files:
         raise click.ClickException(_nothing(world, asked, proposal))

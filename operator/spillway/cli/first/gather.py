@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spillway.advise.first.facts import Found, Gap, HostedModel, Rule, TeamShare, Workload, World
-from spillway.advise.first.typical import typical_offers
 from spillway.cli.doctor.facts import Facts
 from spillway.cli.doctor.gather import Request, with_config
 from spillway.cli.first.cluster import Listed, list_all
@@ -22,8 +21,10 @@ from spillway.cli.first.routes import Behind, rules
 from spillway.cli.first.templates import Templated, templated
 from spillway.config import ConfigError, OperatorConfig, PrometheusConfig
 from spillway.kube import Items, Kube
+from spillway.observe.gpu_prices import read_catalogue
 from spillway.observe.prices import PriceBook
 from spillway.observe.prometheus import PrometheusError
+from spillway.observe.sizing_data import gpu_types
 from spillway.observe.traffic import Traffic, read_traffic
 
 QUERY_SECONDS = 60.0
@@ -42,12 +43,16 @@ class Asked:
     operator_namespace: str = "spillway-system"
     days: float = 7.0
     gpu_prices: Mapping[str, Decimal] | None = None
+    catalogue: Path | None = None
 
 
 async def gather(kube: Kube, asked: Asked) -> World:
-    """Everything that a first proposal is made from. Raises KubeError where the apiserver does not answer, ConfigError
-    for a configuration file that can't be used."""
+    """Everything that a first proposal is made from.
+
+    Raises KubeError where the apiserver does not answer, ConfigError and CatalogueError for files that can't be used.
+    """
     now = time.time()
+    offers = read_catalogue(asked.catalogue)
     listed = await list_all(kube, asked.namespaces)
     config, known, gaps = await _config(kube, asked)
     traffic: Traffic | None = None
@@ -71,7 +76,8 @@ async def gather(kube: Kube, asked: Asked) -> World:
         teams=tuple(TeamShare(*key, requests, tokens) for key, (requests, tokens) in sorted(shares.items())),
         gaps=(*listed.gaps, *gaps, *_unseen(traffic, every)),
         left_out=tuple(left_out),
-        offers=typical_offers(),
+        offers=offers,
+        gpu_types=gpu_types(),
         given_prices=dict(asked.gpu_prices or {}),
         gateways_configured=bool(config.gateways) if config is not None and known else None,
     )

@@ -35,7 +35,9 @@ def fit_chain(work: Floats, levels: int) -> Chain:
     paths, periods = work.shape
     ranks = (np.arange(levels) * paths) // levels
     ordered = np.sort(work, axis=0)
-    edges = tuple(np.unique(ordered[ranks, k]) for k in range(periods))
+    cuts = ordered[ranks]
+    new = np.concatenate((np.ones((1, periods), dtype=np.bool_), cuts[1:] != cuts[:-1]))
+    edges = tuple(cuts[new[:, k], k] for k in range(periods))
     visited = [np.searchsorted(edges[k], work[:, k], side="right") - 1 for k in range(periods)]
     hot = [np.zeros((levels, paths)) for _ in range(periods)]
     for k, where in enumerate(visited):

@@ -58,8 +58,11 @@ def split(problem: Problem) -> list[Problem]:
         sharing = [f"class/{item.key}" for item in problem.classes if item.hosted]
         for name in sharing[1:]:
             parent[root(name)] = root(sharing[0])
+    tops = list(dict.fromkeys(root(name) for name in names))
+    if len(tops) == 1:
+        return [problem]
     parts = []
-    for top in dict.fromkeys(root(name) for name in names):
+    for top in tops:
         lanes = tuple(lane for lane in problem.lanes if root(f"lane/{lane.name}") == top)
         classes = tuple(item for item in problem.classes if root(f"class/{item.key}") == top)
         parts.append(replace(problem, lanes=lanes, classes=classes))

@@ -31,28 +31,32 @@ class Response(Compared):
     left: Floats
     """(N, G) work in replicas that is not taken: convex and growing in load, falling in replicas."""
 
-    def table(self, load: Floats, most: int) -> Floats:
-        """``left`` at each given load (any shape) for 0..most replicas: shape (*load.shape, most + 1).
+    def table(self, load: Floats, most: int, least: int = 0) -> Floats:
+        """``left`` at each given load (any shape) for least..most replicas: shape (*load.shape, most + 1 - least).
 
         Linear between grid points; beyond the last one everything more is left. Replicas beyond the grid shrink what
         is left by the ratio of the last two rows, which continues a convex fall.
         """
         flat = np.asarray(load, dtype=np.float64).ravel()
-        index = np.clip(np.searchsorted(self.load, flat, side="right") - 1, 0, len(self.load) - 2)
+        index = np.minimum(np.maximum(np.searchsorted(self.load, flat, side="right") - 1, 0), len(self.load) - 2)
         low, high = self.load[index], self.load[index + 1]
-        part = np.clip((flat - low) / (high - low), 0.0, 1.0)
-        known = self.left[: most + 1]
-        found = known[:, index] * (1 - part) + known[:, index + 1] * part + np.maximum(flat - self.load[-1], 0.0)
-        if most + 1 > len(known):
-            last, before = found[-1], found[-2] if len(found) > 1 else found[-1]
+        part = np.minimum(np.maximum((flat - low) / (high - low), 0.0), 1.0)[:, None]
+        grid = len(self.left)
+        first = min(least, max(grid - 2, 0))
+        by_load = np.ascontiguousarray(self.left[first : most + 1].T)
+        found = by_load.take(index, axis=0)
+        found *= 1 - part
+        found += by_load.take(index + 1, axis=0) * part
+        found += np.maximum(flat - self.load[-1], 0.0)[:, None]
+        if most + 1 > grid:
+            last, before = found[:, -1:], found[:, -2:-1] if found.shape[1] > 1 else found[:, -1:]
             ratio = np.divide(last, before, out=np.zeros_like(last), where=before > 0)
-            powers = np.arange(1, most + 2 - len(known))[:, None]
-            found = np.concatenate([found, last * np.minimum(ratio, 1.0) ** powers])
-        return np.asarray(found.T.reshape(*np.shape(load), most + 1))
+            found = np.concatenate([found, last * np.minimum(ratio, 1.0) ** np.arange(1, most + 2 - grid)], axis=1)
+        return found[:, least - first :].reshape(*np.shape(load), most + 1 - least)
 
     def left_at(self, replicas: int, load: Floats | float) -> Floats:
         """What so many Ready replicas leave of the offered work."""
-        return np.asarray(self.table(np.asarray(load, dtype=np.float64), replicas)[..., replicas])
+        return np.asarray(self.table(np.asarray(load, dtype=np.float64), replicas, replicas)[..., 0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

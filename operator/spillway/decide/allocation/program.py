@@ -190,15 +190,15 @@ def _solve(
     for t in range(periods - 1, 0, -1):
         price = lane.usd_per_replica_hour * float(seconds[t]) / 3600 * np.arange(counts)
         price[:least] = np.inf
-        now, paid = served[t], after[0] + price[None, None, :]
+        now = served[t]
         # Fewer than are Ready: stopped at once, nothing is under way.
-        settled = np.einsum("bnn->bn", paid)
+        settled = np.einsum("bnn->bn", after[0]) + price
         fewer = _before(now + settled)
         if stages == 1:
             more = _suffix((1 - share) * now + settled)
-            best = np.minimum(share * now + more, fewer)[:, :, None]
-            value = np.broadcast_to(best, (levels, counts, counts))
+            value = np.repeat(np.minimum(share * now + more, fewer)[:, :, None], counts, axis=2)
         else:
+            paid = after[0] + price
             more = share * now[:, :, None] + (1 - share) * now[:, None, :] + _suffix_at(paid)[:, None, :]
             some = share * now[:, :, None] + _between((1 - share) * now + settled)
             value = np.minimum(np.minimum(more, some), fewer[:, :, None])
@@ -209,9 +209,11 @@ def _solve(
 
 def _expected(follow: Floats, value: Floats) -> Floats:
     """Mean over the next level; states that can't be (all < Ready) stay infinite without spoiling the product."""
-    finite = np.where(np.isfinite(value), value, 0.0).reshape(len(value), -1)
-    mean = (follow @ finite).reshape(value.shape)
-    return np.where(np.isfinite(value[:1]), mean, np.inf)
+    can_be = np.isfinite(value)
+    if can_be.all():
+        return (follow @ value.reshape(len(value), -1)).reshape(value.shape)
+    mean = (follow @ np.where(can_be, value, 0.0).reshape(len(value), -1)).reshape(value.shape)
+    return np.where(can_be[:1], mean, np.inf)
 
 
 def _suffix(values: Floats) -> Floats:

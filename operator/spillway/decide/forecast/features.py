@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillway.decide.forecast.state import HORIZONS, STARTS, Floats
+from spillway.decide.forecast.state import HORIZONS, STARTS, Floats, Integers
 
 SEASONS_BACK = 7
 FEATURES = 13
@@ -25,24 +25,31 @@ LEAST = 1e-3
 class Cumulated:
     """Means of a gapped series over any window of slot positions; NaN where nothing is known inside."""
 
-    __slots__ = ("counts", "grid", "sums")
+    __slots__ = ("counts", "sums")
 
     def __init__(self, values: Floats) -> None:
         known = np.isfinite(values)
-        self.sums = np.zeros(values.size + 1)
-        self.counts = np.zeros(values.size + 1)
-        np.cumsum(np.where(known, values, 0.0), out=self.sums[1:])
-        np.cumsum(known, out=self.counts[1:])
-        self.grid = np.arange(self.sums.size, dtype=np.float64)
+        # Up to each slot's start, and once more at the end: a position there is in no slot.
+        self.sums = np.zeros(values.size + 2)
+        self.counts = np.zeros(values.size + 2)
+        np.cumsum(np.where(known, values, 0.0), out=self.sums[1:-1])
+        np.cumsum(known, out=self.counts[1:-1])
+        self.sums[-1], self.counts[-1] = self.sums[-2], self.counts[-2]
 
     def mean(self, low: Floats, high: Floats) -> Floats:
         """Mean between two positions (slots from the first value), elementwise."""
-        both = np.concatenate((low.ravel(), high.ravel()))
-        counts, sums = np.interp(both, self.grid, self.counts), np.interp(both, self.grid, self.sums)
-        number = counts[low.size :] - counts[: low.size]
-        total = sums[low.size :] - sums[: low.size]
-        found = np.where(number > LEAST, np.maximum(total, 0.0) / np.maximum(number, LEAST), np.nan)
-        return found.reshape(low.shape)
+        both = np.minimum(np.maximum(np.stack((low, high)), 0.0), len(self.sums) - 2.0)
+        slot = both.astype(np.int64)
+        part = both - slot
+        (count_low, count_high), (low_sum, high_sum) = _upto(self.counts, slot, part), _upto(self.sums, slot, part)
+        number, total = count_high - count_low, high_sum - low_sum
+        return np.where(number > LEAST, np.maximum(total, 0.0) / np.maximum(number, LEAST), np.nan)
+
+
+def _upto(cumulated: Floats, slot: Integers, part: Floats) -> Floats:
+    """At some part of a slot, by a straight line."""
+    before = cumulated[slot]
+    return (cumulated[slot + 1] - before) * part + before
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spillway.decide.forecast.errors import NORMAL, outcomes_of
-from spillway.decide.forecast.features import Origins, look, lookback, prepare
+from spillway.decide.forecast.features import Origins, Seen, look, lookback, prepare
 from spillway.decide.forecast.learning import expect, unlearned
 from spillway.decide.forecast.state import HORIZONS, SAMPLES, STARTS, Floats, ForecastState
+from spillway.decide.recalled import recalled
 
 WIDE_SIGMA = 0.35
 """Of the logarithm, where nothing but the present demand is known."""
@@ -44,31 +45,46 @@ def quantile(rows: Floats, probability: float) -> Floats:
 
 def _class_paths(state: ForecastState, now: float, offsets: Floats) -> Floats:
     ahead = (np.maximum(0.0, now - state.seen) + offsets) / state.slot_seconds
-    rows = np.empty((SAMPLES, HORIZONS + 1))
-    rows[:, 0] = state.level
-    rows[:, 1:] = _outcomes(state)
     knots = np.concatenate(([0.0], STARTS + 0.5))
     right = np.clip(np.searchsorted(knots, ahead), 1, HORIZONS)
     share = np.clip((ahead - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
+    furthest = int(right.max(initial=1))
+    rows = np.empty((SAMPLES, furthest + 1))
+    rows[:, 0] = state.level
+    rows[:, 1:] = _outcomes(state, furthest)
     return np.asarray(rows[:, right - 1] * (1 - share) + rows[:, right] * share, dtype=np.float64)
 
 
-def _outcomes(state: ForecastState) -> Floats:
-    """(SAMPLES, horizons), in the order of the common past origins."""
+def _outcomes(state: ForecastState, horizons: int) -> Floats:
+    """(SAMPLES, horizons) of the first so many, in the order of the common past origins."""
     learned = state.learned or unlearned(state.end)
     offset = learned.offset or 0.1 * state.level + 0.5 / state.slot_seconds
     level = np.full((1, HORIZONS), state.level)
-    skipped = max(0, len(state.values) - lookback(state.season_slots))
+    skipped = _too_old(state.values, state.season_slots)
     position = np.full((1, HORIZONS), state.seen / state.slot_seconds - state.first - skipped)
-    seen = prepare(state.values[skipped:], state.season_slots, offset, state.slot_seconds)
+    seen = _prepared(state.values, state.season_slots, offset, state.slot_seconds)
     view = look(seen, Origins(position, level, np.full((1, HORIZONS), state.mean)))
     expected = expect(learned, view)
-    regression = (view.level[0] + expected.change[0], expected.scale[0])
-    plain = (state.level, view.season_ago[0])
-    made = outcomes_of(learned.shapes, offset, learned.cap, regression, plain)
-    weights = np.where(np.isnan(made[:, 0]), 0.0, learned.weights)
-    weights[2] *= np.exp(-expected.surprise[0] / learned.typical_error)
+    near = slice(horizons)
+    regression = (view.level[0, near] + expected.change[0, near], expected.scale[0, near])
+    plain = (state.level, view.season_ago[0, near])
+    made = outcomes_of(learned.shapes[:, :, near], offset, learned.cap, regression, plain)
+    unknown = np.isnan(made)
+    weights = np.where(unknown[:, 0], 0.0, learned.weights[:, near])
+    weights[2] *= np.exp(-expected.surprise[0, near] / learned.typical_error[near])
     total = weights.sum(axis=0)
-    mixed = (np.nan_to_num(made) * (weights / np.where(total > 0, total, 1.0))[:, None, :]).sum(axis=0)
+    shares = weights / np.where(total > 0, total, 1.0)
+    mixed = (np.where(unknown, 0.0, made) * shares[:, None, :]).sum(axis=0)
     mixed = np.where(total > 0, mixed, made[0])
-    return np.take_along_axis(mixed, learned.order, axis=0)
+    return np.take_along_axis(mixed, learned.order[:, near], axis=0)
+
+
+def _too_old(values: Floats, season: float) -> int:
+    """How many of the first slots are never looked at."""
+    return max(0, len(values) - lookback(season))
+
+
+@recalled(64)
+def _prepared(values: Floats, season: float, offset: float, slot_seconds: float) -> Seen:
+    """The slots ready to be looked at: they change when one closes, forecasts are made many times in between."""
+    return prepare(values[_too_old(values, season) :], season, offset, slot_seconds)

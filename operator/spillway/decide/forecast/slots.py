@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spillway.decide.forecast.state import MAX_SLOTS, SLOTS_PER_SEASON, Floats, ForecastState
+from spillway.decide.quantiles import quantiles
 from spillway.decide.snapshot import Series
 
 DAY_SECONDS = 86_400.0
@@ -71,9 +72,9 @@ def level_of(times: Floats, values: Floats, step: float, slot: float) -> float:
     numbers = np.minimum(numbers, values.size)
     means = sums[numbers - 1] / numbers
     apart = WINDOW_POINTS if step <= OVERLAP_STEP_SECONDS and values.size > 2 * WINDOW_POINTS else 1
-    middle, upper = np.quantile(np.abs(values[apart:] - values[:-apart]), (0.5, 0.8))
+    middle, upper = quantiles(np.abs(values[apart:] - values[:-apart]), 0.5, 0.8)
     # Spiky minutes are noise as well; a single step is in few of the differences.
-    neighbours = max(float(middle) / 0.954, float(upper) / 1.812)
+    neighbours = max(middle / 0.954, upper / 1.812)
     first, taken = int(numbers[0]), 0
     for index in range(1, len(PARTS)):
         variance = apart * max(neighbours**2, float(means[index]) / (apart * step))

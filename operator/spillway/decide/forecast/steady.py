@@ -69,8 +69,8 @@ def steadied(steady: Steady | None, at: float, rate: float, forecast: float, lea
         for seconds, before in zip(SMOOTHING_SECONDS, steady.smoothed, strict=True)
     )
     marks = (*steady.marks, (at, integral))
-    made = replace(steady, at=at, integral=integral, smoothed=smoothed, marks=marks)
-    return _judged(replace(made, promises=(*steady.promises, (at + lead_seconds, smoothed))))
+    promises = (*steady.promises, (at + lead_seconds, smoothed))
+    return _judged(Steady(at, integral, smoothed, marks, promises, steady.errors, steady.judged))
 
 
 def _gain(elapsed: float, seconds: float) -> float:

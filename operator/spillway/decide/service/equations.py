@@ -73,8 +73,8 @@ class Stretch:
     """Tokens of the prompts whose first tokens these are."""
 
     @classmethod
-    def of(cls, sample: ServiceSample, believed: Coefficients) -> Stretch:
-        """The sample's figures, with what engines don't count filled in; ``believed`` times the prompts' share."""
+    def of(cls, sample: ServiceSample, alpha_ms: float, prefill_ms_per_ktoken: float) -> Stretch:
+        """The sample's figures, with what engines don't count filled in; the times believed tell the prompts' share."""
         generated = sample.output_tokens_per_second_per_replica
         decoded = generated if sample.decodes_per_second is None else sample.decodes_per_second
         prompts = sample.computed_prompt_tokens_per_second
@@ -82,7 +82,7 @@ class Stretch:
             prompts = sample.input_tokens_per_second_per_replica
         decoding = sample.inter_token_latency_seconds * decoded
         firsts = max(generated - decoded, 0.0)
-        prompting = (believed.alpha_ms * firsts + believed.prefill_ms_per_ktoken * prompts / 1000) / 1000
+        prompting = (alpha_ms * firsts + prefill_ms_per_ktoken * prompts / 1000) / 1000
         present = decoding + prompting
         idle = math.exp(-present)
         batch, met, met_sigma = decoding + 0.5, decoding * decoding / (decoding + MET_LESS), OVERLAP_SIGMA

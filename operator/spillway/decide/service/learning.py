@@ -157,8 +157,9 @@ def learned(
         chosen = _spread(group)
         # Stretches that overlap the ones before bring only what is new of them.
         span = min(max(s.window_seconds or 60.0 for s in chosen), at - last if last > 0 else math.inf)
+        evidence = _Evidence.of(span / len(chosen))
         for sample in chosen:
-            belief.take(sample, state.prior, span / len(chosen))
+            belief.take(sample, state.prior, evidence)
         count += len(chosen)
         largest = max(largest, *(s.running_per_replica for s in group))
         last = at
@@ -175,6 +176,27 @@ def learned(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What some seconds of new evidence weigh."""
+
+    kept: float
+    """What is left of older evidence that speaks of the same direction."""
+    repeats: float
+    """How many samples like this one say the same."""
+    surprise_share: float
+    idle_share: float
+
+    @classmethod
+    def of(cls, seconds: float) -> _Evidence:
+        return cls(
+            kept=math.exp(-seconds / MEMORY_SECONDS),
+            repeats=max(1.0, ALIKE_SECONDS / max(seconds, 1.0)),
+            surprise_share=1.0 - math.exp(-seconds / SURPRISE_SECONDS),
+            idle_share=1.0 - math.exp(-seconds / IDLE_SECONDS),
+        )
+
+
 class _Belief:
     """The mutable inside of one call."""
 
@@ -184,13 +206,13 @@ class _Belief:
         self.surprise = state.surprise
         self.idle_seen, self.idle_expected = state.idle_seen, state.idle_expected
 
-    def take(self, sample: ServiceSample, prior: Coefficients, seconds: float) -> None:
-        """The equations of one sample, which stands for ``seconds`` of new evidence."""
-        stretch = Stretch.of(sample, _times(prior, [max(value, 0.0) for value in self.mean]))
+    def take(self, sample: ServiceSample, prior: Coefficients, evidence: _Evidence) -> None:
+        """The equations of one sample."""
+        alpha, _, _, prefill = self.mean
+        stretch = Stretch.of(sample, prior.alpha_ms * max(alpha, 0.0), prior.prefill_ms_per_ktoken * max(prefill, 0.0))
         if sample.busy_share is not None:
-            share = 1.0 - math.exp(-seconds / IDLE_SECONDS)
-            self.idle_seen += share * (1.0 - sample.busy_share - self.idle_seen)
-            self.idle_expected += share * (stretch.idle - self.idle_expected)
+            self.idle_seen += evidence.idle_share * (1.0 - sample.busy_share - self.idle_seen)
+            self.idle_expected += evidence.idle_share * (stretch.idle - self.idle_expected)
         found = (
             latency_equation(stretch, prior, self.mean),
             first_token_equation(stretch, prior),
@@ -198,7 +220,7 @@ class _Belief:
         )
         for equation in found:
             if equation is not None:
-                self._update(equation, seconds)
+                self._update(equation, evidence)
 
     def _idle(self, expected: float) -> tuple[float, float]:
         """Share of a stretch without work, and how sure that is."""
@@ -207,7 +229,7 @@ class _Belief:
         factor = min(2.0, (self.idle_seen + IDLE_KNOWN) / (self.idle_expected + IDLE_KNOWN))
         return min(factor * expected, 1.0), IDLE_SIGMA * expected
 
-    def _update(self, equation: Equation, seconds: float) -> None:
+    def _update(self, equation: Equation, evidence: _Evidence) -> None:
         # Written out: a week of a large fleet comes here half a million times.
         (r0, r1, r2, r3), target, sigma = equation
         covariance, mean = self.covariance, self.mean
@@ -218,10 +240,9 @@ class _Belief:
             return
         residual = target - (mean[0] * r0 + mean[1] * r1 + mean[2] * r2 + mean[3] * r3)
         score = residual / math.sqrt(sigma * sigma + unsure)
-        self._watch(score, seconds)
+        self._watch(score, evidence.surprise_share)
         # One sample's noise, counted as often as samples of that stretch repeat each other.
-        noise = sigma * sigma * max(1.0, abs(score) / HUBER) * max(1.0, ALIKE_SECONDS / max(seconds, 1.0))
-        kept = math.exp(-seconds / MEMORY_SECONDS)
+        noise, kept = sigma * sigma * max(1.0, abs(score) / HUBER) * evidence.repeats, evidence.kept
         # Forgetting first: what is known along this row weakens by `kept`, nothing else.
         swollen = unsure / kept
         # Then the sample. Both change the covariance by a multiple of image * image'.
@@ -235,8 +256,7 @@ class _Belief:
             line[2] += part * v2
             line[3] += part * v3
 
-    def _watch(self, score: float, seconds: float) -> None:
-        share = 1.0 - math.exp(-seconds / SURPRISE_SECONDS)
+    def _watch(self, score: float, share: float) -> None:
         self.surprise += share * (max(-4.0, min(4.0, score)) - self.surprise)
         if abs(self.surprise) > SURPRISED:
             self.surprise = 0.0

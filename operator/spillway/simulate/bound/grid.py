@@ -45,6 +45,32 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reach:
+    """The pieces that each request's window touches: found once, looked up for any prices."""
+
+    place: Integers
+    """(N,) by how many pieces the last one lies behind the first (rows), and by the first."""
+    most: int
+    """Largest of these distances."""
+
+    @classmethod
+    def of(cls, pieces: Grid, first: Integers, until_s: Floats) -> Reach:
+        """Windows that begin in piece ``first`` and end at ``until_s``."""
+        span = pieces.piece(until_s) - first
+        most = int(span.max(initial=0))
+        span *= pieces.pieces + 1
+        span += first
+        return cls(span, most)
+
+    def lowest(self, prices: Floats) -> Floats:
+        """(N,) least price over each window; ``prices`` by piece, then the one beyond the end."""
+        least = np.tile(prices, (self.most + 1, 1))
+        for span in range(1, self.most + 1):
+            np.minimum(least[span - 1, :-span], prices[span:], out=least[span, :-span])
+        return np.take(least, self.place)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LifeCost:
     """Dollars of one replica of a lane, Ready at edge s and ended at edge e: up[s] + on[s:e].sum() + down[e]."""
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spillway.simulate.bound.grid import Grid, LifeCost, affordable, grid, life_cost
+from spillway.simulate.bound.grid import Grid, LifeCost, Reach, affordable, grid, life_cost
 from spillway.simulate.bound.prices import MUST_SERVE, Group, lane_prices
 from spillway.simulate.bound.work import charges, formula_charges, residence_s, work_s
 from spillway.simulate.score import HOUR_SECONDS, hosted_price_usd
-from spillway.simulate.world import Floats, OwnTruth, Workload, World
+from spillway.simulate.world import Floats, Integers, Workload, World
 
 WORTH_BUCKETS = 4
 """Groups of a class and piece, by hosted dollars per dollar of own work."""
@@ -39,8 +39,12 @@ class _Requests:
     workload: Workload
     work_s: Floats
     """(L, N); infinite where the class may not use the lane or the request doesn't fit."""
-    until_s: Floats
-    """(L, N): no work on it later than this."""
+    piece: Integers
+    """(N,) in which it comes."""
+    reach: list[Reach]
+    """By lane: from its arrival until no work on it can be done any more."""
+    windows_s: list[float]
+    """By class: the median of that time, at the lane that takes longest."""
     hosted_usd: Floats
     """(N,) at the cheapest hosted lane of the class; infinite where there is none."""
     may_fail: NDArray[np.bool_]
@@ -53,37 +57,52 @@ def cost_bound(world: World, workload: Workload, longest_steps_s: tuple[float, .
     `longest_steps_s`, by lane, charges alpha at these iterations instead of the longest possible: the bound of policies
     that never have longer ones.
     """
-    requests = _requests(world, workload, longest_steps_s)
     pieces = grid(world)
+    requests = _requests(world, workload, pieces, longest_steps_s)
     costs = [life_cost(world, lane, pieces) for lane in world.own]
     candidates = [_plain_prices(world, pieces, costs)]
     if any(lane.min_replicas for lane in world.own):
         candidates.append([np.zeros(pieces.pieces) for _ in world.own])
     if np.isfinite(requests.work_s).any():
-        found = lane_prices(world, pieces, costs, _groups(world, requests, pieces), _windows(world, requests))
+        found = lane_prices(world, pieces, costs, _groups(world, requests, pieces), requests.windows_s)
         candidates.append([affordable(p, pieces, c) for p, c in zip(found, costs, strict=True)])
     return max((_value(world, requests, pieces, costs, prices) for prices in candidates), key=lambda b: b.cost_usd)
 
 
-def _requests(world: World, workload: Workload, longest_steps_s: tuple[float, ...] | None = None) -> _Requests:
-    scored = world.scored(workload.arrival_s)
-    part = _only(workload, scored)
+def _requests(
+    world: World, workload: Workload, pieces: Grid, longest_steps_s: tuple[float, ...] | None = None
+) -> _Requests:
+    part = _only(workload, world.scored(workload.arrival_s))
     waits = _longest_waits(world)[part.class_index]
     tokens = part.input_tokens + part.output_tokens
-    work, until = np.full((len(world.own), part.size), math.inf), np.zeros((len(world.own), part.size))
+    piece = pieces.piece(part.arrival_s)
+    work, reach = np.full((len(world.own), part.size), math.inf), []
+    windows = np.zeros((len(world.own), len(world.classes)))
     for index, lane in enumerate(world.own):
         allowed = np.array([index in c.own for c in world.classes], dtype=np.bool_)[part.class_index]
-        fits = allowed & (tokens <= lane.kv_cache_tokens)
-        if fits.any():
+        fits = _chosen(allowed & (tokens <= lane.kv_cache_tokens))
+        fitting = _only(part, fits)
+        if fitting.size:
             given = None if longest_steps_s is None or lane.table is not None else longest_steps_s[index]
-            of_lane = charges(lane, _only(part, fits)) if given is None else formula_charges(lane, given)
-            work[index, fits] = work_s(of_lane, part)[fits]
-        until[index] = part.arrival_s + waits + residence_s(lane, part)
+            of_lane = charges(lane, fitting) if given is None else formula_charges(lane, given)
+            work[index, fits] = work_s(of_lane, fitting)
+        until = part.arrival_s + waits + residence_s(lane, part)
+        reach.append(Reach.of(pieces, piece, until))
+        windows[index] = _windows(world, part, index, until - part.arrival_s)
     hosted, may_fail = _hosted(world, part, waits)
-    return _Requests(part, work, until, hosted, may_fail)
+    return _Requests(part, work, piece, reach, windows.max(axis=0, initial=0.0).tolist(), hosted, may_fail)
 
 
-def _only(workload: Workload, which: NDArray[np.bool_]) -> Workload:
+def _chosen(which: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
+    """A choice of requests, as a slice where it is all or a stretch of them: arrays of millions are not copied then."""
+    number = int(np.count_nonzero(which))
+    first = int(np.argmax(which)) if number else 0
+    return slice(first, first + number) if which[first : first + number].all() else which
+
+
+def _only(workload: Workload, which: NDArray[np.bool_] | slice) -> Workload:
+    if not isinstance(which, slice):
+        which = _chosen(which)
     return Workload(
         workload.arrival_s[which],
         workload.class_index[which],
@@ -105,10 +124,11 @@ def _hosted(world: World, part: Workload, waits: Floats) -> tuple[Floats, NDArra
     usd, may_fail = np.full(part.size, math.inf), np.zeros(part.size, dtype=np.bool_)
     for index, truth in enumerate(world.classes):
         mine = part.class_index == index
+        chosen = _chosen(mine)
         for lane in truth.hosted:
             hosted = world.hosted[lane]
             price = hosted_price_usd(world, part, lane) * (1.0 - hosted.error_rate**2)
-            usd[mine] = np.minimum(usd[mine], price[mine])
+            usd[chosen] = np.minimum(usd[chosen], price[chosen])
             if math.isfinite(min(hosted.requests_per_minute, hosted.tokens_per_minute, hosted.concurrency)):
                 may_fail |= mine
             for start, end in hosted.outages:
@@ -118,14 +138,13 @@ def _hosted(world: World, part: Workload, waits: Floats) -> tuple[Floats, NDArra
     return usd, may_fail
 
 
-def _windows(world: World, requests: _Requests) -> list[float]:
-    """By class: the median time from arrival in which own work may be done."""
+def _windows(world: World, part: Workload, lane: int, spans_s: Floats) -> list[float]:
+    """By class: the median time from arrival in which the lane may work on it; 0 where it may not."""
     windows = []
     for index, truth in enumerate(world.classes):
-        mine = requests.workload.class_index == index
-        lanes = [lane for lane in truth.own if mine.any()]
-        spans = [float(np.median(requests.until_s[lane, mine] - requests.workload.arrival_s[mine])) for lane in lanes]
-        windows.append(max(spans, default=0.0))
+        mine = _chosen(part.class_index == index)
+        spans = spans_s[mine] if lane in truth.own else spans_s[:0]
+        windows.append(float(np.median(spans)) if len(spans) else 0.0)
     return windows
 
 
@@ -134,24 +153,30 @@ def _groups(world: World, requests: _Requests, pieces: Grid) -> list[Group]:
     part = requests.workload
     usd_per_s = np.array([lane.usd_per_replica_hour for lane in world.own]) / HOUR_SECONDS
     groups: list[Group] = []
-    piece = np.minimum(pieces.piece(part.arrival_s), pieces.pieces - 1)
     for index, truth in enumerate(world.classes):
         lanes = list(truth.own)
-        mine = np.flatnonzero(part.class_index == index)
-        mine = mine[np.isfinite(requests.work_s[lanes][:, mine]).all(axis=0)] if lanes else mine[:0]
-        if not len(mine):
+        if not lanes:
             continue
-        own_usd = (requests.work_s[lanes][:, mine] * usd_per_s[lanes, None]).max(axis=0)
-        hosted = requests.hosted_usd[mine] if truth.hosted else MUST_SERVE * own_usd
+        mine = part.class_index == index
+        for lane in lanes:
+            mine &= np.isfinite(requests.work_s[lane])
+        chosen = _chosen(mine)
+        piece = np.minimum(requests.piece[chosen], pieces.pieces - 1)
+        if not len(piece):
+            continue
+        own_usd = np.zeros(len(piece))
+        for lane in lanes:
+            np.maximum(own_usd, requests.work_s[lane, chosen] * usd_per_s[lane], out=own_usd)
+        hosted = requests.hosted_usd[chosen] if truth.hosted else MUST_SERVE * own_usd
         worth = hosted / np.maximum(own_usd, 1e-300)
         cuts = np.unique(np.quantile(worth, np.linspace(0, 1, WORTH_BUCKETS + 1)[1:-1]))
-        key = piece[mine] * (WORTH_BUCKETS + 1) + np.searchsorted(cuts, worth)
-        keys, inverse = np.unique(key, return_inverse=True)
-        usd = np.bincount(inverse, weights=hosted)
-        work = {lane: np.bincount(inverse, weights=requests.work_s[lane, mine]) for lane in lanes}
+        key = piece * (WORTH_BUCKETS + 1) + np.searchsorted(cuts, worth)
+        keys = np.flatnonzero(np.bincount(key))
+        usd = np.bincount(key, weights=hosted)
+        work = {lane: np.bincount(key, weights=requests.work_s[lane, chosen]) for lane in lanes}
         groups += [
-            Group(index, int(k) // (WORTH_BUCKETS + 1), {lane: float(w[i]) for lane, w in work.items()}, float(usd[i]))
-            for i, k in enumerate(keys)
+            Group(index, k // (WORTH_BUCKETS + 1), {lane: float(w[k]) for lane, w in work.items()}, float(usd[k]))
+            for k in keys.tolist()
         ]
     return groups
 
@@ -162,24 +187,24 @@ def _plain_prices(world: World, pieces: Grid, costs: list[LifeCost]) -> list[Flo
 
 
 def _value(world: World, requests: _Requests, pieces: Grid, costs: list[LifeCost], prices: list[Floats]) -> Bound:
-    own_usd = np.full((len(world.own), requests.workload.size), math.inf)
+    cheapest, work_s = np.full(requests.workload.size, math.inf), np.zeros(requests.workload.size)
     for index, lane in enumerate(world.own):
-        lowest = _lowest_price(prices[index], lane, pieces, requests.workload.arrival_s, requests.until_s[index])
-        fits = np.isfinite(requests.work_s[index])
-        own_usd[index, fits] = requests.work_s[index, fits] * lowest[fits]
-    cheapest = own_usd.min(axis=0, initial=math.inf)
-    own = cheapest <= requests.hosted_usd
+        lowest = requests.reach[index].lowest(np.append(prices[index], lane.usd_per_replica_hour / HOUR_SECONDS))
+        usd = np.full(requests.workload.size, math.inf)
+        np.multiply(requests.work_s[index], lowest, out=usd, where=np.isfinite(requests.work_s[index]))
+        cheaper = usd < cheapest
+        np.copyto(cheapest, usd, where=cheaper)
+        np.copyto(work_s, requests.work_s[index], where=cheaper)
+    own = np.isfinite(cheapest) & (cheapest <= requests.hosted_usd)
     usd = np.minimum(cheapest, requests.hosted_usd)
     usd[~np.isfinite(usd)] = 0.0
     usd *= _kept(world, requests, usd)
     minimum = sum(_minimum_usd(world, i, pieces, costs[i], prices[i]) for i in range(len(world.own)))
-    own &= np.isfinite(cheapest)
     tokens = requests.workload.input_tokens + requests.workload.output_tokens
-    lane_of = own_usd.argmin(axis=0) if len(world.own) else np.zeros(requests.workload.size, dtype=np.int64)
-    hours = requests.work_s[lane_of[own], np.flatnonzero(own)].sum() / HOUR_SECONDS if own.any() else 0.0
+    hours = float(work_s[own].sum()) / HOUR_SECONDS
     gpu, hosted = float(usd[own].sum()) + minimum, float(usd[~own].sum())
     share = float(tokens[own].sum()) / max(float(tokens.sum()), 1.0)
-    return Bound(gpu + hosted, gpu, hosted, float(hours), share)
+    return Bound(gpu + hosted, gpu, hosted, hours, share)
 
 
 def _minimum_usd(world: World, lane: int, pieces: Grid, cost: LifeCost, prices: Floats) -> float:
@@ -192,27 +217,16 @@ def _minimum_usd(world: World, lane: int, pieces: Grid, cost: LifeCost, prices: 
     return truth.min_replicas * max(0.0, float(np.sum(cost.on - prices * pieces.widths)))
 
 
-def _lowest_price(prices: Floats, lane: OwnTruth, pieces: Grid, start_s: Floats, until_s: Floats) -> Floats:
-    """(N,) least price over the pieces that [start, until] touches; beyond the end the lane's own price."""
-    levels = [np.append(prices, lane.usd_per_replica_hour / HOUR_SECONDS)]
-    while 2 ** len(levels) <= len(levels[0]):
-        step = 2 ** (len(levels) - 1)
-        levels.append(np.minimum(levels[-1][:-step], levels[-1][step:]))
-    first, last = pieces.piece(start_s), pieces.piece(until_s)
-    lowest = np.empty(len(start_s))
-    level = np.log2(last - first + 1).astype(np.int64)
-    for number, table in enumerate(levels):
-        here = level == number
-        lowest[here] = np.minimum(table[first[here]], table[last[here] - 2**number + 1])
-    return lowest
-
-
 def _kept(world: World, requests: _Requests, usd: Floats) -> Floats:
-    """(N,) share of each request that must be served: of those that may fail unbilled, a class's target leaves some.
+    """Share of each request that must be served, (N,); (1,) where that is all of every one.
+
+    Of those that may fail unbilled, a class's target leaves some.
 
     A policy that holds the objective misses at most (1 - target) of the requests, and of the tokens; leaving out the
     dearest per request (or per token) is the least that it can pay. The weaker of the two is dropped.
     """
+    if not requests.may_fail.any():
+        return np.ones(1)
     share = np.ones(len(usd))
     part = requests.workload
     tokens = (part.input_tokens + part.output_tokens).astype(np.float64)

@@ -96,14 +96,13 @@ class Demand:
         arrival_s = np.concatenate([part.arrival_s for part in drawn])
         np.round(arrival_s, 6, out=arrival_s)
         np.clip(arrival_s, 0.0, self.duration_s - 1e-6, out=arrival_s)
-        order = np.argsort(arrival_s, kind="stable")
         owners = np.concatenate([np.full(d.size, s.class_index) for s, d in zip(self.streams, drawn, strict=True)])
-        return Workload(
-            arrival_s[order],
-            owners[order],
-            np.concatenate([part.input_tokens for part in drawn])[order],
-            np.concatenate([part.output_tokens for part in drawn])[order],
-        )
+        tokens_in = np.concatenate([part.input_tokens for part in drawn])
+        tokens_out = np.concatenate([part.output_tokens for part in drawn])
+        if (arrival_s[1:] >= arrival_s[:-1]).all():  # as those of a single stream are
+            return Workload(arrival_s, owners, tokens_in, tokens_out)
+        order = np.argsort(arrival_s, kind="stable")
+        return Workload(arrival_s[order], owners[order], tokens_in[order], tokens_out[order])
 
     def gaps(self) -> tuple[Interval, ...]:
         """Collection gaps: where any stream was not observed; merged, in order."""

@@ -115,20 +115,21 @@ def pods(index: int, samples: Sequence[Sample], counts: LaneCounts) -> tuple[Pod
     found = []
     if samples:
         replicas, at = samples[-1].lanes[index].replicas, samples[-1].at + EPOCH
-        for row in range(min(len(replicas.number), counts.ready)):
-            ready_at = float(replicas.ready_at[row]) + EPOCH
-            found.append(
-                PodState(
-                    name=f"r{int(replicas.number[row])}",
-                    ready=True,
-                    deleting=False,
-                    created_at=ready_at,
-                    ready_at=ready_at,
-                    running=Reading(float(replicas.running[row]), at),
-                    waiting=Reading(float(replicas.waiting[row]), at),
-                    kv_usage=Reading(float(replicas.kv_usage[row]), at),
-                )
+        columns = (replicas.number, replicas.ready_at + EPOCH, replicas.running, replicas.waiting, replicas.kv_usage)
+        rows = zip(*(column[: counts.ready].tolist() for column in columns), strict=True)
+        found = [
+            PodState(
+                name=f"r{int(number)}",
+                ready=True,
+                deleting=False,
+                created_at=ready_at,
+                ready_at=ready_at,
+                running=Reading(running, at),
+                waiting=Reading(waiting, at),
+                kv_usage=Reading(kv_usage, at),
             )
+            for number, ready_at, running, waiting, kv_usage in rows
+        ]
     newest = EPOCH if not samples else samples[-1].at + EPOCH
     found += [PodState(f"n{i}", True, False, newest, newest) for i in range(counts.ready - len(found))]
     found += [PodState(f"s{i}", False, False, since + EPOCH, None) for i, since in enumerate(counts.starting_since)]

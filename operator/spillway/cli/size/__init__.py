@@ -1,0 +1,1 @@
+"""`spillway size`: its options, where its prices come from, how its answer is shown."""
