@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from spillway.api import CapacityLane, CapacityPlan, LaneType, LatencyClass, WorkloadClass
+from spillway.cli.main import main
 from spillway.decide.snapshot import Severity
 from spillway.observe.membership import resolve
 from spillway_dev.cluster import Cluster
@@ -106,6 +108,16 @@ def test_the_plan_ties_them_together() -> None:
         ("Unsupported", "CapacityLane/inference/batch"),
         ("Unsupported", "CapacityLane/inference/flex"),
     ]
+
+
+def test_their_budgets_are_neither_too_low_nor_never_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    files = [*sorted(PRESETS.glob("*.yaml")), *sorted((PRESETS / "lanes").glob("*.yaml"))]
+    assert main(["budget", "-o", "json", *(word for path in files for word in ("-f", str(path)))]) == 0
+    told = json.loads(capsys.readouterr().out)["budgets"]
+    assert {each["name"] for each in told} == {f"WorkloadClass inference/{name}" for name in CLASSES}
+    codes = {finding["code"] for each in told for finding in each["findings"]}
+    assert {"UseBatch", "UseFlex"} <= codes, "work that can wait is seen"
+    assert not codes & {"CapTooLow", "CapNeverReached"}
 
 
 def test_the_page_names_every_preset_with_its_lane_table() -> None:
