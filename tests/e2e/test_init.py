@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -171,6 +172,10 @@ def test_what_may_not_be_looked_at_is_said_and_the_rest_is_written(serving: Serv
             1,
             "error: --prometheus-url: must be http://host:port or https://host:port\n",
         )
+    unknown = world.init("--output-dir", "out", "--gpu-price", "1", "-o", "json", "--force", kubeconfig=reader)
+    why = {gap["what"]: gap["why"] for gap in json.loads(unknown.stdout)["notLookedAt"]}["Prometheus"]
+    assert why == "the operator's configuration may not be read"
+    shutil.rmtree(world.scratch / "out")
     gone = ["--prometheus-url", "http://127.0.0.1:9"]
     done = world.init("--output-dir", "out", "--gpu-price", "3.85", "-o", "json", *gone, kubeconfig=reader)
     assert done.returncode == 0, done.stderr

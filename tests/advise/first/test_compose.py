@@ -198,6 +198,14 @@ def test_more_than_a_plan_takes_is_told() -> None:
     assert "inference: a plan takes 32 lanes; 3 are in none" in proposal.notes
 
 
+def test_more_models_than_a_lane_takes_are_told() -> None:
+    many = workload(models=tuple(Served(f"m{number}") for number in range(18)))
+    proposal = compose(world(one(many)))
+    assert len(parsed(proposal)["CapacityLane/vllm"]["models"]) == 16
+    assert "WorkloadClass/m16" not in parsed(proposal)
+    assert "Deployment/vllm in inference: a lane takes 16 models; 2 are left out" in proposal.notes
+
+
 def test_names_of_any_kind_become_labels() -> None:
     strange = workload("v" * 80 + ".x", "Org/Model-7B_v1.5")
     found = parsed(compose(world(one(strange, workload("other", "org-model-7b-v1-5")))))
@@ -218,6 +226,14 @@ def test_the_rules_own_requests_with_the_engines_tokens() -> None:
     said = text_of(compose(world(one(workload(), rules=(rule(backend(), counted=half),)))), "classes")
     assert "by Envoy, tokens a request by vLLM's counters: 864,000 requests" in said
     assert "1,036,800,000 tokens, 83% of them input" in said
+
+
+def test_an_operator_that_counts_no_gateways_is_told() -> None:
+    bound = one(workload(), hosted=(hosted(),), rules=(rule(),))
+    said = "The operator's configuration names no gateways"
+    assert said in text_of(compose(world(bound, gateways_configured=False)), "plan")
+    assert said not in text_of(compose(world(bound, gateways_configured=True)), "plan")
+    assert said not in text_of(compose(world(gateways_configured=False)), "plan")
 
 
 def test_spot_nodes_and_two_ports_of_one_service() -> None:

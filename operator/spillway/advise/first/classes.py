@@ -217,8 +217,8 @@ def class_spec(each: ClassDraft, plan: str) -> tuple[Field, ...]:
     return (
         field("planRef", (field("name", plan),)),
         _match(each),
-        field("latency", "Interactive", "not known: whether people wait. Background may spill first, Deferrable may "
-              "wait for hours and needs no slo."),
+        field("latency", "Interactive", "not known: whether people wait, or how long work may. Background spills "
+              "first, Deferrable may wait for hours and needs no slo."),
         field("slo", (
             field("timeToFirstTokenMs", each.slo.ttft_ms), field("interTokenLatencyMs", each.slo.itl_ms),
             field("attainmentPercent", each.slo.attainment)), each.slo.why),

@@ -24,6 +24,8 @@ from spillway.advise.first.text import comment, document
 from spillway.advise.prices import PriceUnknownError
 
 PLAN = "main"
+MAX_MODELS = 16
+"""Of a lane and of a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,17 @@ def _without_taken(found: Found, notes: list[str]) -> Found:
     for workload in found.workloads:
         if lane := found.taken.get(workload.key):
             notes.append(f"{workload.key} in {found.namespace}: CapacityLane {lane} has it already")
-    return replace(found, workloads=tuple(each for each in found.workloads if each.key not in found.taken))
+    return replace(
+        found, workloads=tuple(_trimmed(each, notes) for each in found.workloads if each.key not in found.taken)
+    )
+
+
+def _trimmed(workload: Workload, notes: list[str]) -> Workload:
+    """With no more models than a lane takes."""
+    if (more := len(workload.models) - MAX_MODELS) <= 0:
+        return workload
+    notes.append(f"{workload.key} in {workload.namespace}: a lane takes {MAX_MODELS} models; {more} are left out")
+    return replace(workload, models=workload.models[:MAX_MODELS])
 
 
 def _require_prices(namespaces: Iterable[Found], world: World) -> None:

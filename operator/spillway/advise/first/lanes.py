@@ -107,7 +107,7 @@ def own_lane(workload: Workload, price: Figure, names: Names) -> OwnLane:
         _price(workload, price, unknown),
         field("replicas", _replicas(workload, unknown), _learned(workload)),
     )
-    served = tuple(each.name for each in workload.models)[:16]
+    served = tuple(each.name for each in workload.models)
     spec = (
         field("type", "SelfHosted"),
         field("models", served, f"What it serves, told by {workload.models_source}."),

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
+from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
@@ -17,6 +19,7 @@ from spillway.advise.first import Proposal, compose
 from spillway.advise.first.facts import World
 from spillway.advise.prices import PriceUnknownError
 from spillway.api.common import DECIMAL_PATTERN
+from spillway.api.crd import KINDS
 from spillway.cli.connection import Connection
 from spillway.cli.first.gather import Asked, gather
 from spillway.cli.first.write import write_files
@@ -55,6 +58,7 @@ async def init_command(connection: Connection, asked: Asked, output_dir: str, fo
         raise click.ClickException(str(error)) from error
     if not proposal.files:
         raise click.ClickException(_nothing(world, asked, proposal))
+    _check(proposal)
     paths: list[str] = []
     if output_dir == STDOUT:
         sys.stdout.write("---\n".join(text for _, text in proposal.files))
@@ -65,6 +69,20 @@ async def init_command(connection: Connection, asked: Asked, output_dir: str, fo
     else:
         _print(world, proposal, paths, form)
     return 0
+
+
+def _check(proposal: Proposal) -> None:
+    """See that every document is one that Spillway reads. Raises click.ClickException."""
+    models = {kind.kind: kind.model for kind in KINDS}
+    for name, text in proposal.files:
+        for document in yaml.safe_load_all(text):
+            try:
+                models[document["kind"]].model_validate(document)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"])
+                about = f"{document['kind']} {document['metadata']['name']}"
+                raise click.ClickException(f"{name}: {about} would not be valid: {where}: {first['msg']}") from error
 
 
 def _nothing(world: World, asked: Asked, proposal: Proposal) -> str:

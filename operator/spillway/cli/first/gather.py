@@ -91,7 +91,10 @@ async def _config(kube: Kube, asked: Asked) -> tuple[OperatorConfig | None, bool
     config, url = facts.config, asked.prometheus_url
     if config is None and url is None:
         mend = "Traffic, SLOs and models are not measured. Give --prometheus-url, such as that of a port-forward."
-        return None, False, [Gap("Prometheus", facts.config_error or "no address", mend)]
+        said = facts.config_error or "no address"
+        # The apiserver's own message names the person, who may want to commit the files.
+        why = "the operator's configuration may not be read" if "forbidden" in said else said
+        return None, False, [Gap("Prometheus", why, mend)]
     known = config is not None
     if config is None:
         config = OperatorConfig(prometheus=PrometheusConfig(url=str(url)))
