@@ -25,7 +25,7 @@ def recalled(
     def decorate(function: Callable[Concatenate[Floats, P], R]) -> Callable[Concatenate[Floats, P], R]:
         kept: OrderedDict[object, tuple[Floats, R]] = OrderedDict()
 
-        def found(array: Floats, *args: P.args, **kwargs: P.kwargs) -> R:
+        def found(array: Floats, /, *args: P.args, **kwargs: P.kwargs) -> R:
             key = (id(array), args, *kwargs.items())
             known = kept.get(key)
             if known is not None:

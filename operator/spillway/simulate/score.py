@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spillway.api import LatencyClass
 from spillway.simulate.outcome import Outcome, Served
+from spillway.simulate.selection import Selection, chosen
 from spillway.simulate.world import Floats, Integers, Interval, Workload, World
 
 DAY_SECONDS = 86_400.0
@@ -136,14 +137,14 @@ def score(world: World, workload: Workload, outcome: Outcome) -> SeedScore:
 def objectives_met(world: World, workload: Workload, outcome: Outcome) -> Flags:
     """(N,) whether each request met its class's objective: latencies, or the deadline of deferrable ones."""
     log = outcome.requests
-    ttft_slo = np.array([c.ttft_slo_s for c in world.classes])[workload.class_index]
-    itl_slo = np.array([c.itl_slo_s for c in world.classes])[workload.class_index]
-    deadline = np.array([c.deadline_s for c in world.classes])[workload.class_index]
-    deferrable = np.array([c.latency is LatencyClass.DEFERRABLE for c in world.classes])[workload.class_index]
-    in_time = (log.ttft_s <= ttft_slo) & (np.isnan(log.itl_s) | (log.itl_s <= itl_slo))
-    by_deadline = log.end_s <= workload.arrival_s + deadline
-    lost = np.isin(log.served, (Served.HOSTED_BY_PATIENCE, Served.REJECTED, Served.FAILED))
-    met: Flags = np.where(deferrable, by_deadline, in_time) & ~lost
+    met: Flags = np.empty(workload.size, dtype=np.bool_)
+    for index, truth in enumerate(world.classes):
+        mine = chosen(workload.class_index == index)
+        if truth.latency is LatencyClass.DEFERRABLE:
+            met[mine] = log.end_s[mine] <= workload.arrival_s[mine] + truth.deadline_s
+        else:  # a single token has no latency between tokens: NaN
+            met[mine] = (log.ttft_s[mine] <= truth.ttft_slo_s) & ~(log.itl_s[mine] > truth.itl_slo_s)
+    met &= ~np.isin(log.served, (Served.HOSTED_BY_PATIENCE, Served.REJECTED, Served.FAILED))
     return met
 
 
@@ -162,11 +163,11 @@ def miss_price_usd(world: World, workload: Workload) -> Floats:
     price = np.zeros(workload.size)
     if not world.hosted:
         return price
-    prices = np.array([hosted_price_usd(world, workload, lane) for lane in range(len(world.hosted))])
+    prices = [hosted_price_usd(world, workload, lane) for lane in range(len(world.hosted))]
     for index, truth in enumerate(world.classes):
-        mine = workload.class_index == index
+        mine = chosen(workload.class_index == index)
         lanes = list(truth.hosted) or list(range(len(world.hosted)))
-        price[mine] = prices[np.ix_(lanes, mine)].min(axis=0)
+        price[mine] = np.minimum.reduce([prices[lane][mine] for lane in lanes])
     return price
 
 
@@ -221,10 +222,11 @@ def _gpu_hours(world: World, outcome: Outcome) -> float:
 def _days(world: World, workload: Workload, outcome: Outcome, scored: Flags, met: Flags) -> tuple[DayScore, ...]:
     count = max(1, math.ceil((world.duration_s - world.warmup_s) / DAY_SECONDS))
     day = np.clip((workload.arrival_s - world.warmup_s) // DAY_SECONDS, 0, count - 1).astype(np.int64)
-    hosted = _by_day(day, scored, outcome.requests.hosted_usd, count)
-    miss_usd = _by_day(day, scored & ~met, miss_price_usd(world, workload), count)
-    requests = np.bincount(day[scored], minlength=count)
-    misses = np.bincount(day[scored & ~met], minlength=count)
+    counted, missed = chosen(scored), chosen(scored & ~met)
+    hosted = _by_day(day, counted, outcome.requests.hosted_usd, count)
+    miss_usd = _by_day(day, missed, miss_price_usd(world, workload), count)
+    requests = np.bincount(day[counted], minlength=count)
+    misses = np.bincount(day[missed], minlength=count)
     days: list[DayScore] = []
     for index in range(count):
         low = world.warmup_s + index * DAY_SECONDS
@@ -243,7 +245,7 @@ def _days(world: World, workload: Workload, outcome: Outcome, scored: Flags, met
     return tuple(days)
 
 
-def _by_day(day: Integers, which: Flags, values: Floats, count: int) -> Floats:
+def _by_day(day: Integers, which: Selection, values: Floats, count: int) -> Floats:
     return np.asarray(np.bincount(day[which], weights=values[which], minlength=count), dtype=np.float64)
 
 
@@ -258,11 +260,12 @@ def _gpu_usd(world: World, outcome: Outcome, intervals: tuple[Interval, ...]) ->
 
 def _class_score(workload: Workload, met: Flags, which: Flags, target: float) -> ClassScore:
     """Attainment of one class's scored requests, over all and hour by hour."""
-    ok = met[which].astype(np.float64)
-    tokens = (workload.input_tokens[which] + workload.output_tokens[which]).astype(np.float64)
+    its = chosen(which)
+    ok = met[its].astype(np.float64)
+    tokens = (workload.input_tokens[its] + workload.output_tokens[its]).astype(np.float64)
     if not len(ok):
         return ClassScore(0, 1.0, 1.0, 0, 0, held=True)
-    hour = (workload.arrival_s[which] // HOUR_SECONDS).astype(np.int64)
+    hour = (workload.arrival_s[its] // HOUR_SECONDS).astype(np.int64)
     requests: Floats = np.bincount(hour).astype(np.float64)
     looked_at = requests >= HOUR_MIN_REQUESTS
     by_requests = np.bincount(hour, weights=ok)[looked_at] / requests[looked_at]
@@ -282,7 +285,7 @@ def _spilled(workload: Workload, outcome: Outcome, scored: Flags) -> float:
     served = outcome.requests.served
     hosted = (served >= Served.HOSTED_BY_WEIGHT) & (served <= Served.HOSTED_NO_REPLICA)
     tokens = (workload.input_tokens + workload.output_tokens).astype(np.float64)
-    total = float(tokens[scored].sum())
+    total = float(tokens[chosen(scored)].sum())
     return float(tokens[scored & hosted].sum()) / total if total else 0.0
 
 

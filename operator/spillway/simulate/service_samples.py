@@ -22,25 +22,37 @@ def samples_of(before: Sample, after: Sample, lane_index: int, epoch: float = 0.
     warm = old.ready_at[was] <= before.at - WARM_SECONDS
     was, now = was[warm], now[warm]
     decodes = new.itl_count[now] - old.itl_count[was]
-    prompts = (new.prompt_tokens[now] - old.prompt_tokens[was]) / seconds
     running, was_running = new.running[now], old.running[was]
     there = (running + new.waiting[now] > 0).astype(float) + (was_running + old.waiting[was] > 0)
     ttft, prompt = _first_tokens(before, after, lane_index)
-    by_replica = (
+    columns = (
         (new.itl_sum_s[now] - old.itl_sum_s[was]) / np.maximum(decodes, 1.0),
         (running + was_running) / 2,
-        prompts,
+        (new.prompt_tokens[now] - old.prompt_tokens[was]) / seconds,
         (new.generation_tokens[now] - old.generation_tokens[was]) / seconds,
         (new.tokens_held[now] + old.tokens_held[was]) / 2,
         (new.iterations[now] - old.iterations[was]) / seconds,
         decodes / seconds,
-        prompts,
         there / 2,
     )
-    # In the order of the sample's fields.
+    by_replica = (column.tolist() for column in columns)
     return tuple(
-        ServiceSample(epoch + after.at, *values, ttft, prompt, float(seconds))
-        for values in zip(*(column.tolist() for column in by_replica), strict=True)
+        ServiceSample(
+            at=epoch + after.at,
+            inter_token_latency_seconds=itl,
+            running_per_replica=ran,
+            input_tokens_per_second_per_replica=tokens_in,
+            output_tokens_per_second_per_replica=tokens_out,
+            kv_tokens_per_replica=kv,
+            iterations_per_second=steps,
+            decodes_per_second=decoded,
+            computed_prompt_tokens_per_second=tokens_in,
+            busy_share=busy,
+            time_to_first_token_seconds=ttft,
+            prompt_tokens_per_first_token=prompt,
+            window_seconds=float(seconds),
+        )
+        for itl, ran, tokens_in, tokens_out, kv, steps, decoded, busy in zip(*by_replica, strict=True)
     )
 
 

@@ -131,14 +131,22 @@ def test_deadlines_are_obeyed_and_deferrable_classes_have_no_latency_objective(t
     assert scenario.warnings == ()
 
 
-def test_vocabulary_without_effect_is_taken_out_with_a_warning_each(tmp_path: Path) -> None:
+def test_what_a_class_is_planned_with_changes_nothing(tmp_path: Path) -> None:
     files = Files()
+    bare = load_scenario(files.write(tmp_path))
     files.item["spec"].update(
-        demand={"developers": 10},
+        demand={"developers": 10, "tasksPerDeveloperDay": 30, "tokensPerTask": 50_000},
         budget={"monthlyUsd": "4000"},
         successRatePercent="97.5",
         revenuePerSuccessUsd="0.05",
     )
+    planned = load_scenario(files.write(tmp_path))
+    assert planned.warnings == bare.warnings
+    assert planned.world.classes == bare.world.classes
+
+
+def test_vocabulary_without_effect_is_taken_out_with_a_warning_each(tmp_path: Path) -> None:
+    files = Files()
     files.gpu["spec"]["selfHosted"]["operationsUsdPerMonth"] = {"engineering": "3000"}
     files.plan["spec"].update(
         overflow={"mode": "Spill", "ceilingUsd": {"perHour": "50", "perDay": "400", "perMonth": "5000"}},
@@ -151,7 +159,7 @@ def test_vocabulary_without_effect_is_taken_out_with_a_warning_each(tmp_path: Pa
         },
     )
     scenario = load_scenario(files.write(tmp_path))
-    assert len(scenario.warnings) == 11
+    assert len(scenario.warnings) == 7
     assert all("has no effect in the backtest yet" in line and "\n" not in line for line in scenario.warnings)
     assert str(scenario.known.plan.spec.overflow.mode) == "Split"
     assert scenario.known.plan.spec.overflow.ceiling_usd.per_hour == 50

@@ -39,10 +39,9 @@ def fit_chain(work: Floats, levels: int) -> Chain:
     new = np.concatenate((np.ones((1, periods), dtype=np.bool_), cuts[1:] != cuts[:-1]))
     edges = tuple(cuts[new[:, k], k] for k in range(periods))
     visited = [np.searchsorted(edges[k], work[:, k], side="right") - 1 for k in range(periods)]
-    hot = [np.zeros((levels, paths)) for _ in range(periods)]
-    for k, where in enumerate(visited):
-        hot[k][where, np.arange(paths)] = 1.0
-    sizes = [h.sum(axis=1, keepdims=True) for h in hot]
-    members = tuple(h / np.maximum(size, 1.0) for h, size in zip(hot, sizes, strict=True))
+    hot = np.zeros((periods, levels, paths))
+    hot[np.arange(periods)[:, None], np.array(visited), np.arange(paths)] = 1.0
+    sizes = hot.sum(axis=2, keepdims=True)
+    members = tuple(hot / np.maximum(sizes, 1.0))
     follow = tuple(members[k] @ hot[k + 1].T for k in range(periods - 1))
-    return Chain(edges, members, sizes[0][:, 0] / paths, follow)
+    return Chain(edges, members, sizes[0, :, 0] / paths, follow)

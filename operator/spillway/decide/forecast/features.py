@@ -40,7 +40,7 @@ class Cumulated:
         """Mean between two positions (slots from the first value), elementwise."""
         both = np.minimum(np.maximum(np.stack((low, high)), 0.0), len(self.sums) - 2.0)
         slot = both.astype(np.int64)
-        part = both - slot
+        part = np.asarray(both - slot, dtype=np.float64)
         (count_low, count_high), (low_sum, high_sum) = _upto(self.counts, slot, part), _upto(self.sums, slot, part)
         number, total = count_high - count_low, high_sum - low_sum
         return np.where(number > LEAST, np.maximum(total, 0.0) / np.maximum(number, LEAST), np.nan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,8 @@ from spillway.simulate.policy import Known
 from spillway.simulate.world import World
 
 PARENT_CHECK_SECONDS = 2.0
+COLLECT_AFTER = 50_000
+"""Values more than before, after which a worker looks for garbage in cycles."""
 
 
 class WorkerLostError(RuntimeError):
@@ -135,6 +138,8 @@ def _start_worker(setting: Setting) -> None:
     # Ctrl-C goes to the whole process group; the parent ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    # A job makes millions of small values and hardly a cycle among them: looking for cycles seldom is enough.
+    gc.set_threshold(COLLECT_AFTER)
     _setting[:] = [setting]
 
 

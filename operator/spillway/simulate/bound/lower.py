@@ -12,6 +12,7 @@ from spillway.simulate.bound.grid import Grid, LifeCost, Reach, affordable, grid
 from spillway.simulate.bound.prices import MUST_SERVE, Group, lane_prices
 from spillway.simulate.bound.work import charges, formula_charges, residence_s, work_s
 from spillway.simulate.score import HOUR_SECONDS, hosted_price_usd
+from spillway.simulate.selection import Selection, chosen
 from spillway.simulate.world import Floats, Integers, Workload, World
 
 WORTH_BUCKETS = 4
@@ -72,7 +73,7 @@ def cost_bound(world: World, workload: Workload, longest_steps_s: tuple[float, .
 def _requests(
     world: World, workload: Workload, pieces: Grid, longest_steps_s: tuple[float, ...] | None = None
 ) -> _Requests:
-    part = _only(workload, world.scored(workload.arrival_s))
+    part = _only(workload, chosen(world.scored(workload.arrival_s)))
     waits = _longest_waits(world)[part.class_index]
     tokens = part.input_tokens + part.output_tokens
     piece = pieces.piece(part.arrival_s)
@@ -80,7 +81,7 @@ def _requests(
     windows = np.zeros((len(world.own), len(world.classes)))
     for index, lane in enumerate(world.own):
         allowed = np.array([index in c.own for c in world.classes], dtype=np.bool_)[part.class_index]
-        fits = _chosen(allowed & (tokens <= lane.kv_cache_tokens))
+        fits = chosen(allowed & (tokens <= lane.kv_cache_tokens))
         fitting = _only(part, fits)
         if fitting.size:
             given = None if longest_steps_s is None or lane.table is not None else longest_steps_s[index]
@@ -93,16 +94,7 @@ def _requests(
     return _Requests(part, work, piece, reach, windows.max(axis=0, initial=0.0).tolist(), hosted, may_fail)
 
 
-def _chosen(which: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
-    """A choice of requests, as a slice where it is all or a stretch of them: arrays of millions are not copied then."""
-    number = int(np.count_nonzero(which))
-    first = int(np.argmax(which)) if number else 0
-    return slice(first, first + number) if which[first : first + number].all() else which
-
-
-def _only(workload: Workload, which: NDArray[np.bool_] | slice) -> Workload:
-    if not isinstance(which, slice):
-        which = _chosen(which)
+def _only(workload: Workload, which: Selection) -> Workload:
     return Workload(
         workload.arrival_s[which],
         workload.class_index[which],
@@ -124,11 +116,11 @@ def _hosted(world: World, part: Workload, waits: Floats) -> tuple[Floats, NDArra
     usd, may_fail = np.full(part.size, math.inf), np.zeros(part.size, dtype=np.bool_)
     for index, truth in enumerate(world.classes):
         mine = part.class_index == index
-        chosen = _chosen(mine)
+        its = chosen(mine)
         for lane in truth.hosted:
             hosted = world.hosted[lane]
             price = hosted_price_usd(world, part, lane) * (1.0 - hosted.error_rate**2)
-            usd[chosen] = np.minimum(usd[chosen], price[chosen])
+            usd[its] = np.minimum(usd[its], price[its])
             if math.isfinite(min(hosted.requests_per_minute, hosted.tokens_per_minute, hosted.concurrency)):
                 may_fail |= mine
             for start, end in hosted.outages:
@@ -142,7 +134,7 @@ def _windows(world: World, part: Workload, lane: int, spans_s: Floats) -> list[f
     """By class: the median time from arrival in which the lane may work on it; 0 where it may not."""
     windows = []
     for index, truth in enumerate(world.classes):
-        mine = _chosen(part.class_index == index)
+        mine = chosen(part.class_index == index)
         spans = spans_s[mine] if lane in truth.own else spans_s[:0]
         windows.append(float(np.median(spans)) if len(spans) else 0.0)
     return windows
@@ -160,20 +152,20 @@ def _groups(world: World, requests: _Requests, pieces: Grid) -> list[Group]:
         mine = part.class_index == index
         for lane in lanes:
             mine &= np.isfinite(requests.work_s[lane])
-        chosen = _chosen(mine)
-        piece = np.minimum(requests.piece[chosen], pieces.pieces - 1)
+        its = chosen(mine)
+        piece = np.minimum(requests.piece[its], pieces.pieces - 1)
         if not len(piece):
             continue
         own_usd = np.zeros(len(piece))
         for lane in lanes:
-            np.maximum(own_usd, requests.work_s[lane, chosen] * usd_per_s[lane], out=own_usd)
-        hosted = requests.hosted_usd[chosen] if truth.hosted else MUST_SERVE * own_usd
+            np.maximum(own_usd, requests.work_s[lane, its] * usd_per_s[lane], out=own_usd)
+        hosted = requests.hosted_usd[its] if truth.hosted else MUST_SERVE * own_usd
         worth = hosted / np.maximum(own_usd, 1e-300)
         cuts = np.unique(np.quantile(worth, np.linspace(0, 1, WORTH_BUCKETS + 1)[1:-1]))
         key = piece * (WORTH_BUCKETS + 1) + np.searchsorted(cuts, worth)
         keys = np.flatnonzero(np.bincount(key))
         usd = np.bincount(key, weights=hosted)
-        work = {lane: np.bincount(key, weights=requests.work_s[lane, chosen]) for lane in lanes}
+        work = {lane: np.bincount(key, weights=requests.work_s[lane, its]) for lane in lanes}
         groups += [
             Group(index, k // (WORTH_BUCKETS + 1), {lane: float(w[k]) for lane, w in work.items()}, float(usd[k]))
             for k in keys.tolist()

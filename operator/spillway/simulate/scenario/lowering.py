@@ -34,7 +34,6 @@ SPECS: Mapping[str, type[BaseModel]] = {
 }
 
 NOT_OBEYED: Mapping[str, tuple[str, ...]] = {
-    "WorkloadClass": ("spec.demand", "spec.budget", "spec.successRatePercent", "spec.revenuePerSuccessUsd"),
     "CapacityLane": ("spec.selfHosted.operationsUsdPerMonth",),
     "CapacityPlan": (
         "spec.overflow.ceilingUsd.perDay",
