@@ -171,6 +171,67 @@ def replay(form: Form, at: str | None, plan: str | None, show: bool, files: tupl
     return replay_command(files, Choice(None if at is None else parse_time(at), plan), show, form)
 
 
+@cli.command(name="init", short_help="Write first manifests from what a cluster runs.")
+@namespace_options
+@cluster_options
+@output_options
+@click.option(
+    "--prometheus-url", metavar="URL", help="Prometheus. Default: that of the operator's configuration, if it is there."
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The operator's configuration: label names, tokens. Default: what the chart installed.",
+)
+@click.option(
+    "--operator-namespace",
+    metavar="NAME",
+    default="spillway-system",
+    show_default=True,
+    help="Where the chart was installed, if it was.",
+)
+@click.option(
+    "--days", type=click.FloatRange(0.02, 60), default=7, show_default=True, help="How many days of history, to now."
+)
+@click.option(
+    "--gpu-price",
+    "gpu_prices",
+    metavar="[TYPE=]USD",
+    multiple=True,
+    help="What a GPU-hour costs. Default: OpenCost's figure, else a catalogue's, marked.",
+)
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Folder of CSV files with GPU prices. Default: the shipped ones.",
+)
+@click.option(
+    "--output-dir",
+    metavar="DIR",
+    default="spillway-manifests",
+    show_default=True,
+    help="Where the files go; - is standard output.",
+)
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+def init(
+    connection: Connection, form: Form, gpu_prices: tuple[str, ...], output_dir: str, force: bool, **asked: Any
+) -> int:
+    """Look at engines, GPUs, routes and traffic, and write first manifests.
+
+    WorkloadClasses, CapacityLanes and a CapacityPlan in mode Recommend for each namespace with vLLM or SGLang engines.
+    Comments say where each value comes from and what could not be known. Reads only; changes nothing in the cluster.
+    """
+    from spillway.cli.first.command import init_command, parse_gpu_prices  # noqa: PLC0415 - keep --help quick
+    from spillway.cli.first.gather import Asked  # noqa: PLC0415 - the same
+
+    context = connection.context or "the current context"
+    request = Asked(connection.namespaces(), context, gpu_prices=parse_gpu_prices(gpu_prices), **asked)
+    return asyncio.run(init_command(connection, request, output_dir, force, form))
+
+
 @cli.command(short_help="Run policies side by side on a simulated fleet.")
 @click.argument("scenario", required=False, type=click.Path(path_type=Path))
 @click.option(

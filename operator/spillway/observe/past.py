@@ -59,13 +59,11 @@ async def read_past(config: OperatorConfig, scope: PlanScope, end: float, days: 
     """Read the bins of the last days before `end` (Unix seconds). Raises PrometheusError."""
     last = math.floor(end / width_s) * width_s
     bins = max(2, round(days * 86_400 / width_s))
-    # A rate window of the bin's width; the client's limits stay as they are.
-    wide = config.prometheus.model_copy(update={"scrape_interval_seconds": width_s / RATE_SCRAPES})
-    queries = build_queries(config.model_copy(update={"prometheus": wide})).fine
+    queries = wide_queries(config, width_s)
     client = PrometheusClient(config.prometheus)
     try:
         client.refresh_credentials()
-        grids = {query.name: await _grid(client, query, last, bins, width_s) for query in queries}
+        grids = {query.name: await read_grid(client, query, last, bins, width_s) for query in queries}
     finally:
         client.close()
     kinds = {kind.value: kind for kind in GatewayType}
@@ -77,7 +75,14 @@ async def read_past(config: OperatorConfig, scope: PlanScope, end: float, days: 
     return _Join(scope, index_sources(metrics, config), grids["engines"]).past(width_s)
 
 
-async def _grid(client: PrometheusClient, query: Query, end: float, bins: int, width_s: int) -> HistoryGrid:
+def wide_queries(config: OperatorConfig, width_s: int) -> tuple[Query, ...]:
+    """The operator's history queries with rate windows of a bin's width; the client's limits stay as they are."""
+    wide = config.prometheus.model_copy(update={"scrape_interval_seconds": width_s / RATE_SCRAPES})
+    return build_queries(config.model_copy(update={"prometheus": wide})).fine
+
+
+async def read_grid(client: PrometheusClient, query: Query, end: float, bins: int, width_s: int) -> HistoryGrid:
+    """One query over `bins` points up to `end` (Unix seconds), a day at a time. Raises PrometheusError."""
     grid = HistoryGrid(end, width_s, bins)
     series: dict[HistoryKey, Values] = {}
     per_chunk = max(1, CHUNK_SECONDS // width_s)

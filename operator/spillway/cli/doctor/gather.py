@@ -58,7 +58,7 @@ async def gather(kube: Kube, request: Request) -> Facts:
     except KubeError as error:
         return replace(facts, server_error=error.message)
     facts = replace(facts, server_version=str(version.get("gitVersion", "?")), user=await _user(kube))
-    facts = _with_prometheus_url(await _with_config(kube, facts, request), request)
+    facts = _with_prometheus_url(await with_config(kube, facts, request), request)
     facts = await _with_crds(kube, facts)
     facts = await _with_reviews(kube, facts, request)
     facts = await _with_routing(kube, await _with_view(kube, facts))
@@ -79,7 +79,8 @@ def _mounted() -> Path | None:
     return MOUNTED_CONFIG if MOUNTED_CONFIG.is_file() else None
 
 
-async def _with_config(kube: Kube, facts: Facts, request: Request) -> Facts:
+async def with_config(kube: Kube, facts: Facts, request: Request) -> Facts:
+    """The facts with the operator's configuration: of the file, the pod's own, or what the chart installed."""
     path = request.config_file or _mounted()
     try:
         if path is not None:
