@@ -325,6 +325,13 @@ def test_missing_files_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path
     assert "mend the YAML" in refused(capsys, 1, "-f", str(tmp_path))
 
 
+def test_lanes_in_another_folder_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    presets = str(Path(__file__).parents[2] / "examples" / "presets")
+    said = refused(capsys, 1, "-f", presets)
+    assert "is not in the manifests, nor 4 other of its lanes: give their files with -f, too" in said
+    assert len(said) < 250
+
+
 def test_classes_of_several_plans_in_a_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Each class gets the lanes of its own plan; objects may come as kubectl prints them."""
     second, elsewhere = plan("dear"), workload(demand=DECLARED, planRef={"name": "second", "namespace": "inference"})

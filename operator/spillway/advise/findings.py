@@ -115,8 +115,8 @@ def caching(demand: Demand, planned: Cost, repeated: Figure | None) -> Iterator[
     if planned.option.tariff.cached_input_usd_per_mtok is None:
         yield Finding(
             "MissingCaching",
-            f"{_cache_words(known, repeated)}; how much it would cut of {dollars(at_stake.value)} of input is not known: "
-            f"{planned.name} has no price of cached input (NAME=IN/OUT/CACHED gives one)",
+            f"{_cache_words(known, repeated)}; how much it would cut of {dollars(at_stake.value)} of input is not "
+            f"known: {planned.name} has no price of cached input (NAME=IN/OUT/CACHED gives one)",
             at_stake,
         )
         return

@@ -80,8 +80,16 @@ async def from_manifests(asked: Mapping[str, Any], at: datetime) -> list[Subject
             f"{files}: no class has demand; declare spec.demand of a WorkloadClass, or measure with --prometheus-url"
         )
     if not any(subject.options for subject in subjects):
-        raise click.ClickException("; ".join(dict.fromkeys(note for each in subjects for note in each.notes)))
+        raise click.ClickException(_nothing_priced(list(dict.fromkeys(n for each in subjects for n in each.notes))))
     return subjects
+
+
+def _nothing_priced(notes: Sequence[str]) -> str:
+    lanes = [note for note in notes if note.startswith("CapacityLane") and note.endswith("is not in the manifests")]
+    if lanes:
+        others = f", nor {len(lanes) - 1} other of its lanes" if len(lanes) > 1 else ""
+        return f"{lanes[0]}{others}: give their files with -f, too (subfolders are not read)"
+    return notes[0] + (f" (and {len(notes) - 1} more like it)" if len(notes) > 1 else "")
 
 
 def load(paths: Sequence[Path]) -> Found:
