@@ -13,7 +13,7 @@ from report.builders import decision, plan
 from spillway.advise.positions import BudgetPosition, BudgetReason
 from spillway.api import WorkloadClass
 from spillway.config import OperatorConfig
-from spillway.controller.budgets import budgeted, own_rates, positions, team_caps
+from spillway.controller.budgets import budgeted, own_rates, positions, positions_or_unknown, team_caps
 from spillway.controller.ledger import LedgerKeeper
 from spillway.decide.decision import ClassDecision, Decision
 from spillway.decide.snapshot import (
@@ -101,6 +101,19 @@ async def test_own_and_hosted_dollars_of_a_tick(ledger: LedgerKeeper) -> None:
 
 async def test_before_the_ledger_is_read_nothing_is_known(ledger: LedgerKeeper) -> None:
     assert positions(seen(NOW, chat()), decided(chat=1.0), ledger, {}) == {CHAT: None}
+
+
+async def test_a_budget_that_can_not_be_told_stops_nothing(
+    ledger: LedgerKeeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = (chat(), observed.workload("inference", "free"))
+    await ledger.enter([tokens(5)], ["inference"], NOW)
+    positions(seen(NOW, *items), decided(chat=3.6), ledger, {})
+    broken = decided(chat=float("nan"))
+    with pytest.raises(ValueError, match="NaN"):
+        positions(seen(NOW + 15, *items), broken, ledger, {})
+    assert positions_or_unknown(seen(NOW + 15, *items), broken, ledger, {}) == {CHAT: None}
+    assert "inference/main: where its budgets stand could not be told" in caplog.text
 
 
 async def test_without_an_egress_only_what_stays_on_own_gpus_is_known(ledger: LedgerKeeper) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from spillway.advise.caps import position
 from spillway.advise.positions import BudgetPosition
 from spillway.api import WorkloadClass
@@ -12,6 +14,8 @@ from spillway.observe.accounts import OwnRate, TeamCaps
 from spillway.observe.claims import may_go_hosted
 from spillway.observe.scope import ClusterView
 from spillway.report.budgets import Positions
+
+logger = logging.getLogger(__name__)
 
 
 def team_caps(cluster: ClusterView) -> TeamCaps:
@@ -49,6 +53,15 @@ def positions(snapshot: PlanSnapshot, decision: Decision, ledger: LedgerKeeper, 
             spending = ledger.spending(snapshot.plan, item.resource, snapshot.at) if counted else None
             found[item.key] = None if spending is None else position(spending, budget)
     return found
+
+
+def positions_or_unknown(snapshot: PlanSnapshot, decision: Decision, ledger: LedgerKeeper, caps: TeamCaps) -> Positions:
+    """The same, and not known where it can't be worked out: budgets only tell, so no plan's scaling waits for them."""
+    try:
+        return positions(snapshot, decision, ledger, caps)
+    except Exception:  # one plan's budgets must not stop what was decided
+        logger.exception("plan %s: where its budgets stand could not be told", snapshot.key)
+        return {item.key: None for item in snapshot.classes if item.resource.spec.budget is not None}
 
 
 def _may_go_hosted(snapshot: PlanSnapshot, item: WorkloadClass) -> bool:

@@ -16,7 +16,7 @@ from spillway.act.lane_facts import Seen
 from spillway.act.writes import Outcome, Write
 from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.config import OperatorConfig
-from spillway.controller.budgets import budgeted, positions, team_caps
+from spillway.controller.budgets import budgeted, positions_or_unknown, team_caps
 from spillway.controller.hosted import HostedMeter
 from spillway.controller.ledger import LedgerKeeper
 from spillway.controller.moves import Moves, look, move_statuses, shown_moves
@@ -203,7 +203,8 @@ class Loop:
     def _with_budgets(self, decided: tuple[Decided, ...], cluster: ClusterView) -> tuple[Decided, ...]:
         caps = team_caps(cluster)
         return tuple(
-            replace(each, budgets=positions(each.snapshot, each.decision, self._ledger, caps)) for each in decided
+            replace(each, budgets=positions_or_unknown(each.snapshot, each.decision, self._ledger, caps))
+            for each in decided
         )
 
     async def _record(self) -> None:
