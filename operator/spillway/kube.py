@@ -71,6 +71,7 @@ class Resource:
 CLASSES = Resource("spillway.dev/v1alpha1", "workloadclasses")
 LANES = Resource("spillway.dev/v1alpha1", "capacitylanes")
 PLANS = Resource("spillway.dev/v1alpha1", "capacityplans")
+LANE_CHANGES = Resource("spillway.dev/v1alpha1", "lanechanges")
 PODS = Resource("v1", "pods")
 NODES = Resource("v1", "nodes", namespaced=False)
 NAMESPACES = Resource("v1", "namespaces", namespaced=False)

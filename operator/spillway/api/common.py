@@ -25,6 +25,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 DECIMAL_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,9})?$"
+SIGNED_PATTERN = r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$"
 PERCENT_PATTERN = r"^[5-9][0-9](\.[0-9]{1,3})?$"
 SUCCESS_PATTERN = r"^(100|[1-9]?[0-9](\.[0-9]{1,3})?)$"
 
@@ -82,6 +83,11 @@ DecimalText = _decimal_type(
     DECIMAL_PATTERN, 22, 'a decimal string, not negative, of at most 12 digits and 9 decimals, such as "3.85"'
 )
 """A non-negative amount as a decimal string, such as "3.85": money, milliseconds, ratios."""
+
+SignedDecimalText = _decimal_type(
+    SIGNED_PATTERN, 23, 'a decimal string of at most 12 digits and 9 decimals, such as "-120.50"'
+)
+"""An amount that may be negative, as a decimal string, such as "-120.50"."""
 
 AttainmentText = _decimal_type(PERCENT_PATTERN, 6, 'a percentage from 50 to 99.999, such as "99.5"')
 """A percentage from 50 to 99.999 as a decimal string, such as "99.5"."""

@@ -18,6 +18,7 @@ import yaml
 from spillway.api.common import GROUP, VERSION
 from spillway.api.generated import report_drift, write_files
 from spillway.api.lane import CapacityLane
+from spillway.api.lanechange import LaneChange
 from spillway.api.plan import CapacityPlan
 from spillway.api.schema import Schema, structural_schema
 from spillway.api.workloadclass import WorkloadClass
@@ -61,7 +62,7 @@ AGE = Column("Age", ".metadata.creationTimestamp", "Time since the object was cr
 class Kind:
     """What a CRD says of a kind beside its schema."""
 
-    model: type[WorkloadClass] | type[CapacityLane] | type[CapacityPlan]
+    model: type[WorkloadClass] | type[CapacityLane] | type[CapacityPlan] | type[LaneChange]
     short_name: str
     columns: tuple[Column, ...]
 
@@ -133,6 +134,21 @@ KINDS: tuple[Kind, ...] = (
             Column("Decision", ".status.decision.reason", "Machine reason of the last decision.", wide=True),
             Column("Why", ".status.decision.message", "The last decision in one sentence.", wide=True),
             READY_MESSAGE,
+        ),
+    ),
+    Kind(
+        LaneChange,
+        "lchange",
+        (
+            Column("Plan", ".spec.planRef.name", "The plan whose decision would be better."),
+            Column("Reason", ".spec.reason", "What is structurally better."),
+            Column("$/Month", ".spec.effect.usdPerMonth", "Change of the bill, US dollars a month."),
+            Column("State", ".status.state", "How far the proposal has come."),
+            Column("Expires", ".spec.expiresAt", "When it can no longer be approved."),
+            AGE,
+            Column("SLO", ".spec.effect.attainmentPercent", "Attainment expected after the change.", wide=True),
+            Column("Hash", ".spec.planHash", "What an approval is bound to.", wide=True),
+            Column("Why", ".spec.message", "The proposal in one sentence.", wide=True),
         ),
     ),
 )

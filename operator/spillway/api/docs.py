@@ -30,7 +30,7 @@ Every field of `{API_VERSION}`, from the schemas that the apiserver enforces; `k
 - A DNS label has lower-case letters, digits and inner dashes; a DNS name may also have inner dots.
 - `[]` stands for an item of a list, `.*` for a value of a map, by its key.
 - An optional field without a default may be left out; `null` means the same.
-- `kubectl get {CATEGORY}` lists all three kinds.
+- `kubectl get {CATEGORY}` lists all four kinds.
 """
 
 _BOUNDS = (
@@ -64,9 +64,9 @@ def fields(schema: Schema, path: str) -> Iterator[Field]:
 def _field(schema: Schema, path: str, required: bool) -> Iterator[Field]:
     yield path, schema, required
     items, values = schema.get("items"), schema.get("additionalProperties")
-    if items and items["type"] == "object":
+    if items and items.get("type") == "object":
         yield from fields(items, f"{path}[]")
-    if values and values["type"] == "object":
+    if values and values.get("type") == "object":
         yield from fields(values, f"{path}.*")
     yield from fields(schema, path)
 
@@ -99,6 +99,8 @@ def _table(schema: Schema, path: str) -> str:
 
 
 def _type(schema: Schema) -> str:
+    if "type" not in schema:
+        return "any JSON"
     if schema["type"] == "array":
         unique = {"set": " (no duplicates)", "map": f" (by {', '.join(schema.get('x-kubernetes-list-map-keys', ()))})"}
         return f"list of {_type(schema['items'])}" + unique.get(schema.get("x-kubernetes-list-type", ""), "")
@@ -126,7 +128,7 @@ def _bounds(schema: Schema) -> str:
         said.append(_SHAPES.get(pattern, f"matches `{pattern}`"))
     for keyword in ("items", "additionalProperties"):
         inner = schema.get(keyword)
-        if inner and inner["type"] != "object" and _bounds(inner):
+        if inner and inner.get("type") != "object" and _bounds(inner):
             said.append(f"each: {_bounds(inner)}")
     return "; ".join(said)
 

@@ -14,6 +14,9 @@ from pydantic_core import core_schema
 
 Schema = dict[str, Any]
 
+ANY_JSON = "x-kubernetes-preserve-unknown-fields"
+"""On a field that holds any JSON value: the one kind of field that needs no type."""
+
 _REF_PREFIX = "#/$defs/"
 _DROPPED = ("title", "$defs", "$ref")
 _REFUSED = (
@@ -46,6 +49,7 @@ _ORDER = (
     "maxProperties",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
+    "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-validations",
     "required",
     "properties",
@@ -100,7 +104,7 @@ def _structural(node: Schema, definitions: dict[str, Schema], path: str) -> Sche
             merged[keyword] = _structural(merged[keyword], definitions, path + suffix)
     if _is_empty_default(merged):
         del merged["default"]
-    if "type" not in merged:
+    if "type" not in merged and not merged.get(ANY_JSON):
         raise SchemaError(f"{path}: a structural schema needs a type for every field")
     return _ordered(merged, path)
 
