@@ -17,6 +17,7 @@ from spillway import __version__
 from spillway.api import API_VERSION, crd
 from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
+from spillway.cli.diff.options import diff
 from spillway.cli.output import Form, print_json
 from spillway.cli.size.options import size_options
 from spillway.config import ConfigError, load_config
@@ -332,6 +333,9 @@ def size(**asked: Any) -> int:
     from spillway.cli.size.command import size_command  # noqa: PLC0415 - keep --help quick
 
     return size_command(asked)
+
+
+cli.add_command(diff)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
