@@ -1,0 +1,1 @@
+"""`spillway diff`: a change of manifests reviewed before it is merged."""
