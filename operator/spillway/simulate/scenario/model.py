@@ -44,6 +44,8 @@ class Metadata(ScenarioModel):
     """The scenario's name."""
 
     name: str = Field(min_length=1, max_length=100)
+    source: str = Field(default="", max_length=300)
+    """Where the traffic comes from, for people."""
 
 
 class TraceEntry(ScenarioModel):
@@ -104,6 +106,8 @@ class OwnLaneTruth(ScenarioModel):
     """Sigma of a lognormal factor of mean 1 on each iteration; with a table only."""
     stock_outs: tuple[Span, ...] = ()
     """No replica is created inside."""
+    source: str = Field(default="", max_length=300)
+    """Where these figures come from, for people."""
 
     @model_validator(mode="after")
     def _formula_or_table(self) -> Self:
