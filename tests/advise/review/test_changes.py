@@ -194,7 +194,7 @@ SENTENCES = [
     (PLAN, {"mode": "Recommend"},
      "plan inference/main: mode Apply -> Recommend: the operator says what it would do, and changes nothing"),
     (PLAN, {"overflow.ceilingUsd": {"perHour": "50"}},
-     "plan inference/main: most spent on hosted lanes an hour no ceiling -> $50.00"),
+     "plan inference/main: most spent on hosted lanes an hour no ceiling -> $50"),
     (PLAN, {"lanes": ["hosted", "gpu"]},
      "plan inference/main: lanes of the plan: order gpu, hosted -> hosted, gpu; the first is preferred"),
     (PLAN, {"lanes": ["gpu", "hosted", "more"]},
@@ -257,7 +257,7 @@ def test_a_removed_ceiling_loosens() -> None:
     capped = with_spec(PLAN, {"overflow.ceilingUsd": {"perHour": "50"}})
     (found,) = changes_of(pair_of(ALL, (capped, GPU, HOSTED, CHAT)))
     assert found.bearing is Bearing.LOOSENS
-    assert found.text.endswith("$50.00 -> no ceiling")
+    assert found.text.endswith("$50 -> no ceiling")
 
 
 def test_added_and_removed_objects_say_what_they_are() -> None:

@@ -44,13 +44,14 @@ def one(policy: str, **given: Any) -> tuple[Verdict, str]:
 
 
 COST = [
-    (400, {}, "monthlyCost.increase", Verdict.PASS, "+$400 a month (+4.0%)"),
-    (501, {}, "monthlyCost.increase", Verdict.WARN, "+$501 a month (+5.0%) is more than $500.00 a month"),
+    (400, {}, "monthlyCost.increase", Verdict.PASS, "+$400 a month (+4.0%); the limit is $500 a month or 10%"),
+    (501, {}, "monthlyCost.increase", Verdict.WARN, "+$501 a month (+5.0%) is more than $500 a month"),
     (1600, {"increase": {"failUsd": "1500"}}, "monthlyCost.increase", Verdict.FAIL, "more than $1,500 a month"),
     (1600, {"increase": {"failPercent": 15}}, "monthlyCost.increase", Verdict.FAIL, "(+16%) is more than 15%"),
     (1600, {"increase": {"warnUsd": "1000", "warnPercent": 12.5}}, "monthlyCost.increase", Verdict.WARN,
      "is more than $1,000 a month and 12.5%"),
-    (-1600, {}, "monthlyCost.increase", Verdict.PASS, "-$1,600 a month (-16%)"),
+    (-1600, {}, "monthlyCost.increase", Verdict.PASS, "no increase"),
+    (1600, {}, "monthlyCost.decrease", Verdict.PASS, "no decrease"),
     (-1600, {}, "monthlyCost.decrease", Verdict.PASS, "-$1,600 a month (-16%)"),
     (-6000, {}, "monthlyCost.decrease", Verdict.WARN, "-$6,000 a month (-60%) is more than 50%; is that meant?"),
     (-1600, {"decrease": {"failUsd": "1000"}}, "monthlyCost.decrease", Verdict.FAIL, "more than $1,000 a month"),
@@ -79,7 +80,7 @@ def test_a_base_that_costs_nothing_has_no_percent() -> None:
     free = effect(600)
     free = replace(free, base=replace(free.base, usd_per_month=Band(0, 0, 0)))
     verdict, text = one("monthlyCost.increase", found=free)
-    assert (verdict, text) == (Verdict.WARN, "+$600 a month is more than $500.00 a month")
+    assert (verdict, text) == (Verdict.WARN, "+$600 a month is more than $500 a month")
 
 
 MISSED = replace(CHAT_FIGURES, attainment_percent=98.999, held=False, misses_per_month=10_010.0)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from spillway.advise.review.added import added, removed
-from spillway.advise.review.consequences import Case, consequence
+from spillway.advise.review.consequences import Case, consequence, short_class
 from spillway.advise.review.fields import Bearing, Severity, Unit, Words, words_of
 from spillway.advise.review.objects import Pair, PlanPair
 from spillway.advise.review.values import listed, percent_change, value_text
@@ -84,7 +84,7 @@ def subject_of(each: Pair, pair: PlanPair) -> str:
         return f"plan {each.key}"
     if isinstance(resource, CapacityLane):
         return f"{'GPU lane' if resource.spec.type is LaneType.SELF_HOSTED else 'hosted lane'} {short}"
-    return f"class {short}"
+    return f"class {short_class(each.key, pair)}"
 
 
 def _change(found: Difference, each: Pair, pair: PlanPair, subject: str) -> Change:

@@ -52,9 +52,10 @@ def new_providers(plan: PlanPair) -> dict[str, dict[str, str]]:
 
 
 def short_class(key: str, plan: PlanPair) -> str:
-    """A class as people call it."""
-    namespace, _, name = key.partition("/")
-    return name if namespace == plan.key.partition("/")[0] else key
+    """A class as people call it: by its name, where no other class of the plan has the same."""
+    name = key.partition("/")[2]
+    names = [each.partition("/")[2] for each in {*plan.base.classes, *plan.head.classes}]
+    return key if names.count(name) > 1 else name
 
 
 def _data_policy(case: Case) -> str:

@@ -16,6 +16,8 @@ from spillway.api import DataPolicy, WorkloadClass
 
 WORST = (Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.SKIP)
 HOURS_PER_DAY = 24
+MANY_PERCENT = 400
+"""A rise from which on people think in times, not in percent."""
 NOT_ESTIMATED = "not checked: cost and SLO were not estimated"
 
 
@@ -50,15 +52,15 @@ Finding = tuple[Verdict, str]
 
 def _estimated(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[PolicyResult]:
     up, down = limits.monthly_cost.increase, limits.monthly_cost.decrease
-    change = _difference(effect)
-    yield _result("monthlyCost.increase", "Cost increase", _cost(effect, limits, up, 1), change)
-    yield _result("monthlyCost.decrease", "Cost decrease", _cost(effect, limits, down, -1), change)
+    for name, given, sign in (("increase", up, 1), ("decrease", down, -1)):
+        fine = _cost_fine(effect, given, sign, name)
+        yield _result(f"monthlyCost.{name}", f"Cost {name}", _cost(effect, limits, given, sign), fine)
     held = ", ".join(_attainment(each, plan) for each in effect.head.classes)
     yield _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], f"held: {held}")
     yield _result("budgets", "Class budgets", _budgets(plan, effect, limits), _budgets_fine(plan, effect))
     yield _result("ceilings", "Hosted ceilings", _ceilings(plan, effect.head, limits), _ceilings_fine(plan, effect))
     low = effect.confidence is Confidence.LOW
-    why = f": {effect.doubts[0]}" if effect.doubts else ""
+    why = f": {effect.doubts[0].removesuffix('.')}" if effect.doubts else ""
     found = [(limits.confidence.low.verdict, f"low{why}")] if low else []
     yield _result("confidence", "Confidence", found, f"{effect.confidence.value}{why}")
 
@@ -107,6 +109,17 @@ def _cost(effect: Effect, limits: Limits, given: CostLimits, sign: int) -> list[
     return []
 
 
+def _cost_fine(effect: Effect, given: CostLimits, sign: int, name: str) -> str:
+    if exact(effect.difference.value) * sign <= 0:
+        return f"no {name}"
+    dollars, share = given.warn_usd or given.fail_usd, given.warn_percent or given.fail_percent
+    limits = [f"{price(dollars)} a month"] if dollars is not None else []
+    limits += [f"{share:f}%"] if share is not None else []
+    return (
+        f"{_difference(effect)}; the limit is {' or '.join(limits)}" if limits else f"{_difference(effect)}; no limit"
+    )
+
+
 def _surely(effect: Effect, sign: int) -> str:
     if unsure(effect.difference):
         return f"; the 95% interval {interval(effect.difference)} has no change in it, too"
@@ -145,7 +158,7 @@ def _misses(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]
         if more * 100 < float(limits.slo.ignore_misses_below_percent) * each.requests_per_month:
             continue
         percent = None if not base.misses_per_month else 100 * more / base.misses_per_month
-        how = "from none" if percent is None else signed_percent(percent)
+        how = "from none" if percent is None else _more(percent)
         name, before, after = short_class(each.key, plan), base.misses_per_month, each.misses_per_month
         text = f"{name} misses {count(before)} -> {count(after)} requests a month ({how})"
         for verdict, limit in (
@@ -155,6 +168,10 @@ def _misses(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]
             if limit is not None and (percent is None or percent > float(limit)):
                 yield verdict, f"{text}, more than {limit:f}% above base"
                 break
+
+
+def _more(percent: float) -> str:
+    return f"{percent / 100 + 1:.0f} times as many" if percent >= MANY_PERCENT else signed_percent(percent)
 
 
 def _budgets(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:

@@ -35,11 +35,10 @@ def value_text(words: Words, value: Any) -> str:
 
 
 def price(value: Decimal) -> str:
-    """An amount as declared: at least cents, and every further place that it has."""
+    """An amount as declared: whole, or with cents and every further place that it has."""
     exact = plain(value)
     places = len(exact.partition(".")[2])
-    whole = f"{value:,.{max(2, places)}f}"
-    return f"${whole.removesuffix('.00') if abs(value) >= 1000 else whole}"
+    return f"${value:,.{max(2, places)}f}" if places else f"${int(value):,}"
 
 
 def listed(values: Iterable[Any]) -> str:

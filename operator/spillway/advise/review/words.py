@@ -34,7 +34,7 @@ def signed_percent(value: float | None) -> str:
         return ""
     found = Decimal(str(value))
     rounded = found.quantize(WHOLE if abs(found) >= 10 else TENTH, ROUND_HALF_UP)
-    return f"{rounded:+f}%" if rounded else "0%"
+    return f"{rounded:+,f}%" if rounded else "0%"
 
 
 def attained(value: float) -> str:

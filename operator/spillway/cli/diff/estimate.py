@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -17,7 +16,7 @@ from spillway.report.diff.words import HOW_TO_ESTIMATE
 from spillway.simulate.scenario.errors import ScenarioError
 
 Manifests = Sequence[Mapping[str, Any]]
-NUMBA_MISSING = "the simulator needs numba, which is not installed: pip install 'spillway[backtest]'"
+ASKED = ("traffic", "scenario", "prometheus_url", "days", "config", "seeds", "jobs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +40,22 @@ def estimate(pair: PlanPair, base: Manifests, head: Manifests, asked: Mapping[st
         return Estimate(why_not=f"The plan is on {side} alone: there is nothing to compare with")
     if all(asked[name] is None for name in ("traffic", "scenario", "prometheus_url")):
         return Estimate(why_not=HOW_TO_ESTIMATE)
-    if find_spec("numba") is None:
-        raise click.ClickException(NUMBA_MISSING)
-    sides = import_module("spillway.simulate.sides")
-    names = ("traffic", "scenario", "prometheus_url", "days", "config", "seeds", "jobs")
     try:
-        return Estimate(sides.replay(base, head, sides.Ask(**{name: asked[name] for name in names}), _progress))
+        return Estimate(_replayed(base, head, asked))
     except ScenarioError as error:
         return Estimate(problem=str(error))
+
+
+def _replayed(base: Manifests, head: Manifests, asked: Mapping[str, Any]) -> Effect:
+    """Raises ScenarioError."""
+    from spillway.cli.diff.prices import pinned  # noqa: PLC0415 - the simulator is slow to import
+    from spillway.cli.diff.sizes import measured  # noqa: PLC0415 - the same
+    from spillway.simulate.sides import Ask, replay  # noqa: PLC0415 - the same
+
+    # One moment for both sides: a list price that changes must not look like the change under review.
+    now = time.time()
+    ask = Ask(**{name: asked[name] for name in ASKED}, measured=measured)
+    return replay(pinned(base, now), pinned(head, now), ask, _progress)
 
 
 def _progress(line: str) -> None:

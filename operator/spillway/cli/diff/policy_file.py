@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from spillway.advise.review.limits import Limits
 from spillway.cli.diff.errors import InputError
 from spillway.cli.diff.sources import read_side
-from spillway.cli.diff.yaml_text import given_twice, yaml_problem
+from spillway.cli.diff.yaml_text import check_depth, given_twice, yaml_problem
 from spillway.simulate.scenario.errors import problem
 
 
@@ -21,14 +21,13 @@ def load_limits(given: str | None) -> Limits:
         raise InputError(f"--policy {given}: give one file (it is {len(source.texts)} files)")
     content, place = source.texts[0].content, f"--policy {given}"
     try:
+        check_depth(content, place)
         node = yaml.compose(content, Loader=yaml.SafeLoader)
         if twice := given_twice(node, set()):
             raise InputError(f"{place} line {twice[1]}: {twice[0]!r} is given twice; remove one")
         document = yaml.safe_load(content)
     except yaml.YAMLError as error:
         raise InputError(f"{place}: {yaml_problem(error, content)}") from error
-    except RecursionError:
-        raise InputError(f"{place}: is nested too deeply; mend the YAML") from None
     if document is None:
         return Limits()
     try:

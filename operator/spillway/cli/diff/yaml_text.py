@@ -16,6 +16,7 @@ GROUP = API_VERSION.split("/", maxsplit=1)[0]
 KINDS = (CapacityPlan.KIND, CapacityLane.KIND, WorkloadClass.KIND)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LIST = "List"
+MAX_DEPTH = 100
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -32,6 +33,7 @@ def objects_in(side: str, text: Text) -> Iterator[Found]:
     """Those of Spillway's group, and those of its kinds under a mistyped group. Raises InputError."""
     place = f"{side} {text.origin}"
     try:
+        check_depth(text.content, place)
         for node in _documents(text.content):
             for each in _items(node):
                 if _is_ours(each):
@@ -39,8 +41,15 @@ def objects_in(side: str, text: Text) -> Iterator[Found]:
     except yaml.YAMLError as error:
         if GROUP in text.content or any(kind in text.content for kind in KINDS):
             raise InputError(f"{place}: {yaml_problem(error, text.content)}") from error
-    except RecursionError:
-        raise InputError(f"{place}: is nested too deeply; mend the YAML") from None
+
+
+def check_depth(content: str, place: str) -> None:
+    """Raises InputError, yaml.YAMLError. Composing recurses, in C without a limit."""
+    depth = 0
+    for event in yaml.parse(content, Loader=LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise InputError(f"{place}: is nested more than {MAX_DEPTH} deep; mend the YAML")
 
 
 def _documents(content: str) -> Iterator[Any]:

@@ -17,7 +17,7 @@ MISSING = "–"
 GPU_RESERVED, API_TOKENS = "GPU reserved", "API tokens"
 STEADY_PERCENT = 1.0
 """A difference below this that the interval can't tell from none is called none."""
-HOW_TO_ESTIMATE = "give traffic to replay: --traffic FILE, --scenario FILE, or --prometheus-url URL for the last week's"
+HOW_TO_ESTIMATE = "No traffic was given to replay (--traffic FILE, --scenario FILE, or --prometheus-url URL)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def method(effect: Effect) -> Iterator[str]:
     for lane, truth in effect.truths.items():
         yield f"Lane {lane}: {truth}"
     for doubt in effect.doubts:
-        yield f"Not known: {doubt}"
+        yield f"Not known: {doubt.removesuffix('.')}"
 
 
 def policy_rows(policies: Sequence[PolicyResult]) -> list[tuple[Verdict, str, str]]:
