@@ -24,6 +24,8 @@ from spillway.report.diff.words import (
 MAX_CHARACTERS = 60_000
 """GitHub takes 65,536 in a comment."""
 SHOWN_CHANGES = 12
+FOLDED_CHANGES = 100
+CUT = "\n\nThe rest is too long for a comment: run `spillway diff` for it.\n"
 ICONS = {Verdict.PASS: "✅ pass", Verdict.WARN: "⚠️ warn", Verdict.FAIL: "❌ fail", Verdict.SKIP: "➖ not checked"}
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#$~])")
 WHAT_IT_IS = (
@@ -41,13 +43,12 @@ def tag_line(review: Review, tag: str) -> str:
 
 def markdown(review: Review, texts: Mapping[str, str], tag: str) -> str:
     """The whole comment; ``texts``: the text diff by plan key. What is too long for a comment is cut, and says so."""
-    made = _markdown(review, texts, tag, SHOWN_CHANGES)
+    made = _markdown(review, texts, tag)
     if len(made) > MAX_CHARACTERS:
-        over = len(made) - MAX_CHARACTERS
-        made = _markdown(review, _shortened(texts, over), tag, SHOWN_CHANGES)
+        made = _markdown(review, _shortened(texts, len(made) - MAX_CHARACTERS), tag)
     if len(made) > MAX_CHARACTERS:
-        cut = made[: MAX_CHARACTERS - 200].rsplit("\n", maxsplit=1)[0]
-        made = f"{cut}\n\nThe rest is too long for a comment: run `spillway diff` for it.\n"
+        cut = _markdown(review, {}, tag)[: MAX_CHARACTERS - len(CUT) - 20].rsplit("\n", maxsplit=1)[0]
+        made = f"{cut}\n{'</details>' * (cut.count('<details>') - cut.count('</details>'))}{CUT}"
     return made
 
 
@@ -63,23 +64,23 @@ def _shortened(texts: Mapping[str, str], over: int) -> dict[str, str]:
     return found
 
 
-def _markdown(review: Review, texts: Mapping[str, str], tag: str, shown: int) -> str:
+def _markdown(review: Review, texts: Mapping[str, str], tag: str) -> str:
     lines = [tag_line(review, tag)]
     if not review.plans:
         lines += [f"### {escaped(nothing_changes(review))}", ""]
     for plan in review.plans:
-        lines += [f"### {escaped(headline(plan))}", "", *_plan(plan, texts.get(plan.pair.key, ""), shown)]
+        lines += [f"### {escaped(headline(plan))}", "", *_plan(plan, texts.get(plan.pair.key, ""))]
     return "\n".join(lines) + "\n"
 
 
-def _plan(plan: PlanReview, text: str, shown: int) -> Iterator[str]:
+def _plan(plan: PlanReview, text: str) -> Iterator[str]:
     effect = plan.effect
     if effect is not None:
         yield f"Spillway, {title(plan)}. {escaped(certainty(effect))}."
     else:
         yield f"Spillway, {title(plan)}. {escaped(plan.not_estimated)}."
     yield ""
-    yield from _changes(plan.changes, shown)
+    yield from _changes(plan.changes)
     if effect is not None:
         yield from _table(
             ("Lane", "Usage", "Change", "Monthly estimate"),
@@ -100,14 +101,17 @@ def _plan(plan: PlanReview, text: str, shown: int) -> Iterator[str]:
         yield from _folded("How the estimate was made", [*lines, "", WHAT_IT_IS])
 
 
-def _changes(changes: Sequence[Change], shown: int) -> Iterator[str]:
+def _changes(changes: Sequence[Change]) -> Iterator[str]:
     ordered = worst_first(tuple(changes))
     if not ordered:
         return
-    yield from (_bullet(change) for change in ordered[:shown])
+    yield from (_bullet(change) for change in ordered[:SHOWN_CHANGES])
     yield ""
-    if rest := ordered[shown:]:
-        yield from _folded(f"{len(rest)} more changes", [_bullet(change) for change in rest])
+    if rest := ordered[SHOWN_CHANGES:]:
+        listed = [_bullet(change) for change in rest[:FOLDED_CHANGES]]
+        if left := len(rest) - len(listed):
+            listed.append(f"- and {left} more: run `spillway diff` for them")
+        yield from _folded(f"{len(rest)} more changes", listed)
 
 
 def _bullet(change: Change) -> str:
