@@ -10,6 +10,11 @@ from spillway.api import CapacityLane
 from spillway.simulate.scenario.model import OwnLaneTruth
 
 
+TICK_SECONDS = (30.0, 60.0, 120.0)
+"""The operator's own tick first. Deciding takes nearly all of a replay's time."""
+MOST_TICKS = 6_000
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What measurements elsewhere say of a lane's GPU type and model."""
@@ -40,5 +45,12 @@ class Ask:
     """Folder of finished runs; None: nothing is kept."""
     measured: Callable[[CapacityLane], Measured | None] | None = None
     """Looks a lane up in measurements, where nothing else says what a replica does."""
-    tick_seconds: float = 60.0
-    """Between decisions."""
+    tick_seconds: float | None = None
+    """Between decisions; None: as `tick_of` has it."""
+
+
+def tick_of(ask: Ask, duration_s: float) -> float:
+    """Seconds between decisions: the shortest that keeps a replay of a week under a minute."""
+    if ask.tick_seconds is not None:
+        return ask.tick_seconds
+    return next((tick for tick in TICK_SECONDS if duration_s / tick <= MOST_TICKS), TICK_SECONDS[-1])

@@ -16,7 +16,7 @@ from spillway.simulate.backtest.store import Code, Store, run_key
 from spillway.simulate.policy import Known
 from spillway.simulate.scenario.errors import ScenarioError
 from spillway.simulate.scenario.exchange import workload_hash
-from spillway.simulate.sides.ask import Ask
+from spillway.simulate.sides.ask import Ask, tick_of
 from spillway.simulate.sides.figures import RunFigures, figures_of
 from spillway.simulate.sides.gateway import Gateway, PlanPolicy
 from spillway.simulate.sides.side import Side
@@ -108,7 +108,8 @@ def do(run: Run) -> tuple[Run, RunFigures]:
 def _run_of(side: Side, traffic: Traffic, seed: int, ask: Ask, folder: Path) -> Run:
     numbers = {traffic.keys.index(key): index for index, key in enumerate(side.keys)}
     known = replace(side.known, seed=seed)
-    return Run(side.name, seed, side.world, known, side.gateway, ask.tick_seconds, numbers, folder)
+    tick = tick_of(ask, side.world.duration_s)
+    return Run(side.name, seed, side.world, known, side.gateway, tick, numbers, folder)
 
 
 def _key(run: Run, workload: Workload) -> str:
