@@ -17,6 +17,8 @@ def load_limits(given: str | None) -> Limits:
     if given is None:
         return Limits()
     source = read_side("--policy", given, None)
+    if source.missing:
+        raise InputError(f"--policy {given}: that revision has no such file; leave --policy out for the defaults")
     if len(source.texts) != 1:
         raise InputError(f"--policy {given}: give one file (it is {len(source.texts)} files)")
     content, place = source.texts[0].content, f"--policy {given}"
