@@ -61,13 +61,13 @@ def test_the_replay_gets_the_plans_own_documents_and_what_was_asked(
     other = made("CapacityPlan", "other", {"lanes": ["gpu"]}, "team-b")
     base, head = sides(tmp_path, *CHEAPER, other, base=(*ALL, other))
     traffic = tmp_path / "t.csv"
-    given = ("--traffic", str(traffic), "--seeds", "3", "--jobs", "1", "--config", "c.yaml")
+    given = ("--traffic", str(traffic), "--seeds", "3", "--jobs", "1")
     made_document = document(capsys, base, head, *given)
     names = ["CapacityPlan inference/main", "CapacityLane inference/gpu", "CapacityLane inference/hosted",
              "WorkloadClass inference/chat"]  # fmt: skip
     ((old, new, ask),) = found.asked
     assert old == new == names
-    assert (ask.traffic, ask.seeds, ask.jobs, ask.config) == (traffic, 3, 1, Path("c.yaml"))
+    assert (ask.traffic, ask.seeds, ask.jobs) == (traffic, 3, 1)
     assert ask.prometheus_url is ask.scenario is None
     assert made_document["plans"][0]["effect"]["differenceUsd"]["value"] == "-1000.00"
     assert made_document["unchanged"] == ["team-b/other"]
@@ -194,7 +194,7 @@ def test_the_output_goes_to_a_file(tmp_path: Path, capsys: Captured) -> None:
         (["--days", "3"], "--days belongs to --prometheus-url"),
         (["--seeds", "3"], "--seeds belongs to a replay"),
         (["--jobs", "3"], "--jobs belongs to a replay"),
-        (["--config", "c"], "--config belongs to a replay"),
+        (["--config", "c", "--traffic", "t"], "--config belongs to --prometheus-url"),
         (["--traffic", "t", "--scenario", "s"], "--traffic and --scenario: give one source of traffic"),
         (["--tag", "x"], "--tag belongs to -o markdown"),
         (["--tag", "x --> y", "-o", "markdown"], "--tag x --> y: write letters"),

@@ -127,7 +127,7 @@ def _surely(effect: Effect, sign: int) -> str:
 
 
 def _attainment(each: ClassFigures, plan: PlanPair) -> str:
-    return f"{short_class(each.key, plan)} {attained(each.attainment_percent)} of {_objective(each)}"
+    return f"{short_class(each.key, plan)} {attained(each.attainment_percent)} (goal {_objective(each)})"
 
 
 def _objective(each: ClassFigures) -> str:
@@ -140,7 +140,7 @@ def _missed(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]
             continue
         base = effect.base.of(each.key)
         name = short_class(each.key, plan)
-        missed = f"{name} misses its objective: {attained(each.attainment_percent)} of {_objective(each)}"
+        missed = f"{name} misses its objective: {attained(each.attainment_percent)}, goal {_objective(each)}"
         if base is None or base.held:
             was = "" if base is None else f", held on base with {attained(base.attainment_percent)}"
             yield limits.slo.missed.verdict, missed + was
@@ -212,7 +212,7 @@ def _budgets_fine(plan: PlanPair, effect: Effect) -> str:
         for each in effect.head.classes
         if (item := plan.head.classes.get(each.key)) is not None and (budget := _budget(item, effect)) is not None
     ]
-    return f"kept: {', '.join(kept)}" if kept else "no class has a budget that a replay can be held against"
+    return f"kept: {', '.join(kept)}" if kept else "no class has a budget (spec.budget)"
 
 
 def _ceilings(plan: PlanPair, head: SideFigures, limits: Limits) -> Iterator[Finding]:

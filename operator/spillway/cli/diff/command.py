@@ -61,9 +61,10 @@ def _check_options(base: str, head: str, asked: Mapping[str, Any]) -> None:
     given = [f"--{name.replace('_', '-')}" for name in SOURCES if asked[name] is not None]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)}: give one source of traffic")
-    if named("days") and asked["prometheus_url"] is None:
-        raise click.UsageError("--days belongs to --prometheus-url; a file says by itself how long it is")
-    for name in ("config", "seeds", "jobs"):
+    for name, why in (("days", "a file says by itself how long it is"), ("config", "a file needs none")):
+        if named(name) and asked["prometheus_url"] is None:
+            raise click.UsageError(f"--{name} belongs to --prometheus-url; {why}")
+    for name in ("seeds", "jobs"):
         if named(name) and not given:
             raise click.UsageError(f"--{name} belongs to a replay: give --traffic, --scenario or --prometheus-url")
     if named("tag") and asked["output"] != "markdown":

@@ -22,7 +22,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--days", type=click.FloatRange(0.02, 60), default=7, show_default=True, help="How many days of it, to now."
 )
-@click.option("--config", type=FILE, metavar="FILE", help="The operator's configuration: gateways, GPU pools.")
+@click.option("--config", type=FILE, metavar="FILE", help="The operator's configuration, for --prometheus-url.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="How many seeds to replay.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Replays side by side. Default: one for each core.")
 @click.option("--policy", metavar="FILE", help="Limits (YAML), or REVISION:PATH. Default: see docs/review.md.")

@@ -29,9 +29,9 @@ CUT = "\n\nThe rest is too long for a comment: run `spillway diff` for it.\n"
 ICONS = {Verdict.PASS: "✅ pass", Verdict.WARN: "⚠️ warn", Verdict.FAIL: "❌ fail", Verdict.SKIP: "➖ not checked"}
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#$~])")
 WHAT_IT_IS = (
-    "A *lane* is a place where requests can be served: own GPUs, paid by the hour, or a hosted API, paid by the token. "
-    "A *class* is a kind of traffic with its own objective. Spillway decides how many replicas the GPU lanes have and "
-    "which share of the traffic goes to hosted lanes, as the *plan* says."
+    "Written by `spillway diff`. A *lane* is a place where requests can be served: own GPUs, paid by the hour, or a "
+    "hosted API, paid by the token. A *class* is a kind of traffic with its own objective. Spillway decides how many "
+    "replicas the GPU lanes have and which share of the traffic goes to hosted lanes, as the *plan* says."
 )
 
 
@@ -70,15 +70,17 @@ def _markdown(review: Review, texts: Mapping[str, str], tag: str) -> str:
         lines += [f"### {escaped(nothing_changes(review))}", ""]
     for plan in review.plans:
         lines += [f"### {escaped(headline(plan))}", "", *_plan(plan, texts.get(plan.pair.key, ""))]
+    if review.plans:
+        lines.append(f"<sub>{WHAT_IT_IS}</sub>")
     return "\n".join(lines) + "\n"
 
 
 def _plan(plan: PlanReview, text: str) -> Iterator[str]:
     effect = plan.effect
     if effect is not None:
-        yield f"Spillway, {title(plan)}. {escaped(certainty(effect))}."
+        yield f"{_capital(title(plan))}: {escaped(certainty(effect))}."
     else:
-        yield f"Spillway, {title(plan)}. {escaped(plan.not_estimated)}."
+        yield f"{_capital(title(plan))}: {escaped(plan.not_estimated)}."
     yield ""
     yield from _changes(plan.changes)
     if effect is not None:
@@ -92,13 +94,17 @@ def _plan(plan: PlanReview, text: str) -> Iterator[str]:
             [(r.name, r.objective, r.attained, r.slo, r.hosted, r.monthly) for r in class_rows(plan)],
         )
     rows = [(ICONS[verdict], name, words) for verdict, name, words in policy_rows(plan.policies)]
-    yield from _table(("Policy", "", "Why"), rows)
+    yield from _table(("Result", "Policy", "Why"), rows)
     if text:
         yield from _folded("Text diff of the manifests", _fenced(text))
     if effect is not None:
         lines = [f"- {escaped(line)}" for line in method(effect)]
         lines += [f"- Objective of {escaped(line)}" for line in objectives(plan)]
-        yield from _folded("How the estimate was made", [*lines, "", WHAT_IT_IS])
+        yield from _folded("How the estimate was made", lines)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _changes(changes: Sequence[Change]) -> Iterator[str]:

@@ -83,7 +83,7 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
     for each in missed:
         before = effect.base.of(each.key)
         again = "" if before is None or before.held else ", as before"
-        share = f"{attained(each.attainment_percent)} of {attained(each.objective_percent)}"
+        share = f"{attained(each.attainment_percent)}, goal {attained(each.objective_percent)}"
         texts.append(f"{short_class(each.key, plan.pair)} ({share}{again})")
     return f"SLO missed by {joined(texts)}"
 
@@ -93,7 +93,7 @@ def certainty(effect: Effect) -> str:
     day = f"{effect.traffic.days:g} day{'' if effect.traffic.days == 1 else 's'}"
     no_change = ", which includes no change" if unsure(effect.difference) and effect.difference.value else ""
     return (
-        f"Confidence {effect.confidence.value}: {day} of traffic ({effect.traffic.source}) replayed on both sides; 95% "
+        f"{day} of traffic ({effect.traffic.source}) replayed on both sides. Confidence {effect.confidence.value}; 95% "
         f"interval of the difference {interval(effect.difference)} a month{no_change}"
     )
 
@@ -103,7 +103,7 @@ def lane_rows(effect: Effect) -> list[LaneRow]:
     names = dict.fromkeys(lane.name for lane in (*effect.base.lanes, *effect.head.lanes))
     rows = [_lane_row(name, effect.base.lane(name), effect.head.lane(name)) for name in names]
     base, head = effect.base.usd_per_month.value, effect.head.usd_per_month.value
-    return [*rows, LaneRow("total", "", _money_change(base, head), f"{usd(base)} -> {usd(head)}")]
+    return [*rows, LaneRow("total", "", _money_change(base, head), _arrow(usd(base), usd(head)))]
 
 
 def _lane_row(name: str, base: LaneFigures | None, head: LaneFigures | None) -> LaneRow:
@@ -111,7 +111,7 @@ def _lane_row(name: str, base: LaneFigures | None, head: LaneFigures | None) -> 
     own = any_side is not None and any_side.type == "SelfHosted"
     usage = f"{GPU_RESERVED}: {_replicas(base, head)}" if own else f"{API_TOKENS}: {_tokens(base, head)}"
     before, after = (0.0 if side is None else side.usd_per_month for side in (base, head))
-    sides = f"{_side(base)} -> {_side(head)}"
+    sides = _arrow(_side(base), _side(head))
     return LaneRow(name, usage, _money_change(before, after), sides)
 
 
@@ -155,10 +155,10 @@ def _class_row(key: str, base: ClassFigures | None, head: ClassFigures | None, p
     return ClassRow(
         short_class(key, plan.pair),
         _arrow(*(MISSING if s is None else attained(s.objective_percent) for s in sides)),
-        " -> ".join(MISSING if s is None else attained(s.attainment_percent) for s in sides),
+        _arrow(*(MISSING if s is None else attained(s.attainment_percent) for s in sides)),
         _arrow(*(MISSING if s is None else "held" if s.held else "MISSED" for s in sides)),
         _arrow(*(MISSING if s is None else _share(s.hosted_share) for s in sides)),
-        " -> ".join(MISSING if s is None else usd(s.usd_per_month) for s in sides),
+        _arrow(*(MISSING if s is None else usd(s.usd_per_month) for s in sides)),
     )
 
 
