@@ -108,6 +108,8 @@ class OwnLaneTruth(ScenarioModel):
     """No replica is created inside."""
     source: str = Field(default="", max_length=300)
     """Where these figures come from, for people."""
+    largest_batch: Annotated[Whole, Field(ge=1)] | None = None
+    """Sequences in a batch up to which they were seen."""
 
     @model_validator(mode="after")
     def _formula_or_table(self) -> Self:

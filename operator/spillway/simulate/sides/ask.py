@@ -9,10 +9,9 @@ from pathlib import Path
 from spillway.api import CapacityLane
 from spillway.simulate.scenario.model import OwnLaneTruth
 
-
-TICK_SECONDS = (30.0, 60.0, 120.0)
+TICK_SECONDS = (30.0, 60.0, 120.0, 180.0)
 """The operator's own tick first. Deciding takes nearly all of a replay's time."""
-MOST_TICKS = 6_000
+MOST_TICKS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Traffic and settings. Exactly one of `traffic`, `scenario` and `prometheus_url` is given."""
+    """Traffic and settings. `scenario` goes before `traffic`."""
 
     traffic: Path | None = None
     """Trace, CSV or CSV.gz, of bins or requests; its classes are named as the WorkloadClasses."""

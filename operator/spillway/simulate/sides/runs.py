@@ -70,8 +70,10 @@ def run_all(sides: Sequence[Side], traffic: Traffic, seeds: Sequence[int], ask: 
             scored += int(np.count_nonzero(sides[0].world.scored(workload.arrival_s)))
             for side in sides:
                 run = _run_of(side, traffic, seed, ask, folder)
-                keys[side.name, seed] = _key(run, part_of(workload, run.numbers))
-                kept = None if store is None else store.get(keys[side.name, seed])
+                kept = None
+                if store is not None:
+                    keys[side.name, seed] = _key(run, part_of(workload, run.numbers))
+                    kept = store.get(keys[side.name, seed])
                 if kept is None:
                     runs.append(run)
                 else:

@@ -81,7 +81,7 @@ def source_of(ask: Ask) -> Source:
         return _of_scenario(ask.scenario)
     if ask.traffic is not None:
         return _of_trace(ask.traffic)
-    raise ScenarioError("traffic: nothing is given to replay; give a trace, a scenario or a Prometheus")
+    raise ScenarioError("traffic: nothing is given to replay; give a trace, or a scenario")
 
 
 def load_traffic(source: Source, classes: Sequence[WorkloadClass]) -> Traffic:
@@ -120,6 +120,11 @@ def load_traffic(source: Source, classes: Sequence[WorkloadClass]) -> Traffic:
     )
 
 
+def warmup_of(seconds: float, step_s: float) -> float:
+    """Of so long a trace: a day, or a quarter of less than four; whole bins."""
+    return math.floor(min(DAY_SECONDS, WARMUP_SHARE * seconds) / step_s) * step_s
+
+
 def _of_scenario(path: Path) -> Source:
     origin = f"scenario {path}"
     documents = read_yaml(path, "scenario")
@@ -148,7 +153,7 @@ def _of_trace(path: Path) -> Source:
             f"traffic {path}: covers {seconds:g} s, which is too short to tell anything; give {SHORTEST_SECONDS:g} s "
             "or more, better a week"
         )
-    warmup = math.floor(min(DAY_SECONDS, WARMUP_SHARE * seconds) / step) * step
+    warmup = warmup_of(seconds, step)
     document = {
         "apiVersion": API_VERSION,
         "kind": "Scenario",

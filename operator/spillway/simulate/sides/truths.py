@@ -23,7 +23,8 @@ KV_CACHE_TOKENS = 450_000
 HOSTED_TTFT_MS, HOSTED_ITL_MS = 700.0, 15.0
 P99_OF_TTFT, P99_OF_ITL = 3.0, 2.0
 """How far a hosted API's 99th percentile lies above its typical latency, where nothing is known of it."""
-DECLARED = "declared profile"
+DECLARED, LEARNED = "declared profile", "learned from"
+"""How a truth's source begins that is a declaration, or was learned from the lane's own engines."""
 PRICE_SOURCE = "spillway.dev/price-source"
 """Annotation on a document whose price was looked up: where."""
 
@@ -76,9 +77,13 @@ class _Finder:
         given = self._source.file.truth.get(name)
         if given is not None and not moved:
             self.sources[name] = given.source or self._source.truths_from
+            if given.largest_batch is not None:
+                self.largest_batch[name] = given.largest_batch
             if given.source.startswith(DECLARED):
                 self.doubts.append(_declared(key))
-            return given
+            # Engines tell how they serve, but not how long they take to start.
+            learned = given.source.startswith(LEARNED)
+            return given.model_copy(update={"startup_seconds": self._startup(lane)}) if learned else given
         if spec.profile is not None:
             self.sources[name] = DECLARED
             self.doubts.append(self._stale(lane, base) if moved and _same_profile(base, lane) else _declared(key))
