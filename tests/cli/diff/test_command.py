@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import spillway.cli.diff.history
 import spillway.simulate.sides
 from advise.review.builders import ALL, CHAT, CHAT_FIGURES, GPU, HOSTED, effect, made, swapped, with_spec
 from cli.diff.sides import Captured, document, refused, run, sides
@@ -71,6 +72,46 @@ def test_the_replay_gets_the_plans_own_documents_and_what_was_asked(
     assert ask.prometheus_url is ask.scenario is None
     assert made_document["plans"][0]["effect"]["differenceUsd"]["value"] == "-1000.00"
     assert made_document["unchanged"] == ["team-b/other"]
+
+
+def test_prometheus_is_read_once_for_both_sides(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = replaying(monkeypatch)
+    read: list[tuple[Ask, list[str]]] = []
+
+    def save(ask: Ask, documents: list[Mapping[str, Any]]) -> Path:
+        read.append((ask, [each["kind"] for each in documents]))
+        return Path("scenario.yaml")
+
+    monkeypatch.setattr(spillway.cli.diff.history, "save", save)
+    base, head = sides(tmp_path, *CHEAPER)
+    run(capsys, base, head, "--prometheus-url", "http://p", "--days", "3", "--config", "c.yaml")
+    ((asked, kinds),) = read
+    assert (asked.prometheus_url, asked.days, asked.config) == ("http://p", 3, Path("c.yaml"))
+    assert kinds == ["CapacityPlan", "CapacityLane", "CapacityLane", "WorkloadClass"]
+    ((_, _, ask),) = found.asked
+    assert ask.scenario == Path("scenario.yaml")
+
+
+def test_list_prices_are_the_same_on_both_sides_and_in_force_today(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices: list[Any] = []
+
+    def replay(base: Any, head: Any, ask: Ask, progress: Any) -> Effect:
+        prices.extend(
+            each["spec"]["hosted"]["price"] for side in (base, head) for each in side if "hosted" in each["spec"]
+        )
+        return effect()
+
+    monkeypatch.setattr(spillway.simulate.sides, "replay", replay)
+    unpriced = with_spec(HOSTED, {"hosted.price": None})
+    base, head = sides(tmp_path, *CHEAPER[:2], unpriced, CHAT, base=(*ALL[:2], unpriced, CHAT))
+    run(capsys, base, head, "--traffic", "t.csv")
+    assert len(prices) == 2
+    assert prices[0] == prices[1]
+    assert set(prices[0]) == {"inputUsdPerMTok", "cachedInputUsdPerMTok", "outputUsdPerMTok"}
 
 
 def test_a_replay_that_fails_is_an_error_and_the_review_is_still_printed(

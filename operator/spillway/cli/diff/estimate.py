@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -54,8 +54,13 @@ def _replayed(base: Manifests, head: Manifests, asked: Mapping[str, Any]) -> Eff
 
     # One moment for both sides: a list price that changes must not look like the change under review.
     now = time.time()
+    before, after = pinned(base, now), pinned(head, now)
     ask = Ask(**{name: asked[name] for name in ASKED}, measured=measured)
-    return replay(pinned(base, now), pinned(head, now), ask, _progress)
+    if ask.prometheus_url is not None:
+        from spillway.cli.diff.history import save  # noqa: PLC0415 - only where it is needed
+
+        ask = replace(ask, scenario=save(ask, before))
+    return replay(before, after, ask, _progress)
 
 
 def _progress(line: str) -> None:
