@@ -17,6 +17,8 @@ MISSING = "–"
 GPU_RESERVED, API_TOKENS = "GPU reserved", "API tokens"
 STEADY_PERCENT = 1.0
 """A difference below this that the interval can't tell from none is called none."""
+DAYS_FROM = 1.5
+"""Traffic shorter than this is told in hours."""
 HOW_TO_ESTIMATE = "No traffic was given to replay (--traffic FILE, --scenario FILE, or --prometheus-url URL)"
 
 
@@ -90,12 +92,18 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
 
 def certainty(effect: Effect) -> str:
     """How far the estimate may be trusted, in one sentence."""
-    day = f"{effect.traffic.days:g} day{'' if effect.traffic.days == 1 else 's'}"
+    day = _length(effect.traffic.days)
     no_change = ", which includes no change" if unsure(effect.difference) and effect.difference.value else ""
     return (
         f"{day} of traffic ({effect.traffic.source}) replayed on both sides. Confidence {effect.confidence.value}; 95% "
         f"interval of the difference {interval(effect.difference)} a month{no_change}"
     )
+
+
+def _length(days: float) -> str:
+    if days < DAYS_FROM:
+        return f"{days * 24:.3g} hours"
+    return f"{days:.3g} days"
 
 
 def lane_rows(effect: Effect) -> list[LaneRow]:
@@ -184,8 +192,8 @@ def method(effect: Effect) -> Iterator[str]:
     traffic = effect.traffic
     drawn = ", drawn from counts by time bin, not single requests" if traffic.sampled else ""
     yield (
-        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {traffic.days:g} scored days{drawn}; the same "
-        f"requests on both sides, {counted(traffic.seeds, 'seed')}"
+        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {_length(traffic.days)} that were scored{drawn}; "
+        f"the same requests on both sides, {counted(traffic.seeds, 'seed')}"
     )
     yield (
         "Each side was decided by Spillway's own code and served by a simulated fleet; dollars are extrapolated to a "
