@@ -182,6 +182,7 @@ def test_an_empty_policy_file_is_the_defaults_and_one_that_is_not_there_is_refus
     base, head = sides(tmp_path)
     run(capsys, base, head, "--policy", str(tmp_path / "policy.yaml"))
     assert "there is no such file" in refused(capsys, base, head, "--policy", "nowhere.yaml")
+    assert "standard input is for manifests" in refused(capsys, base, head, "--policy", "-")
 
 
 def test_several_plans_are_reviewed_each_by_itself_and_one_can_be_picked(tmp_path: Path, capsys: Captured) -> None:

@@ -43,7 +43,7 @@ def test_the_layout_of_a_comment() -> None:
     ):
         assert row in lines
     assert text.count("<details>") == text.count("</details>") == 2
-    bullet = "- **GPU lane gpu**: fewest replicas 2 → 1: up to \\$7.70 less an hour where there is little traffic"
+    bullet = "- **GPU lane gpu**: fewest replicas 2 → 1: up to \\$7.70 less an hour where there is little traffic *(loosens)*"
     assert bullet in lines
 
 

@@ -228,10 +228,13 @@ PLAN_FIELDS: Mapping[str, Words] = {
         "a lane goes down only after lower demand for", Unit.SECONDS, looser="down", level=MEDIUM
     ),
     "guards.manualOverrideSeconds": Words("a person's kubectl scale is respected for", Unit.SECONDS, looser="down"),
-    "approval": Words("approval", level=HIGH),
-    "approval.structural": Words("approval of structural changes", level=HIGH),
+    "approval": Words("approval", level=MEDIUM),
+    "approval.structural": Words("proposals of structural changes", level=MEDIUM, notes={
+        "Required": "the operator proposes them, and a person approves each", "Off": "none is proposed",
+    }),
     "approval.maxMonthlyIncreaseUsd": Words(
-        "increase a month that needs no approval", Unit.USD, looser="up", level=HIGH
+        "most that a proposed change may add to the bill a month", Unit.USD, absent="no limit", looser="up",
+        unbounded=True, level=MEDIUM,
     ),
     "forecast": Words("forecast"),
     "forecast.seasonalitySeconds": Words("rhythms that the forecast looks for, in seconds"),

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from spillway.advise.review.limits import Limits
 from spillway.cli.diff.errors import InputError
-from spillway.cli.diff.sources import read_side
+from spillway.cli.diff.sources import STDIN, read_side
 from spillway.cli.diff.yaml_text import check_depth, given_twice, yaml_problem
 from spillway.simulate.scenario.errors import problem
 
@@ -16,6 +16,8 @@ def load_limits(given: str | None) -> Limits:
     """The limits of a file or of REVISION:PATH; the defaults without one. Raises InputError."""
     if given is None:
         return Limits()
+    if given == STDIN:
+        raise InputError("--policy -: give a file, or REVISION:PATH; standard input is for manifests")
     source = read_side("--policy", given, None)
     if source.missing:
         raise InputError(f"--policy {given}: that revision has no such file; leave --policy out for the defaults")

@@ -122,7 +122,8 @@ def _changes(changes: Sequence[Change]) -> Iterator[str]:
 
 def _bullet(change: Change) -> str:
     mark = "⚠️ " if change.severity is Severity.HIGH and change.bearing is not Bearing.TIGHTENS else ""
-    return f"- {mark}**{escaped(change.subject)}**: {escaped(change.text)}"
+    way = "" if change.bearing is Bearing.NEUTRAL else f" *({change.bearing.value})*"
+    return f"- {mark}**{escaped(change.subject)}**: {escaped(change.text)}{way}"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, bold_last: bool = False) -> Iterator[str]:

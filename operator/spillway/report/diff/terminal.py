@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spillway.advise.review.changes import Change, worst_first
-from spillway.advise.review.fields import Severity
+from spillway.advise.review.fields import Bearing, Severity
 from spillway.advise.review.limits import Verdict
 from spillway.advise.review.review import PlanReview, Review
 from spillway.report.diff.words import (
@@ -77,7 +77,8 @@ def _plan(plan: PlanReview) -> Iterator[RenderableType]:
 
 def _change(change: Change) -> Text:
     style = "bold red" if change.severity is Severity.HIGH else ""
-    return Text.assemble((f"{MARKS[change.severity]} ", style), change.sentence)
+    way = "" if change.bearing is Bearing.NEUTRAL else f" ({change.bearing.value})"
+    return Text.assemble((f"{MARKS[change.severity]} ", style), change.sentence, (way, "dim"))
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
