@@ -17,7 +17,7 @@ from spillway.api import DataPolicy, WorkloadClass
 WORST = (Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.SKIP)
 HOURS_PER_DAY = 24
 MANY_PERCENT = 400
-"""A rise from which on people think in times, not in percent."""
+"""A rise from which on its percentage says nothing."""
 NOT_ESTIMATED = "not checked: cost and SLO were not estimated"
 
 
@@ -158,20 +158,24 @@ def _misses(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]
         if more * 100 < float(limits.slo.ignore_misses_below_percent) * each.requests_per_month:
             continue
         percent = None if not base.misses_per_month else 100 * more / base.misses_per_month
-        how = "from none" if percent is None else _more(percent)
-        name, before, after = short_class(each.key, plan), base.misses_per_month, each.misses_per_month
-        text = f"{name} misses {count(before)} -> {count(after)} requests a month ({how})"
+        text = _missed_more(short_class(each.key, plan), base, each, percent)
         for verdict, limit in (
             (Verdict.FAIL, limits.slo.fail_more_misses_percent),
             (Verdict.WARN, limits.slo.warn_more_misses_percent),
         ):
             if limit is not None and (percent is None or percent > float(limit)):
-                yield verdict, f"{text}, more than {limit:f}% above base"
+                yield verdict, f"{text}; the limit is {limit:f}% more"
                 break
 
 
-def _more(percent: float) -> str:
-    return f"{percent / 100 + 1:.0f} times as many" if percent >= MANY_PERCENT else signed_percent(percent)
+def _missed_more(name: str, base: ClassFigures, head: ClassFigures, percent: float | None) -> str:
+    """A rise from next to nothing is told as a share of the requests, not as a rise in percent."""
+    rise = f" ({signed_percent(percent)})" if percent is not None and percent < MANY_PERCENT else ""
+    share = 100 * head.misses_per_month / head.requests_per_month
+    return (
+        f"{name} misses {count(head.misses_per_month)} requests a month, {share:.2g}% of them, instead of "
+        f"{count(base.misses_per_month)}{rise}"
+    )
 
 
 def _budgets(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
