@@ -6,6 +6,7 @@ of the same side: a scenario on disk, a tick of 30 s, several seeds, and weights
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tempfile
 import time
@@ -44,6 +45,17 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is run, and where it is kept."""
+
+    seeds: int
+    jobs: int
+    cache: Path
+    keep: bool
+    """Whether replays are kept, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
     """One pull request: dollars a month, predicted and backtested."""
 
@@ -69,8 +81,10 @@ class Checked:
 @click.option("--only", multiple=True, help="Names of pull requests. Default: all.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of the backtests.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Runs side by side. Default: one for each core.")
+@click.option("--days", type=click.IntRange(1, 365), help="Scored days of the traffic. Default: all.")
 @click.option("--cache", type=click.Path(path_type=Path), default=".spillway-backtest", show_default=True)
-def diffcheck(folder: Path, only: tuple[str, ...], seeds: int, jobs: int | None, cache: Path) -> None:
+@click.option("--keep-replays", is_flag=True, help="Keep replays as well: none is timed then that is kept.")
+def diffcheck(folder: Path, only: tuple[str, ...], days: int | None, cache: Path, **asked: Any) -> None:
     """Replay each pull request as `spillway diff` does, backtest both of its sides, and print how far apart they are.
 
     Backtests are kept in the cache and go on where they stopped; replays are done anew, and timed.
@@ -79,23 +93,37 @@ def diffcheck(folder: Path, only: tuple[str, ...], seeds: int, jobs: int | None,
     if unknown := set(only) - set(names):
         raise click.UsageError(f"--only {', '.join(unknown)}: there is no such pull request in {folder}")
     click.echo(HEADER)
-    for name in only or names:
-        try:
-            checked = _check(folder / name, folder / "traffic.csv.gz", seeds, jobs or cores(), cache)
-        except (ScenarioError, WorkerLostError) as error:
-            raise click.ClickException(f"{name}: {error}") from error
-        click.echo(checked.row)
+    extent = Extent(asked["seeds"], asked["jobs"] or cores(), cache, asked["keep_replays"])
+    with tempfile.TemporaryDirectory(prefix="spillway-diffcheck-") as made:
+        traffic = folder / "traffic.csv.gz" if days is None else _cut(folder / "traffic.csv.gz", days, Path(made))
+        for name in only or names:
+            try:
+                checked = _check(folder / name, traffic, extent)
+            except (ScenarioError, WorkerLostError) as error:
+                raise click.ClickException(f"{name}: {error}") from error
+            click.echo(checked.row)
 
 
-def _check(path: Path, traffic: Path, seeds: int, jobs: int, cache: Path) -> Checked:
+def _cut(traffic: Path, days: int, folder: Path) -> Path:
+    """The trace's first days after its warm-up, under the same name: requests are drawn by it."""
+    end = (1 + days) * 86_400
+    with gzip.open(traffic, "rt", encoding="utf-8") as lines:
+        header, *rows = lines.readlines()
+    path = folder / traffic.name
+    with gzip.open(path, "wt", encoding="utf-8") as out:
+        out.writelines([header, *(row for row in rows if float(row.partition(",")[0]) < end)])
+    return path
+
+
+def _check(path: Path, traffic: Path, extent: Extent) -> Checked:
     now = time.time()
     base, head = (pinned(_documents(path / side), now) for side in ("base", "head"))
-    ask = Ask(traffic=traffic, measured=measured, jobs=jobs)
+    ask = Ask(traffic=traffic, measured=measured, jobs=extent.jobs, cache=extent.cache if extent.keep else None)
     effect = replay(base, head, ask, lambda line: click.echo(f"{path.name}: {line}", err=True))
     source = source_of(ask)
     lanes = lanes_of(read_side("base", base))
     usd = [
-        _backtested(f"{path.name} {side}", _scenario(documents, lanes, source), documents, (seeds, jobs), cache)
+        _backtested(f"{path.name} {side}", _scenario(documents, lanes, source), documents, extent)
         for side, documents in (("base", base), ("head", head))
     ]
     return Checked(path.name, effect, usd[0], usd[1])
@@ -132,20 +160,18 @@ def _plain(model: Any) -> Document:
     return found
 
 
-def _backtested(
-    label: str, scenario: Document, documents: Sequence[Document], extent: tuple[int, int], cache: Path
-) -> float:
+def _backtested(label: str, scenario: Document, documents: Sequence[Document], extent: Extent) -> float:
     """Mean dollars a month over the seeds."""
-    seeds, jobs = extent
     folder = Path(tempfile.mkdtemp(prefix="spillway-diffcheck-"))
     listener = RunProgress()
     try:
         (folder / "manifests.yaml").write_text(yaml.safe_dump_all(documents), encoding="utf-8")
         (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario), encoding="utf-8")
         loaded = load_scenario(folder / "scenario.yaml")
-        listener.note(f"{label}: backtest of {seeds} seeds")
-        wanted = [Job(POLICY, seed) for seed in range(1, seeds + 1)]
-        with Session(loaded, [job.seed for job in wanted], jobs, Store(cache), listener) as session:
+        listener.note(f"{label}: backtest of {extent.seeds} seeds")
+        wanted = [Job(POLICY, seed) for seed in range(1, extent.seeds + 1)]
+        seeds = [job.seed for job in wanted]
+        with Session(loaded, seeds, extent.jobs, Store(extent.cache), listener) as session:
             scores = [score_of(document) for document in session.documents(wanted).values()]
         return fmean(score.cost_usd for score in scores) * HOURS_PER_MONTH * 3600.0 / scored_seconds(loaded.world)
     finally:
