@@ -188,6 +188,10 @@ SENTENCES = [
      "sequences that a replica runs at once 256)"),
     (HOSTED, {"hosted.price.outputUsdPerMTok": "0.60"},
      "hosted lane hosted: output price $0.40 -> $0.60 per million tokens (+50%)"),
+    (GPU, {"selfHosted.gpu.perReplica": 1},
+     "GPU lane gpu: GPUs of a replica 2 -> 1: a replica costs $3.85 an hour instead of $7.70"),
+    (GPU, {"selfHosted.profile.prefillMsPerKToken": "36"},
+     "GPU lane gpu: declared speed: 1,000 prompt tokens take 18 ms -> 36 ms (+100%)"),
     (HOSTED, {"hosted.provider": "groq"},
      "hosted lane hosted: provider openai -> groq: prompts of class chat may now go to groq (lane hosted)"),
     (HOSTED, {"hosted.limits": {"concurrency": 5}}, "hosted lane hosted: limits added (requests in flight, at most 5)"),
@@ -258,6 +262,28 @@ def test_a_removed_ceiling_loosens() -> None:
     (found,) = changes_of(pair_of(ALL, (capped, GPU, HOSTED, CHAT)))
     assert found.bearing is Bearing.LOOSENS
     assert found.text.endswith("$50 -> no ceiling")
+
+
+def bound(*lanes: str) -> Manifest:
+    backends = {lane: f"{lane}-backend" for lane in lanes}
+    binding = {"class": "chat", "ownership": "Adopted", "httpRoute": "r", "rule": "a", "backends": backends}
+    return with_spec(PLAN, {"routing": {"plane": "GatewayAPI", "bindings": [binding]}})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (("hosted",), ("gpu", "hosted"),
+         "backend of lane gpu: none -> gpu-backend: the lane's GPUs may now serve this class, too"),
+        (("gpu", "hosted"), ("hosted",),
+         "route of class chat: backend of lane gpu: gpu-backend -> none: the lane's GPUs no longer serve this class"),
+        (("gpu",), ("gpu", "hosted"), "prompts of class chat may now go to openai (lane hosted)"),
+        (("gpu", "hosted"), ("gpu",), "the lane's provider no longer serves this class"),
+    ],
+)  # fmt: skip
+def test_a_lane_that_a_route_gains_or_loses(before: tuple[str, ...], after: tuple[str, ...], words: str) -> None:
+    (found,) = changes_of(pair_of((bound(*after), *ALL[1:]), (bound(*before), *ALL[1:])))
+    assert found.text.endswith(words)
 
 
 def test_added_and_removed_objects_say_what_they_are() -> None:

@@ -114,7 +114,7 @@ def _text(found: Difference, words: Words, kind: str) -> str:
     if node.pattern.endswith(".*"):
         label += ":"
     per = f" {words.per}" if words.per else ""
-    change = percent_change(before, after) if words.unit is Unit.USD else ""
+    change = percent_change(before, after) if words.unit in (Unit.USD, Unit.MS) else ""
     return f"{prefix}{label} {value_text(words, before)} -> {value_text(words, after)}{per}{change}"
 
 

@@ -125,6 +125,35 @@ def _gpu_type(case: Case) -> str:
     return f"{joined(same)} left as with the old type: check that" if same else ""
 
 
+def _gpus(case: Case) -> str:
+    """What a replica comes to: its GPUs and their price may both change."""
+    before, after = case.pair.before, case.pair.after
+    if not isinstance(before, CapacityLane) or not isinstance(after, CapacityLane):
+        return ""
+    old, new = (
+        None if own is None else price(own.price.usd_per_gpu_hour * own.gpu.per_replica)
+        for own in (before.spec.self_hosted, after.spec.self_hosted)
+    )
+    return "" if old is None or new is None else f"a replica costs {new} an hour instead of {old}"
+
+
+def _backend(case: Case) -> str:
+    """Who may serve the class now, or no longer."""
+    name = case.found.node.path.rpartition(".")[2]
+    if case.found.before is not None and case.found.after is not None:
+        return ""
+    gone = case.found.after is None
+    side = case.plan.base if gone else case.plan.head
+    lane = side.lanes.get(name)
+    if lane is None:
+        return ""
+    what = "the lane's GPUs" if lane.spec.self_hosted is not None else "the lane's provider"
+    if gone:
+        return f"{what} no longer serve{'s' if lane.spec.hosted else ''} this class"
+    reach = _new_reach(case)
+    return reach or f"{what} may now serve this class, too"
+
+
 def _lanes(case: Case) -> str:
     """Lanes that come without an object, and whose prompts go where they did not go."""
     missing = [name for name in case.found.after if name not in case.plan.head.lanes]
@@ -164,10 +193,11 @@ TELLING: Mapping[tuple[str, str], Callable[[Case], str]] = {
     ("CapacityLane", "selfHosted.replicas.min"): _minimum,
     ("CapacityLane", "selfHosted.replicas.max"): _maximum,
     ("CapacityLane", "selfHosted.gpu.type"): _gpu_type,
+    ("CapacityLane", "selfHosted.gpu.perReplica"): _gpus,
     ("CapacityLane", "type"): _lane_type,
     ("CapacityPlan", "lanes"): _lanes,
     ("CapacityPlan", "overflow.mode"): _overflow,
-    ("CapacityPlan", "routing.bindings[].backends.*"): _new_reach,
+    ("CapacityPlan", "routing.bindings[].backends.*"): _backend,
 }
 
 
