@@ -129,7 +129,7 @@ def _side(lane: LaneFigures | None) -> str:
 
 def _money_change(before: float, after: float) -> str:
     amount = exact(after) - exact(before)
-    if not amount:
+    if usd(before) == usd(after):
         return "none"
     percent = signed_percent(100 * (after - before) / before) if before else ""
     return f"{signed_usd(float(amount))}{f' ({percent})' if percent else ''}"
