@@ -20,7 +20,7 @@ import click
 import yaml
 
 from spillway.advise.review.effect import HOURS_PER_MONTH, Effect
-from spillway.api import API_VERSION
+from spillway.api import API_VERSION, CapacityLane
 from spillway.cli.backtest import RunProgress
 from spillway.cli.diff.prices import pinned
 from spillway.cli.diff.sizes import measured
@@ -42,6 +42,7 @@ HEADER = (
     "off by, of the base | replay, s |\n|---|---|---|---|---|---|---|---|"
 )
 Document = dict[str, Any]
+Lanes = Mapping[str, CapacityLane]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _check(path: Path, traffic: Path, extent: Extent) -> Checked:
     ask = Ask(traffic=traffic, measured=measured, jobs=extent.jobs, cache=extent.cache if extent.keep else None)
     effect = replay(base, head, ask, lambda line: click.echo(f"{path.name}: {line}", err=True))
     source = source_of(ask)
-    lanes = lanes_of(read_side("base", base))
+    lanes = lanes_of(read_side("base", base)), lanes_of(read_side("head", head))
     usd = [
         _backtested(f"{path.name} {side}", _scenario(documents, lanes, source), documents, extent)
         for side, documents in (("base", base), ("head", head))
@@ -138,10 +139,10 @@ def _documents(folder: Path) -> list[Document]:
     ]
 
 
-def _scenario(documents: Sequence[Document], before: Mapping[str, Any], source: Source) -> Document:
+def _scenario(documents: Sequence[Document], both: tuple[Lanes, Lanes], source: Source) -> Document:
     """A scenario file with the truths that the replay takes."""
     resources = read_side("side", documents)
-    truths = truths_of(resources.own, resources.hosted, before, source, measured)
+    truths = truths_of(resources.own, resources.hosted, both, source, measured)
     (entry,) = source.file.traces
     return {
         "apiVersion": API_VERSION,

@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     source = source_of(Ask(traffic=path))
     resources = read_side("head", change.documents()[1])
     traffic = load_traffic(source, resources.classes)
-    side = build_side("head", resources, {}, source, traffic, None)
+    side = build_side("head", resources, ({}, {}), source, traffic, None)
     workload = traffic.demand.workload(1)
     outcome = fleet.simulate(side.world, workload, side.known, PlanPolicy(60.0, side.gateway, side.world), 1)
     return side.world, workload, outcome, figures_of(side.world, workload, outcome)

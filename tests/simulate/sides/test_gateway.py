@@ -28,7 +28,7 @@ def side(folder: Path, routing: dict[str, Any], mode: str = "Split", **gpu: Any)
     source = source_of(Ask(traffic=path))
     resources = read_side("head", change.documents()[1])
     traffic = load_traffic(source, resources.classes)
-    return build_side("head", resources, {}, source, traffic, None), path
+    return build_side("head", resources, ({}, {}), source, traffic, None), path
 
 
 def run(built: Side, path: Path) -> tuple[PlanPolicy, Outcome]:

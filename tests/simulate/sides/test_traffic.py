@@ -80,6 +80,13 @@ def test_a_trace_of_minutes_is_too_short(tmp_path: Path) -> None:
         source_of(Ask(traffic=trace(tmp_path / "t.csv", bins=2)))
 
 
+def test_too_much_and_too_little_traffic_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"24\.0 million requests are too many.*give fewer days"):
+        loaded(trace(tmp_path / "t.csv", requests=2_000_000), CHAT)
+    with pytest.raises(ScenarioError, match=r"no request falls into the span; give a trace with requests"):
+        loaded(trace(tmp_path / "t.csv", requests=0), CHAT)
+
+
 def test_a_scenario_brings_its_time_and_truths_and_not_its_manifests(tmp_path: Path) -> None:
     files = Files()
     files.scenario["metadata"]["source"] = "Prometheus http://p"

@@ -30,9 +30,15 @@ def of_scenario(folder: Path, source: str = "") -> Source:
     return source_of(Ask(scenario=files.write(folder / "s")))
 
 
-def found(source: Source, gpu: Document, api: Document, before: dict[str, CapacityLane] | None = None) -> Truths:
+def found(
+    source: Source,
+    gpu: Document,
+    api: Document,
+    before: dict[str, CapacityLane] | None = None,
+    after: dict[str, CapacityLane] | None = None,
+) -> Truths:
     lanes = lane(gpu), lane(api)
-    return truths_of([lanes[0]], [lanes[1]], before or {}, source, None)
+    return truths_of([lanes[0]], [lanes[1]], (before or {}, after or {}), source, None)
 
 
 def parts() -> tuple[Document, Document]:
@@ -149,7 +155,7 @@ def test_measurements_elsewhere_stand_in_for_a_missing_profile(tmp_path: Path) -
             "source": "measured: somewhere",
         }
     )
-    truths = truths_of([lane(gpu)], [lane(api)], {}, of_trace(tmp_path), lambda _: Measured(truth, 64))
+    truths = truths_of([lane(gpu)], [lane(api)], ({}, {}), of_trace(tmp_path), lambda _: Measured(truth, 64))
     assert (truths.own["gpu"].alpha_ms, truths.own["gpu"].startup_seconds.mean) == (7, 60)
     assert truths.sources["gpu"] == "measured: somewhere"
     assert truths.largest_batch == {"gpu": 64}
@@ -163,3 +169,25 @@ def test_a_hosted_lane_without_any_price_is_an_error(tmp_path: Path) -> None:
         ScenarioError, match=r"CapacityLane inference/api: spec\.hosted\.price: is missing.*model m at p"
     ):
         found(of_trace(tmp_path), gpu, api)
+
+
+def test_a_declaration_does_not_make_the_same_engines_faster(tmp_path: Path) -> None:
+    gpu, api = parts()
+    told, answers = copy.deepcopy(gpu), copy.deepcopy(api)
+    told["spec"]["selfHosted"]["profile"]["alphaMs"] = "12"
+    answers["spec"]["hosted"]["latency"]["timeToFirstTokenMs"] = 900
+    after = {"gpu": lane(told), "api": lane(answers)}
+    base = found(of_trace(tmp_path), gpu, api, {"gpu": lane(gpu)}, after)
+    head = found(of_trace(tmp_path), told, answers, {"gpu": lane(gpu)}, after)
+    assert base.own == head.own
+    assert base.own["gpu"].alpha_ms == 12
+    assert base.hosted == head.hosted
+    assert "declares another profile now, and both sides are replayed with it" in texts(base)
+    # On other hardware the base keeps its own.
+    told["spec"]["selfHosted"]["gpu"]["type"] = "h200"
+    assert found(of_trace(tmp_path), gpu, api, {}, {"gpu": lane(told)}).own["gpu"].alpha_ms == 25
+
+
+def test_an_assumed_cache_of_learned_engines_is_said(tmp_path: Path) -> None:
+    truths = found(of_scenario(tmp_path, "learned from 9 moments of its engines, cache size assumed"), *parts())
+    assert "kvCacheTokens is not declared" in texts(truths)

@@ -27,7 +27,7 @@ from spillway.simulate.scenario import ScenarioError
 from spillway.simulate.sides import Ask
 from spillway.simulate.sides.side import read_side
 from spillway.simulate.sides.traffic import warmup_of
-from spillway.simulate.sides.truths import KV_CACHE_TOKENS, LEARNED, STARTUP_SIGMA
+from spillway.simulate.sides.truths import ASSUMED_CACHE, KV_CACHE_TOKENS, LEARNED, STARTUP_SIGMA
 
 Document = dict[str, Any]
 WARMUP_DAYS = 1.0
@@ -96,6 +96,7 @@ def _truth(lane: CapacityLane, past: Past) -> Document | None:
     if spec is None or not state.informed:
         return None
     known = state.coefficients
+    source = f"{LEARNED} {state.samples} moments of its engines"
     return {
         "startupSeconds": {"mean": float(spec.startup_seconds or STARTUP_SECONDS), "sigma": STARTUP_SIGMA},
         "maxNumSeqs": round(known.max_sequences),
@@ -105,5 +106,5 @@ def _truth(lane: CapacityLane, past: Past) -> Document | None:
         "gammaMsPerKTokenKV": known.gamma_ms_per_ktoken,
         "prefillMsPerKToken": known.prefill_ms_per_ktoken,
         "largestBatch": max(1, math.ceil(state.largest_running)),
-        "source": f"{LEARNED} {state.samples} moments of its engines",
+        "source": source if known.kv_cache_tokens else f"{source}, {ASSUMED_CACHE}",
     }

@@ -57,8 +57,9 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
     if not classes:
         raise ScenarioError(f"CapacityPlan {after.plan.metadata.key}: no WorkloadClass has it as its planRef; add one")
     traffic = load_traffic(source, [classes[key] for key in sorted(classes)])
+    lanes = (lanes_of(before), lanes_of(after))
     sides = [
-        build_side(name, resources, lanes_of(before), source, traffic, ask.measured)
+        build_side(name, resources, lanes, source, traffic, ask.measured)
         for name, resources in ((BASE, before), (HEAD, after))
     ]
     seeds = _seeds(source, ask.seeds)

@@ -41,7 +41,8 @@ def gateway_of(plan: CapacityPlan, world: World, names: Sequence[str]) -> Gatewa
     bound = {binding.class_ for binding in plan.spec.routing.bindings}
     front = plane is RoutingPlane.LITELLM
     spill = mode is OverflowMode.SPILL
-    moved = tuple(front or (plane.has_routes and name in bound) for name in names)
+    # Rules are found by a class's name: of two classes of one name neither is moved.
+    moved = tuple(names.count(name) == 1 and (front or (plane.has_routes and name in bound)) for name in names)
     return Gateway(Actuators(in_flight_cap=front and spill, spill=plane.has_routes and spill), moved)
 
 

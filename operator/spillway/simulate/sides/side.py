@@ -50,13 +50,13 @@ def lanes_of(resources: Resources) -> dict[str, CapacityLane]:
 def build_side(
     name: str,
     resources: Resources,
-    before: Mapping[str, CapacityLane],
+    both: tuple[Mapping[str, CapacityLane], Mapping[str, CapacityLane]],
     source: Source,
     traffic: Traffic,
     measured: Callable[[CapacityLane], Measured | None] | None,
 ) -> Side:
-    """Raises ScenarioError. `before`: the base's lanes."""
-    truths = truths_of(resources.own, resources.hosted, before, source, measured)
+    """Raises ScenarioError. `both`: the base's and the head's lanes."""
+    truths = truths_of(resources.own, resources.hosted, both, source, measured)
     pools = {lane.spec.self_hosted.gpu.pool for lane in resources.own if lane.spec.self_hosted is not None}
     file = source.file.model_copy(
         update={

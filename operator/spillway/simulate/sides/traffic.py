@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from spillway.advise.review.effect import Confidence
 from spillway.api import API_VERSION, WorkloadClass
 from spillway.simulate.scenario.build import class_numbers
-from spillway.simulate.scenario.demand import Demand, load_demand
+from spillway.simulate.scenario.demand import WAYS_OUT, Demand, load_demand
 from spillway.simulate.scenario.errors import ScenarioError, problem, read_yaml
 from spillway.simulate.scenario.model import ScenarioFile
 from spillway.simulate.sides.ask import Ask
@@ -27,6 +27,7 @@ WARMUP_SHARE = 0.25
 """Of a trace shorter than four days; a day of longer ones."""
 SHORTEST_SECONDS = 1_800.0
 METRICS_LAG_SECONDS = 15.0
+TRACE_WAYS_OUT = ("give a trace with requests", "give fewer days, or a part of each class's requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Source:
     """For messages."""
     truths_from: str = ""
     """What its truths are called; empty where it has none."""
-    doubts: tuple[Doubt, ...] = ()
+    ways_out: tuple[str, str] = WAYS_OUT
+    """See `load_demand`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,11 @@ def load_traffic(source: Source, classes: Sequence[WorkloadClass]) -> Traffic:
             f"{names}"
         )
     demand = load_demand(
-        source.file.model_copy(update={"traces": tuple(entries)}), source.folder, numbers, source.origin
+        source.file.model_copy(update={"traces": tuple(entries)}),
+        source.folder,
+        numbers,
+        source.origin,
+        source.ways_out,
     )
     fed = {stream.class_index for stream in demand.streams if stream.mean().requests > 0}
     doubts = [
@@ -167,4 +173,4 @@ def _of_trace(path: Path) -> Source:
         },
     }
     file = ScenarioFile.model_validate(document)
-    return Source(file, path.parent, path.name, f"traffic {path}")
+    return Source(file, path.parent, path.name, f"traffic {path}", ways_out=TRACE_WAYS_OUT)

@@ -25,6 +25,8 @@ P99_OF_TTFT, P99_OF_ITL = 3.0, 2.0
 """How far a hosted API's 99th percentile lies above its typical latency, where nothing is known of it."""
 DECLARED, LEARNED = "declared profile", "learned from"
 """How a truth's source begins that is a declaration, or was learned from the lane's own engines."""
+ASSUMED_CACHE = "cache size assumed"
+"""In a source."""
 PRICE_SOURCE = "spillway.dev/price-source"
 """Annotation on a document whose price was looked up: where."""
 
@@ -45,12 +47,12 @@ class Truths:
 def truths_of(
     own: Sequence[CapacityLane],
     hosted: Sequence[CapacityLane],
-    before: Mapping[str, CapacityLane],
+    both: tuple[Mapping[str, CapacityLane], Mapping[str, CapacityLane]],
     source: Source,
     measured: Callable[[CapacityLane], Measured | None] | None,
 ) -> Truths:
-    """Truths of the lanes of one side; `before` are the base's lanes by name. Raises ScenarioError."""
-    finder = _Finder(before, source, measured)
+    """Truths of the lanes of one side; `both` are the base's and the head's lanes by name. Raises ScenarioError."""
+    finder = _Finder(both, source, measured)
     own_truths = {lane.metadata.name: finder.own(lane) for lane in own}
     hosted_truths = {lane.metadata.name: finder.hosted(lane) for lane in hosted}
     return Truths(own_truths, hosted_truths, finder.sources, tuple(finder.doubts), finder.largest_batch)
@@ -59,11 +61,11 @@ def truths_of(
 class _Finder:
     def __init__(
         self,
-        before: Mapping[str, CapacityLane],
+        both: tuple[Mapping[str, CapacityLane], Mapping[str, CapacityLane]],
         source: Source,
         measured: Callable[[CapacityLane], Measured | None] | None,
     ) -> None:
-        self._before, self._source, self._measured = before, source, measured
+        (self._before, self._after), self._source, self._measured = both, source, measured
         self.sources: dict[str, str] = {}
         self.doubts: list[Doubt] = []
         self.largest_batch: dict[str, int] = {}
@@ -82,12 +84,14 @@ class _Finder:
             if given.source.startswith(DECLARED):
                 self.doubts.append(_declared(key))
             # Engines tell how they serve, but not how long they take to start.
+            if ASSUMED_CACHE in given.source:
+                self.doubts.append(_assumed_cache(key))
             learned = given.source.startswith(LEARNED)
             return given.model_copy(update={"startup_seconds": self._startup(lane)}) if learned else given
-        if spec.profile is not None:
+        if (profile := self._profile(lane)) is not None:
             self.sources[name] = DECLARED
             self.doubts.append(self._stale(lane, base) if moved and _same_profile(base, lane) else _declared(key))
-            return self._with_startup(lane, spec.profile)
+            return self._with_startup(lane, profile)
         found = None if self._measured is None else self._measured(lane)
         if found is None:
             raise ScenarioError(
@@ -101,6 +105,22 @@ class _Finder:
         )
         return found.truth.model_copy(update={"startup_seconds": self._startup(lane)})
 
+    def _profile(self, lane: CapacityLane) -> ServiceProfile | None:
+        """As declared. On the same hardware what is declared last is taken for both sides: that engines become faster
+        by a declaration must not be among a change's effects.
+        """
+        spec, last = lane.spec.self_hosted, self._after.get(lane.metadata.name)
+        profile = None if spec is None else spec.profile
+        if last is None or _moved(last, lane) or last.spec.self_hosted is None:
+            return profile
+        latest = last.spec.self_hosted.profile
+        if latest is not None and profile is not None and latest != profile:
+            text = (
+                f"CapacityLane {lane.metadata.key}: declares another profile now, and both sides are replayed with it."
+            )
+            self.doubts.append(Doubt(text))
+        return profile if latest is None else latest
+
     def _stale(self, lane: CapacityLane, base: CapacityLane | None) -> Doubt:
         before = "another type" if base is None else _hardware_text(base)
         text = (
@@ -111,8 +131,7 @@ class _Finder:
 
     def _with_startup(self, lane: CapacityLane, profile: ServiceProfile) -> OwnLaneTruth:
         if profile.kv_cache_tokens is None:
-            text = f"CapacityLane {lane.metadata.key}: kvCacheTokens is not declared and taken as {KV_CACHE_TOKENS}."
-            self.doubts.append(Doubt(text))
+            self.doubts.append(_assumed_cache(lane.metadata.key))
         startup = self._startup(lane)
         return OwnLaneTruth.model_validate(
             {
@@ -150,7 +169,9 @@ class _Finder:
         if given is not None and not moved:
             self.sources[name] = f"latency of {self._source.truths_from}, {price}"
             return given
-        latency = spec.latency
+        last = self._after.get(name)
+        stays = last is not None and _offer(last) == _offer(lane) and last.spec.hosted is not None
+        latency = (last.spec.hosted.latency if stays and last and last.spec.hosted else None) or spec.latency
         if latency is None:
             self.sources[name] = f"latency assumed, {price}"
             text = (
@@ -165,6 +186,10 @@ class _Finder:
 
 def _declared(key: str) -> Doubt:
     return Doubt(f"CapacityLane {key}: service is the declared profile; real engines may be faster or slower.")
+
+
+def _assumed_cache(key: str) -> Doubt:
+    return Doubt(f"CapacityLane {key}: kvCacheTokens is not declared and taken as {KV_CACHE_TOKENS}.")
 
 
 def _latency(ttft_ms: float, itl_ms: float) -> HostedLaneTruth:
