@@ -92,6 +92,17 @@ def test_the_terminal_keeps_to_80_columns() -> None:
     assert not any(line != line.rstrip() for line in text.splitlines())
 
 
+def test_the_terminal_keeps_names_and_figures_whole() -> None:
+    name = "a-name-of-23-characters"
+    long = replace(CHAT_FIGURES, key=f"inference/{name}", usd_per_month=1_234_567.0, hosted_share=0.999)
+    found = effect(classes=(long,))
+    other = replace(long, usd_per_month=7_654_321.0, hosted_share=0.004, attainment_percent=98.765, held=False)
+    text = terminal(review(replace(found, base=replace(found.base, classes=(other,)))))
+    assert max(map(len, text.splitlines())) <= 80
+    for word in (name, "$7,654,321", "$1,234,567", "MISSED", "98.76%", "99.42%"):
+        assert word in text
+
+
 def test_a_text_diff_shows_only_what_changes_whatever_the_order_of_fields() -> None:
     turned = {**GPU, "spec": dict(reversed(GPU["spec"].items()))}
     assert diffs(swapped(turned)) == {"inference/main": ""}

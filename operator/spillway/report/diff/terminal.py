@@ -26,6 +26,8 @@ from spillway.report.diff.words import (
 )
 
 WIDTH = 80
+NAME_WIDTH = 24
+"""Names up to this are kept whole; figures wrap before they do."""
 STYLES = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red", Verdict.SKIP: "dim"}
 MARKS = {Severity.HIGH: "!", Severity.MEDIUM: "*", Severity.LOW: "-"}
 
@@ -83,8 +85,9 @@ def _change(change: Change) -> Text:
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    for heading in headings:
-        made.add_column(heading, overflow="fold")
+    short = all(len(row[0]) <= NAME_WIDTH for row in rows)
+    for number, heading in enumerate(headings):
+        made.add_column(heading, overflow="fold", no_wrap=short and not number)
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made
