@@ -73,7 +73,7 @@ def test_cost_in_dollars_and_percent_in_both_directions(
 def test_an_increase_that_may_be_none_says_so() -> None:
     verdict, text = one("monthlyCost.increase", found=effect(600, spread=900))
     assert verdict is Verdict.WARN
-    assert text.endswith("the 95% interval -$300 to +$1,500 has no change in it, too")
+    assert text.endswith("it may as well be none (95% interval -$300 to +$1,500)")
 
 
 def test_a_base_that_costs_nothing_has_no_percent() -> None:

@@ -47,6 +47,19 @@ def test_the_layout_of_a_comment() -> None:
     assert f"- **GPU lane gpu**: {sentence} *(loosens)*" in lines
 
 
+def test_several_changes_of_one_object_stand_below_its_name() -> None:
+    own = {"selfHosted.replicas.min": 1, "selfHosted.replicas.max": 9, "selfHosted.startupSeconds": 60}
+    text = markdown(review(effect(), swapped(with_spec(GPU, own))), {}, "default")
+    start = text.splitlines().index("- **GPU lane gpu**:")
+    below = text.splitlines()[start + 1 : start + 5]
+    assert [line.split(":")[0] for line in below] == [
+        "  - fewest replicas 2 → 1",
+        "  - most replicas 8 → 9",
+        "  - start-up of a replica learned from its pods → 1 min",
+        "",
+    ]
+
+
 def test_what_a_manifest_says_neither_formats_nor_mentions_nor_gets_out_of_its_fence() -> None:
     evil = "x` --> @maintainers | <img src=x> [a](http://b) **c** ~~~~ ```"
     head = swapped(with_spec(CHAT, {"match": {"team": evil}}))

@@ -122,7 +122,7 @@ def _cost_fine(effect: Effect, given: CostLimits, sign: int, name: str) -> str:
 
 def _surely(effect: Effect, sign: int) -> str:
     if unsure(effect.difference):
-        return f"; the 95% interval {interval(effect.difference)} has no change in it, too"
+        return f"; it may as well be none (95% interval {interval(effect.difference)})"
     return "; is that meant?" if sign < 0 else ""
 
 

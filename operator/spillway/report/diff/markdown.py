@@ -25,6 +25,8 @@ MAX_CHARACTERS = 60_000
 """GitHub takes 65,536 in a comment."""
 SHOWN_CHANGES = 12
 FOLDED_CHANGES = 100
+NESTED_FROM = 3
+"""Changes of one object from which on they are told below its name."""
 CUT = "\n\nThe rest is too long for a comment: run `spillway diff` for it.\n"
 ICONS = {Verdict.PASS: "✅ pass", Verdict.WARN: "⚠️ warn", Verdict.FAIL: "❌ fail", Verdict.SKIP: "➖ not checked"}
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#$~])")
@@ -111,19 +113,36 @@ def _changes(changes: Sequence[Change]) -> Iterator[str]:
     ordered = worst_first(tuple(changes))
     if not ordered:
         return
-    yield from (_bullet(change) for change in ordered[:SHOWN_CHANGES])
+    yield from _bullets(ordered[:SHOWN_CHANGES])
     yield ""
     if rest := ordered[SHOWN_CHANGES:]:
-        listed = [_bullet(change) for change in rest[:FOLDED_CHANGES]]
-        if left := len(rest) - len(listed):
+        listed = [*_bullets(rest[:FOLDED_CHANGES])]
+        if left := len(rest[FOLDED_CHANGES:]):
             listed.append(f"- and {left} more: run `spillway diff` for them")
         yield from _folded(f"{len(rest)} more changes", listed)
 
 
-def _bullet(change: Change) -> str:
-    mark = "⚠️ " if change.severity is Severity.HIGH and change.bearing is not Bearing.TIGHTENS else ""
+def _bullets(changes: Sequence[Change]) -> Iterator[str]:
+    """By object; one with several changes has them below it."""
+    groups: dict[str, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(change.subject, []).append(change)
+    for subject, group in groups.items():
+        name = f"**{escaped(subject)}**"
+        if len(group) < NESTED_FROM:
+            yield from (f"- {_mark(change)}{name}: {_told(change)}" for change in group)
+        else:
+            yield f"- {name}:"
+            yield from (f"  - {_mark(change)}{_told(change)}" for change in group)
+
+
+def _mark(change: Change) -> str:
+    return "⚠️ " if change.severity is Severity.HIGH and change.bearing is not Bearing.TIGHTENS else ""
+
+
+def _told(change: Change) -> str:
     way = "" if change.bearing is Bearing.NEUTRAL else f" *({change.bearing.value})*"
-    return f"- {mark}**{escaped(change.subject)}**: {escaped(change.text)}{way}"
+    return f"{escaped(change.text)}{way}"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, bold_last: bool = False) -> Iterator[str]:

@@ -93,7 +93,7 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
 def certainty(effect: Effect) -> str:
     """How far the estimate may be trusted, in one sentence."""
     day = _length(effect.traffic.days)
-    no_change = ", which includes no change" if unsure(effect.difference) and effect.difference.value else ""
+    no_change = ", so that zero is possible" if unsure(effect.difference) and effect.difference.value else ""
     return (
         f"{day} of traffic ({effect.traffic.source}) replayed on both sides. Confidence {effect.confidence.value}; 95% "
         f"interval of the difference {interval(effect.difference)} a month{no_change}"
