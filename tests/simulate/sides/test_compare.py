@@ -95,15 +95,6 @@ def test_classes_of_one_side_are_said(traffic: Path, tmp_path: Path) -> None:
     assert one.requests_per_month == two.requests_per_month
 
 
-def test_a_plan_that_only_recommends_is_replayed_as_if_it_were_followed(traffic: Path) -> None:
-    change = Change()
-    change.base["plan"]["spec"]["mode"] = "Recommend"
-    effect = replayed(change, Ask(traffic=traffic))
-    assert effect.difference.value == 0
-    assert any("in mode Recommend" in doubt for doubt in effect.doubts)
-    assert any("goes from mode Recommend to Apply" in doubt for doubt in effect.doubts)
-
-
 def test_a_scenario_brings_traffic_truths_and_time(tmp_path: Path) -> None:
     files = Files()
     files.scenario["truth"]["gpu"]["alphaMs"] = 30

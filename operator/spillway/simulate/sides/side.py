@@ -107,7 +107,8 @@ def mode_doubt(base: CapacityPlan, head: CapacityPlan) -> list[Doubt]:
     one, two = (base.spec.mode, base.spec.paused), (head.spec.mode, head.spec.paused)
     if one == two:
         return []
-    what = f"mode {base.spec.mode} to {head.spec.mode}" if one[0] != two[0] else f"paused to {str(two[1]).lower()}"
+    paused = ("paused" if one[1] else "not paused", "paused" if two[1] else "not paused")
+    what = f"mode {base.spec.mode} to {head.spec.mode}" if one[0] != two[0] else " to ".join(paused)
     text = (
         f"CapacityPlan {head.metadata.key} goes from {what}: both sides are replayed as if decisions were carried out, "
         "so what that brings is not in the figures."
