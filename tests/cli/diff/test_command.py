@@ -46,6 +46,12 @@ def replaying(monkeypatch: pytest.MonkeyPatch, answer: Effect | ScenarioError | 
     return found
 
 
+def test_help_fits_80_columns_and_tells_the_exit_statuses(capsys: Captured) -> None:
+    out = run(capsys, "--help")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "3 a policy failed" in " ".join(out.split())
+
+
 def test_without_traffic_changes_and_policies_are_told_and_cost_is_not(tmp_path: Path, capsys: Captured) -> None:
     base, head = sides(tmp_path, *CHEAPER)
     out = run(capsys, base, head)
