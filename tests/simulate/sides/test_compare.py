@@ -10,6 +10,10 @@ import pytest
 from spillway.advise.review.effect import Confidence, Effect
 from spillway.simulate.scenario import ScenarioError
 from spillway.simulate.sides import Ask, replay
+from spillway.simulate.sides.compare import beyond_seen
+from spillway.simulate.sides.figures import LaneRun, RunFigures
+from spillway.simulate.sides.side import build_side, read_side
+from spillway.simulate.sides.traffic import load_traffic, source_of
 from support.scenario_files import Files
 from support.sides import Change, another_class, binding, trace
 
@@ -106,6 +110,39 @@ def test_a_scenario_brings_traffic_truths_and_time(tmp_path: Path) -> None:
     assert effect.traffic.days == pytest.approx(3000 / 86_400)
     assert effect.head.gpu_usd_per_month >= 2.9 * 2 * 3.85 * 730
     assert effect.difference.value > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "measured", "says"),
+    [
+        (20.0, 24.0, None, ""),
+        (20.0, 26.0, None, "26 requests at a time on a replica are more than the 20 that were seen before"),
+        (20.0, 26.0, 40, ""),
+        (20.0, 41.0, 40, "41 requests at a time on a replica are more than the 40 that were measured"),
+        (None, 5.0, None, "CapacityLane inference/gpu is new"),
+    ],
+)
+def test_load_beyond_what_was_seen_is_said(
+    before: float | None, after: float, measured: int | None, says: str, traffic: Path
+) -> None:
+    change = Change()
+    if before is None:
+        change.base["plan"]["spec"]["lanes"] = ["api"]
+    source = source_of(Ask(traffic=traffic))
+    both = [read_side(name, documents) for name, documents in zip(("base", "head"), change.documents(), strict=True)]
+    loaded = load_traffic(source, both[0].classes)
+    sides = [build_side("side", each, ({}, {}), source, loaded, None) for each in both]
+    if measured is not None:
+        sides[1] = replace(sides[1], truths=replace(sides[1].truths, largest_batch={"gpu": measured}))
+    one, two = (
+        RunFigures(
+            (1.0,), 1.0, 0.0, 3600.0, {} if batch is None else {"gpu": LaneRun(1.0, 1, 1.0, busy_batch=batch)}, {}
+        )
+        for batch in (before, after)
+    )
+    found = beyond_seen(sides, [one], [two])
+    assert bool(found) == bool(says)
+    assert says in " ".join(doubt.text for doubt in found)
 
 
 @pytest.mark.parametrize(

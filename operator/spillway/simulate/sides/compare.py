@@ -46,12 +46,7 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
     started = time.monotonic()
     if importlib.util.find_spec("numba") is None:
         raise ScenarioError("the simulator needs numba, which is not installed: pip install 'spillway[backtest]'")
-    before, after = read_side(BASE, base), read_side(HEAD, head)
-    if before.plan.metadata.key != after.plan.metadata.key:
-        raise ScenarioError(
-            f"head: CapacityPlan {after.plan.metadata.key} is another one than the base's "
-            f"{before.plan.metadata.key}; compare one plan with itself"
-        )
+    before, after = _read(base, head)
     source = source_of(ask)
     classes = {item.metadata.key: item for item in (*after.classes, *before.classes)}
     if not classes:
@@ -65,31 +60,52 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
     seeds = _seeds(source, ask.seeds)
     results = run_all(sides, traffic, seeds, ask, progress)
     one, two = results.runs[BASE], results.runs[HEAD]
-    difference = _band(np.array([r.days_usd for r in two]) - np.array([r.days_usd for r in one]), _factor(one))
-    days = one[0].scored_seconds / 86_400.0
-    doubts = [
-        *traffic.doubts,
-        *(doubt for side in sides for doubt in (*side.truths.doubts, *doubts_of(side))),
-        *mode_doubt(before.plan, after.plan),
-        *_one_sided(before, after),
-        *_busier(sides, one, two),
-        *of_days(days),
-        *of_interval(
-            difference, _monthly(one, lambda run: run.gpu_usd + run.hosted_usd), len(seeds) * len(one[0].days_usd)
-        ),
-    ]
+    difference = _band(_by_day(two) - _by_day(one), _factor(one))
+    doubts = [*traffic.doubts, *_doubts(sides), *beyond_seen(sides, one, two), *_of_figures(one, difference)]
     confidence, sentences = ranked(doubts)
     return Effect(
         plan_key=after.plan.metadata.key,
         base=_side_figures(sides[0], one),
         head=_side_figures(sides[1], two),
         difference=difference,
-        traffic=TrafficTold(source.label, days, results.requests, len(seeds), traffic.sampled),
+        traffic=TrafficTold(source.label, _days(one), results.requests, len(seeds), traffic.sampled),
         confidence=confidence,
         doubts=sentences,
         replay_seconds=time.monotonic() - started,
         truths=_truths(sides),
     )
+
+
+def _read(base: Sequence[Document], head: Sequence[Document]) -> tuple[Resources, Resources]:
+    before, after = read_side(BASE, base), read_side(HEAD, head)
+    if before.plan.metadata.key != after.plan.metadata.key:
+        raise ScenarioError(
+            f"head: CapacityPlan {after.plan.metadata.key} is another one than the base's "
+            f"{before.plan.metadata.key}; compare one plan with itself"
+        )
+    return before, after
+
+
+def _doubts(sides: Sequence[Side]) -> list[Doubt]:
+    """What the documents of both sides leave open."""
+    before, after = (side.resources for side in sides)
+    each = [doubt for side in sides for doubt in (*side.truths.doubts, *doubts_of(side))]
+    return [*each, *mode_doubt(before.plan, after.plan), *_one_sided(before, after)]
+
+
+def _of_figures(base: Sequence[RunFigures], difference: Band) -> list[Doubt]:
+    """What days and their differences leave open."""
+    usd = _monthly(base, lambda run: run.gpu_usd + run.hosted_usd)
+    return [*of_days(_days(base)), *of_interval(difference, usd, len(base) * len(base[0].days_usd))]
+
+
+def _days(runs: Sequence[RunFigures]) -> float:
+    return runs[0].scored_seconds / 86_400.0
+
+
+def _by_day(runs: Sequence[RunFigures]) -> Floats:
+    """(S, D) dollars."""
+    return np.array([run.days_usd for run in runs])
 
 
 def _seeds(source: Source, wanted: int) -> list[int]:
@@ -119,7 +135,7 @@ def _side_figures(side: Side, runs: Sequence[RunFigures]) -> SideFigures:
     lanes = [_lane(name, types[name], runs) for name in resources.plan.spec.lanes if name in types]
     objectives = resources.attainments
     return SideFigures(
-        usd_per_month=_band(np.array([run.days_usd for run in runs]), _factor(runs)),
+        usd_per_month=_band(_by_day(runs), _factor(runs)),
         gpu_usd_per_month=_monthly(runs, lambda run: run.gpu_usd),
         hosted_usd_per_month=_monthly(runs, lambda run: run.hosted_usd),
         lanes=tuple(lanes),
@@ -171,7 +187,7 @@ def _one_sided(before: Resources, after: Resources) -> list[Doubt]:
     ]
 
 
-def _busier(sides: Sequence[Side], one: Sequence[RunFigures], two: Sequence[RunFigures]) -> list[Doubt]:
+def beyond_seen(sides: Sequence[Side], one: Sequence[RunFigures], two: Sequence[RunFigures]) -> list[Doubt]:
     """Own lanes whose batches on the head's side lie beyond what was measured, or seen on the base's."""
     found = []
     for lane in sides[1].resources.own:

@@ -23,6 +23,7 @@ from spillway.simulate.sides.side import Side
 from spillway.simulate.sides.traffic import Traffic, part_of
 from spillway.simulate.world import Workload, World
 
+Told = Callable[[str], None]
 TOLD_SHARE = 0.1
 """Progress is told about this often."""
 
@@ -130,9 +131,6 @@ def _told(known: Known) -> list[Any]:
         sorted(known.gpu_pools.items()),
         known.seed,
     ]
-
-
-Told = Callable[[str], None]
 
 
 class _Watch:
