@@ -193,7 +193,7 @@ SENTENCES = [
     (GPU, {"selfHosted.profile.prefillMsPerKToken": "36"},
      "GPU lane gpu: declared speed: 1,000 prompt tokens take 18 ms -> 36 ms (+100%)"),
     (HOSTED, {"hosted.provider": "groq"},
-     "hosted lane hosted: provider openai -> groq: prompts of class chat may now go to groq (lane hosted)"),
+     "hosted lane hosted: provider openai -> groq: prompts of class chat may now go to provider groq (lane hosted)"),
     (HOSTED, {"hosted.limits": {"concurrency": 5}}, "hosted lane hosted: limits added (requests in flight, at most 5)"),
     (PLAN, {"mode": "Recommend"},
      "plan inference/main: mode Apply -> Recommend: the operator says what it would do, and changes nothing"),
@@ -224,7 +224,10 @@ def test_sentences(document: Manifest, edits: dict[str, Any], sentence: str) -> 
 def test_a_loosened_data_policy_names_who_gets_prompts() -> None:
     own = with_spec(CHAT, {"dataPolicy": "SelfHostedOnly"})
     (found,) = changes_of(pair_of(ALL, (PLAN, GPU, HOSTED, own)))
-    assert found.sentence == "class chat: data policy SelfHostedOnly -> Any: prompts may now go to openai (lane hosted)"
+    assert (
+        found.sentence
+        == "class chat: data policy SelfHostedOnly -> Any: prompts may now go to provider openai (lane hosted)"
+    )
     assert (found.bearing, found.severity) == (Bearing.LOOSENS, Severity.HIGH)
 
 
@@ -277,7 +280,7 @@ def bound(*lanes: str) -> Manifest:
          "backend of lane gpu: none -> gpu-backend: the lane's GPUs may now serve this class, too"),
         (("gpu", "hosted"), ("hosted",),
          "route of class chat: backend of lane gpu: gpu-backend -> none: the lane's GPUs no longer serve this class"),
-        (("gpu",), ("gpu", "hosted"), "prompts of class chat may now go to openai (lane hosted)"),
+        (("gpu",), ("gpu", "hosted"), "prompts of class chat may now go to provider openai (lane hosted)"),
         (("gpu", "hosted"), ("gpu",), "the lane's provider no longer serves this class"),
     ],
 )  # fmt: skip
@@ -291,7 +294,7 @@ def test_added_and_removed_objects_say_what_they_are() -> None:
     plan = with_spec(PLAN, {"lanes": ["gpu", "hosted", "more"]})
     lanes, lane = changes(plan, more)
     assert lanes.text.endswith(
-        "more added (now gpu, hosted, more): prompts of class chat may now go to groq (lane more)"
+        "more added (now gpu, hosted, more): prompts of class chat may now go to provider groq (lane more)"
     )
     assert lane.sentence == (
         "hosted lane more: added: gpt-5-nano of groq at $0.05 in and $0.40 out per million tokens, as m; for chat"
@@ -304,7 +307,7 @@ def test_added_and_removed_objects_say_what_they_are() -> None:
     (new,) = changes_of(pair_of(ALL, (PLAN, GPU, HOSTED)))
     assert new.text == (
         "added: Interactive work, 99% within 2,000 ms to the first token and 60 ms between tokens, its prompts may "
-        "go to openai (lane hosted)"
+        "go to provider openai (lane hosted)"
     )
 
 

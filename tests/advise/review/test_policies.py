@@ -134,7 +134,7 @@ def budget(usd: str, alert: int = 80) -> tuple[Document, ...]:
 @pytest.mark.parametrize(
     ("head", "limits", "verdict", "words"),
     [
-        (ALL, {}, Verdict.PASS, "no class has a budget"),
+        (ALL, {}, Verdict.PASS, "no class has one"),
         (budget("20000"), {}, Verdict.PASS, "kept: chat $10,000 of $20,000"),
         (budget("11000"), {}, Verdict.WARN, "chat would cost $10,000 a month of its budget of $11,000: past 80%"),
         (budget("9000"), {}, Verdict.FAIL, "chat would cost $10,000 a month of its budget of $9,000"),
@@ -207,9 +207,15 @@ def test_only_the_bindings_lanes_count_as_fallback() -> None:
 
 def test_loosened_data_policy_and_new_providers() -> None:
     own = with_spec(CHAT, {"dataPolicy": "SelfHostedOnly"})
-    assert one("dataPolicy", base=swapped(own)) == (Verdict.FAIL, "prompts of chat may now go to openai (lane hosted)")
+    assert one("dataPolicy", base=swapped(own)) == (
+        Verdict.FAIL,
+        "prompts of chat may now go to provider openai (lane hosted)",
+    )
     other = with_spec(HOSTED, {"hosted.provider": "groq"})
-    assert one("dataPolicy", head=swapped(other)) == (Verdict.WARN, "prompts of chat may now go to groq (lane hosted)")
+    assert one("dataPolicy", head=swapped(other)) == (
+        Verdict.WARN,
+        "prompts of chat may now go to provider groq (lane hosted)",
+    )
     never = with_spec(PLAN, {"overflow.mode": "Never"})
     assert one("dataPolicy", base=swapped(never))[0] is Verdict.WARN
     assert one("dataPolicy", base=swapped(own), limits={"dataPolicy": {"loosened": "warn"}})[0] is Verdict.WARN

@@ -205,7 +205,7 @@ def review(merge: Path, tmp_path: Path, policy: str) -> tuple[int, str, str]:
 def test_the_actions_script_reviews_the_merge_commit_under_the_bases_policy(merge: Path, tmp_path: Path) -> None:
     status, output, text = review(merge, tmp_path, "")
     assert (status, output) == (0, "status=3")
-    assert "❌ fail | Data policy | prompts of chat may now go to openai" in text
+    assert "❌ fail | Data policy | prompts of chat may now go to provider openai" in text
     assert (tmp_path / "summary").read_text("utf-8") == text
     status, output, text = review(merge, tmp_path, "policy.yaml")
     assert (status, output) == (0, "status=0")

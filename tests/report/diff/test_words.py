@@ -89,8 +89,8 @@ def test_the_method_tells_traffic_interval_doubts_and_what_lanes_rest_on() -> No
     found: Any = effect(-1000)
     text = "\n".join(method(replace(found, traffic=replace(found.traffic, sampled=True))))
     for words in (
-        "demand.csv.gz, 250,000 requests in 6 days that were scored, drawn from counts by time bin",
-        "1 seed",
+        "demand.csv.gz, 250,000 requests in 6 days, drawn from counts by time bin",
+        "the same requests on both sides, simulated once",
         "month of 730 hours",
         "Estimate of base: $10,000 a month (95% interval $9,500 to $10,500), of which GPUs $8,000 and hosted APIs",
         "Lane gpu: declared profile",

@@ -34,7 +34,9 @@ def providers(side: PlanSide, item: WorkloadClass | None) -> dict[str, str]:
     for lane in () if item is None else side.hosted_lanes(item):
         if lane.spec.hosted is not None:
             found.setdefault(lane.spec.hosted.provider, []).append(lane.metadata.name)
-    return {name: f"{name} (lane{'s' if len(lanes) > 1 else ''} {joined(lanes)})" for name, lanes in found.items()}
+    return {
+        name: f"provider {name} (lane{'s' if len(lanes) > 1 else ''} {joined(lanes)})" for name, lanes in found.items()
+    }
 
 
 def new_providers(plan: PlanPair) -> dict[str, dict[str, str]]:

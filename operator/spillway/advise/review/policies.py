@@ -216,7 +216,7 @@ def _budgets_fine(plan: PlanPair, effect: Effect) -> str:
         for each in effect.head.classes
         if (item := plan.head.classes.get(each.key)) is not None and (budget := _budget(item, effect)) is not None
     ]
-    return f"kept: {', '.join(kept)}" if kept else "no class has a budget (spec.budget)"
+    return f"kept: {', '.join(kept)}" if kept else "no class has one"
 
 
 def _ceilings(plan: PlanPair, head: SideFigures, limits: Limits) -> Iterator[Finding]:

@@ -192,8 +192,8 @@ def method(effect: Effect) -> Iterator[str]:
     traffic = effect.traffic
     drawn = ", drawn from counts by time bin, not single requests" if traffic.sampled else ""
     yield (
-        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {_length(traffic.days)} that were scored{drawn}; "
-        f"the same requests on both sides, {counted(traffic.seeds, 'seed')}"
+        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {_length(traffic.days)}{drawn}; the same "
+        f"requests on both sides, simulated {'once' if traffic.seeds == 1 else f'{traffic.seeds} times'}"
     )
     yield (
         "Each side was decided by Spillway's own code and served by a simulated fleet; dollars are extrapolated to a "
