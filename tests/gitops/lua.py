@@ -2,7 +2,7 @@
 
 Argo CD (3.5, util/lua/lua.go) opens these three and an `os` of only `time` and `date`, which is left out here: what
 runs without it runs with it. It gives the object as the global `obj`, JSON's null left out, and stops a script after a
-second. Its interpreter is gopher-lua; test_tool.py runs the same scripts with that.
+second. Its interpreter is gopher-lua; test_interpreters.py runs the same scripts with that.
 """
 
 from __future__ import annotations

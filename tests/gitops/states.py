@@ -18,7 +18,7 @@ from spillway.report.status import class_status, lane_status, plan_status
 
 JSON = dict[str, Any]
 HEALTHY, PROGRESSING, SUSPENDED, DEGRADED = "Healthy", "Progressing", "Suspended", "Degraded"
-CURRENT, IN_PROGRESS, FAILED = "Current", "InProgress", "Failed"
+CURRENT, IN_PROGRESS, FAILED, UNKNOWN = "Current", "InProgress", "Failed", "Unknown"
 PROPOSAL = "gpu-h100: min 4 -> 2 replicas, which stood idle for 6 of 7 days: about $1,120 a month less"
 
 
@@ -32,7 +32,7 @@ class State:
     message: str
     """What Argo CD's message must contain."""
     flux: str
-    """By the health expressions."""
+    """By the health expressions; Unknown, where they have no answer, is waited for like InProgress."""
     kstatus: str | None = None
     """By kstatus' own rules, where no expression is installed; None is the same as `flux`."""
 
@@ -59,7 +59,7 @@ def _plan(snap: Any = None, made: Any = None) -> JSON:
 def plans() -> Iterator[State]:
     """CapacityPlans."""
     yield State("plan-works", _plan(), HEALTHY, "nothing to change", CURRENT)
-    yield State("plan-new", _object(plan(), None), PROGRESSING, "has not looked at the plan yet", IN_PROGRESS, CURRENT)
+    yield State("plan-new", _object(plan(), None), PROGRESSING, "has not looked at the plan yet", UNKNOWN, CURRENT)
     later = _plan()
     later["metadata"]["generation"] = 4
     yield State("plan-edited", later, PROGRESSING, "latest change", IN_PROGRESS)
@@ -110,13 +110,13 @@ def lanes_and_classes() -> Iterator[State]:
     yield State("lane-used", used(lane_status(lane(), (), main, NOW)), HEALTHY, "plan inference/main decides", CURRENT)
     yield State("lane-unused", used(lane_status(lane(), (), None, NOW)), HEALTHY, "no CapacityPlan", CURRENT)
     yield State("lane-conflict", used(lane_status(lane(), (conflict(),), main, NOW)), DEGRADED, "is scaled by", FAILED)
-    yield State("lane-new", _object(lane(), None), PROGRESSING, "looked at the lane yet", IN_PROGRESS, CURRENT)
+    yield State("lane-new", _object(lane(), None), PROGRESSING, "looked at the lane yet", UNKNOWN, CURRENT)
     yield State("class-served", served(class_status(workload(), (), main, NOW)), HEALTHY, "decides on it", CURRENT)
     yield State("class-unserved", served(class_status(workload(), (), None, NOW)), HEALTHY, "does not serve", CURRENT)
     yield State(
         "class-refused", served(class_status(workload(), (refused,), None, NOW)), DEGRADED, "does not allow", FAILED
     )
-    yield State("class-new", _object(workload(), None), PROGRESSING, "looked at the class yet", IN_PROGRESS, CURRENT)
+    yield State("class-new", _object(workload(), None), PROGRESSING, "looked at the class yet", UNKNOWN, CURRENT)
     older = served(class_status(workload(), (), main, NOW))
     older["metadata"]["generation"] = 3
     yield State("class-edited", older, PROGRESSING, "latest change", IN_PROGRESS)
@@ -137,7 +137,7 @@ def _change(status: LaneChangeStatus | None, generation: int = 1) -> JSON:
 
 def changes() -> Iterator[State]:
     """LaneChanges."""
-    yield State("change-new", _change(None), PROGRESSING, "looked at the proposal yet", IN_PROGRESS, CURRENT)
+    yield State("change-new", _change(None), PROGRESSING, "looked at the proposal yet", UNKNOWN, CURRENT)
     for state in ChangeState:
         obj = _change(LaneChangeStatus(observed_generation=1, state=state))
         yield State(f"change-{state.value}", obj, HEALTHY, PROPOSAL, CURRENT)
