@@ -6,10 +6,15 @@ which applies by kubectl's code, by kubectl.
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
+import yaml
+
+from spillway_dev.cluster import Cluster
 from spillway_dev.toolchain import Tools
 
 JSON = dict[str, Any]
@@ -32,3 +37,90 @@ def ask(tools: Tools, command: str, request: JSON) -> Any:
     if done.returncode != 0:
         raise GitOpsError(done.stderr.strip())
     return json.loads(done.stdout)
+
+
+class Manager:
+    """A GitOps tool: what is in Git goes to the cluster once with each ``sync``."""
+
+    def __init__(self, cluster: Cluster, ignore: Sequence[JSON] = ()) -> None:
+        self.cluster, self.ignore = cluster, list(ignore)
+
+    def sync(self, *git: JSON) -> None:
+        """Reconcile these manifests."""
+        raise NotImplementedError
+
+
+class ArgoCD(Manager):
+    """Argo CD with ``RespectIgnoreDifferences=true``, by server-side or by client-side apply."""
+
+    def __init__(self, cluster: Cluster, ignore: Sequence[JSON] = (), *, server_side: bool) -> None:
+        super().__init__(cluster, ignore)
+        self.server_side = server_side
+
+    def sync(self, *git: JSON) -> None:
+        """Every object is applied, in sync or not, as a sync does without ``ApplyOutOfSyncOnly``."""
+        targets = [self._tracked(manifest) for manifest in git]
+        if self.ignore:
+            request = {
+                "kubeconfig": str(self.cluster.kubeconfig),
+                "ignoreDifferences": self.ignore,
+                "targets": targets,
+                "lives": [self._live(manifest) for manifest in git],
+            }
+            targets = [answer["target"] for answer in ask(self.cluster.tools, "argo-sync", request)]
+        how = ["--server-side", "--force-conflicts", "--field-manager=argocd-controller"] if self.server_side else []
+        text = yaml.safe_dump_all(targets, sort_keys=False)
+        self.cluster.kubectl("apply", *how, "-f", "-", stdin=text)
+
+    def _tracked(self, manifest: JSON) -> JSON:
+        made, meta = copy.deepcopy(manifest), manifest["metadata"]
+        group = manifest["apiVersion"].rpartition("/")[0]
+        tracking = f"inference:{group}/{manifest['kind']}:{meta['namespace']}/{meta['name']}"
+        made["metadata"].setdefault("annotations", {})["argocd.argoproj.io/tracking-id"] = tracking
+        return made
+
+    def _live(self, manifest: JSON) -> JSON | None:
+        kind, meta = manifest["kind"], manifest["metadata"]
+        text = self.cluster.kubectl(
+            "get", f"{kind}.{manifest['apiVersion'].rpartition('/')[0]}".rstrip("."), meta["name"], "-n",
+            meta["namespace"], "--ignore-not-found", "--show-managed-fields", "-o", "json",
+        )  # fmt: skip
+        found: JSON | None = json.loads(text) if text.strip() else None
+        return found
+
+
+class Flux(Manager):
+    """Flux' kustomize-controller."""
+
+    def sync(self, *git: JSON) -> None:
+        """What has not drifted is not applied."""
+        request = {
+            "kubeconfig": str(self.cluster.kubeconfig), "name": "inference", "namespace": "flux-system",
+            "ignore": self.ignore, "objects": list(git),
+        }  # fmt: skip
+        ask(self.cluster.tools, "flux-sync", request)
+
+
+class History:
+    """Every version of one object from now on, as the apiserver's watch tells it."""
+
+    def __init__(self, cluster: Cluster, path: str, name: str) -> None:
+        self._cluster, self._path, self._name = cluster, path, name
+        self._since = self._now()["metadata"]["resourceVersion"]
+
+    def _now(self) -> JSON:
+        found: JSON = json.loads(self._cluster.kubectl("get", "--raw", f"{self._path}/{self._name}"))
+        return found
+
+    def versions(self) -> list[JSON]:
+        """Those after the beginning, oldest first; only the one of the beginning where nothing was written."""
+        for seconds in (1, 5, 20, 60):
+            latest = self._now()["metadata"]["resourceVersion"]
+            if latest == self._since:
+                return [self._now()]
+            query = f"watch=1&resourceVersion={self._since}&fieldSelector=metadata.name={self._name}"
+            text = self._cluster.kubectl("get", "--raw", f"{self._path}?{query}&timeoutSeconds={seconds}")
+            seen = [json.loads(line)["object"] for line in text.splitlines() if line.strip()]
+            if any(each["metadata"]["resourceVersion"] == latest for each in seen):
+                return seen
+        raise AssertionError(f"the watch of {self._path}/{self._name} does not come to its end")
