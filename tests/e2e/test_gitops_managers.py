@@ -371,6 +371,8 @@ def test_the_operator_at_work_beside(world: World, name: str) -> None:
     for _ in range(SYNCS):
         git.sync(*manifests)
         world.wait_ticks(1)
+        assert deployments.versions()
+        assert routes.versions()
     world.stop_operator()
     assert min(counts(deployments)) >= min(grown, 4)
     assert all(each["spec"]["rules"][0]["backendRefs"][1]["weight"] != 50 for each in routes.versions())

@@ -102,11 +102,16 @@ class Flux(Manager):
 
 
 class History:
-    """Every version of one object from now on, as the apiserver's watch tells it."""
+    """Every version of one object from now on, as the apiserver's watch tells it.
+
+    The apiserver remembers a hundred changes of a kind or those of 75 s: over longer times ask now and then.
+    """
 
     def __init__(self, cluster: Cluster, path: str, name: str) -> None:
         self._cluster, self._path, self._name = cluster, path, name
-        self._since = self._now()["metadata"]["resourceVersion"]
+        self._first = self._now()
+        self._since = self._first["metadata"]["resourceVersion"]
+        self._seen: list[JSON] = []
 
     def _now(self) -> JSON:
         found: JSON = json.loads(self._cluster.kubectl("get", "--raw", f"{self._path}/{self._name}"))
@@ -117,10 +122,15 @@ class History:
         for seconds in (1, 5, 20, 60):
             latest = self._now()["metadata"]["resourceVersion"]
             if latest == self._since:
-                return [self._now()]
+                return self._seen or [self._first]
             query = f"watch=1&resourceVersion={self._since}&fieldSelector=metadata.name={self._name}"
             text = self._cluster.kubectl("get", "--raw", f"{self._path}?{query}&timeoutSeconds={seconds}")
-            seen = [json.loads(line)["object"] for line in text.splitlines() if line.strip()]
-            if any(each["metadata"]["resourceVersion"] == latest for each in seen):
-                return seen
+            events = [json.loads(line) for line in text.splitlines() if line.strip()]
+            if gone := [each["object"].get("message") for each in events if each["type"] == "ERROR"]:
+                raise AssertionError(f"the watch of {self._path}/{self._name} failed: {gone[0]}")
+            found = [each["object"] for each in events]
+            if any(each["metadata"]["resourceVersion"] == latest for each in found):
+                self._seen += found
+                self._since = found[-1]["metadata"]["resourceVersion"]
+                return self._seen
         raise AssertionError(f"the watch of {self._path}/{self._name} does not come to its end")
