@@ -1,15 +1,16 @@
-"""Argo CD and Flux beside Spillway on a real apiserver: who has the last word on replicas, weights and notes.
+"""Argo CD, Flux and Helm beside Spillway on a real apiserver: who has the last word on replicas, notes and switches.
 
-Both tools are field managers here, by their own libraries (support/gitops.py); their controllers do not run. Spillway
-writes by its own functions. What loses is shown, too: docs/gitops.md names the test of each row of its table.
+The tools are field managers here, by their own libraries (support/gitops.py); their controllers do not run. Spillway
+writes by its own functions, or as the real operator. What loses is shown, too: docs/gitops.md names the test of each
+row of its table.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +18,33 @@ import pytest
 import yaml
 
 from gitops.lua import run
-from spillway.act.planes.plane import Wanted
-from spillway.act.planes.registry import PLANES
 from spillway.act.scale import scale_lane
 from spillway.act.writes import Outcome
-from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
-from spillway.api.names import BASELINE_ANNOTATION, LAST_SCALE_ANNOTATION
+from spillway.api import CapacityLane
+from spillway.api.names import BASELINE_ANNOTATION, LAST_SCALE_ANNOTATION, STOP_ANNOTATION
 from spillway.decide.decision import LaneDecision, Reason
-from spillway.kube import DEPLOYMENTS, HTTP_ROUTES, Kube
+from spillway.kube import DEPLOYMENTS, Kube
 from spillway_dev.cluster import Cluster
 from spillway_dev.toolchain import Tools
-from support.gitops import ArgoCD, Flux, History, Manager, ask
-from support.proxies import CONFIG_MAP, proxy_objects
-from support.world import World, deployment, hosted_lane, http_route, own_lane, plan, workload
+from support.gitops import (
+    ARGO_RULES,
+    EXAMPLES,
+    FLUX_SPEC,
+    SYNCS,
+    TOOLS,
+    ArgoCD,
+    History,
+    ask,
+    in_git,
+    route_history,
+    tool,
+)
+from support.world import World, hosted_lane, http_route, own_lane, plan, workload
 
 AT = 1_800_000_000.0
-SYNCS = 3
 JSON = dict[str, Any]
-EXAMPLES = Path(__file__).parents[2] / "examples" / "gitops"
-ARGO_RULES: list[JSON] = yaml.safe_load((EXAMPLES / "argocd/application.yaml").read_text())["spec"]["ignoreDifferences"]
-GROUP = "spillway.dev"
-FLUX_SPEC: JSON = yaml.safe_load((EXAMPLES / "flux/kustomization.yaml").read_text())["spec"]
-FLUX_RULES: list[JSON] = FLUX_SPEC["ignore"]
-FLUX_CHECKS: list[JSON] = FLUX_SPEC["healthCheckExprs"]
 MANAGERS_ALONE = [{"group": "apps", "kind": "Deployment", "managedFieldsManagers": ["spillway-controller"]}]
-TOOLS = ("argocd-server-side", "argocd-client-side", "flux")
-
-
-def tool(name: str, cluster: Cluster, *, rules: bool) -> Manager:
-    """One of TOOLS, with the examples' ignore rules or with none."""
-    if name == "flux":
-        return Flux(cluster, FLUX_RULES if rules else ())
-    return ArgoCD(cluster, ARGO_RULES if rules else (), server_side=name == "argocd-server-side")
-
-
-def in_git(namespace: str, *, replicas: int | None = None, image: str = "vllm:1") -> JSON:
-    """The Deployment as Git has it."""
-    made = deployment(namespace)
-    made["spec"]["template"]["spec"]["containers"][0]["image"] = image
-    del made["spec"]["replicas"]
-    if replicas is not None:
-        made["spec"]["replicas"] = replicas
-    return made
+GROUP = "spillway.dev"
 
 
 @pytest.fixture
@@ -101,10 +87,6 @@ def spillway(kube: Kube, namespace: str) -> Spillway:
 
 def history(cluster: Cluster, namespace: str) -> History:
     return History(cluster, f"/apis/apps/v1/namespaces/{namespace}/deployments", "vllm")
-
-
-def route_history(cluster: Cluster, namespace: str) -> History:
-    return History(cluster, f"/apis/{HTTP_ROUTES.api_version}/namespaces/{namespace}/httproutes", "chat")
 
 
 def counts(seen: History) -> list[int]:
@@ -175,187 +157,119 @@ async def test_replicas_leave_git(
     assert (await spillway.target())["metadata"]["annotations"][BASELINE_ANNOTATION] == "1"
 
 
-def route_in_git(namespace: str, *, weights: bool = True, path: str = "/") -> JSON:
-    """The route as Git has it, half and half, so that no decision of Spillway's looks like it."""
-    made = http_route(namespace)
-    (rule,) = made["spec"]["rules"]
-    rule["matches"] = [{"path": {"type": "PathPrefix", "value": path}}]
-    for ref in rule["backendRefs"]:
-        del ref["weight"]
-        if weights:
-            ref["weight"] = 50
-    return made
-
-
-def to_have(namespace: str, **spec: Any) -> Wanted:
-    """What the route should have; ``spec``: of the plan."""
-    lanes = CapacityLane.parse(own_lane(namespace)), CapacityLane.parse(hosted_lane(namespace))
-    bound, item = CapacityPlan.parse(plan(namespace, **spec)), WorkloadClass.parse(workload(namespace))
-    return Wanted(bound, (item,), lanes, {"chat": {"gpu": 80, "hosted": 20}}, frozenset({"chat"}), at=AT)
-
-
-async def wrote(kube: Kube, wanted: Wanted) -> int:
-    """One tick of the plane: how many writes were due."""
-    plane = PLANES[wanted.plan.spec.routing.plane]
-    writes = await plane.apply(kube, plane.render(wanted, await plane.read(kube, wanted)))
-    assert all(write.ok for write in writes)
-    return len(writes)
-
-
-class Routes:
-    """The operator's writes on the route's weights: each tick brings it to 20% hosted."""
-
-    def __init__(self, kube: Kube, cluster: Cluster, namespace: str, wanted: Wanted | None = None) -> None:
-        self._kube, self._namespace = kube, namespace
-        self._wanted = wanted or to_have(namespace)
-        self._history = route_history(cluster, namespace)
-
-    async def tick(self) -> int:
-        """How many writes were due."""
-        return await wrote(self._kube, self._wanted)
-
-    async def rule(self) -> JSON:
-        """The first rule of the route."""
-        found = await self._kube.get(HTTP_ROUTES, self._namespace, "chat")
-        rule: JSON = found["spec"]["rules"][0]
-        return rule
-
-    def hosted_weights(self) -> list[int]:
-        """As they followed each other, each change once."""
-        refs = (each["spec"]["rules"][0]["backendRefs"] for each in self._history.versions())
-        return [weight for weight, _ in itertools.groupby(int(ref[1].get("weight", 1)) for ref in refs)]
-
-
-def matched(rule: JSON) -> str:
-    return str(rule["matches"][0]["path"]["value"])
-
-
-@pytest.mark.parametrize("name", TOOLS)
-async def test_weights_of_an_adopted_route_are_spillways(
-    gateway_api: Cluster, namespace: str, kube: Kube, name: str
+@pytest.mark.parametrize("server_side", [True, False], ids=["server-side", "client-side"])
+async def test_a_count_written_between_argo_cds_reading_and_writing(
+    cluster: Cluster, namespace: str, spillway: Spillway, server_side: bool
 ) -> None:
-    git = tool(name, gateway_api, rules=True)
-    git.sync(route_in_git(namespace))
-    routes = Routes(kube, gateway_api, namespace)
-    assert await routes.tick() == 1
-    for _ in range(SYNCS):
-        git.sync(route_in_git(namespace))
-        assert await routes.tick() == 0, "nothing to set back"
-    assert set(routes.hosted_weights()) == {20}
-
-    # Flux copies the weights into what it applies. Argo CD takes the whole list of rules from the cluster, which is
-    # atomic to it: an edit of the rule in Git does not come, without a word.
-    git.sync(route_in_git(namespace, path="/v1"))
-    assert matched(await routes.rule()) == ("/v1" if name == "flux" else "/")
-    assert set(routes.hosted_weights()) == {20}
-    assert await routes.tick() == 0
+    """Only with replicas in Git: the rule copies the count that was read."""
+    git = ArgoCD(cluster, ARGO_RULES, server_side=server_side)
+    for replicas, left in ((None, 6), (1, 5)):
+        git.sync(in_git(namespace, replicas=replicas))
+        await spillway.scale(5)
+        targets = git.read(in_git(namespace, replicas=replicas))
+        await spillway.scale(6)
+        git.write(targets)
+        assert await spillway.replicas() == left
 
 
-@pytest.mark.parametrize("name", TOOLS[:2])
-async def test_an_edit_of_an_adopted_rule_comes_with_argo_cd_once_the_ignore_rule_is_away(
-    gateway_api: Cluster, namespace: str, kube: Kube, name: str
+@pytest.mark.parametrize(("policy", "left", "image"), [("Merge", 1, "vllm:2"), ("IfNotPresent", 5, "vllm:1")])
+async def test_flux_apply_policies_are_no_ignore_rules(
+    cluster: Cluster, namespace: str, spillway: Spillway, policy: str, left: int, image: str
 ) -> None:
-    git = tool(name, gateway_api, rules=True)
-    git.sync(route_in_git(namespace))
-    routes = Routes(kube, gateway_api, namespace)
-    await routes.tick()
-    git.ignore = []
-    git.sync(route_in_git(namespace, path="/v1"))
-    git.ignore = ARGO_RULES
-    assert matched(await routes.rule()) == "/v1"
-    assert await routes.tick() == 1, "Git's weights were there until the next tick"
-    git.sync(route_in_git(namespace, path="/v1"))
-    assert await routes.tick() == 0
-    assert routes.hosted_weights() == [20, 50, 20]
+    """Merge keeps what Git does not state; IfNotPresent never updates anything."""
+    git = tool("flux", cluster, rules=False)
+    for tag in ("vllm:1", "vllm:2"):
+        made = in_git(namespace, replicas=1, image=tag)
+        made["metadata"]["annotations"] = {"kustomize.toolkit.fluxcd.io/ssa": policy}
+        git.sync(made)
+        if tag == "vllm:1":
+            await spillway.scale(5)
+    found = await spillway.target()
+    assert (found["spec"]["replicas"], found["spec"]["template"]["spec"]["containers"][0]["image"]) == (left, image)
 
 
-@pytest.mark.parametrize(
-    ("name", "rules", "weights"),
-    [
-        *((name, False, weights) for name in TOOLS for weights in (True, False)),
-        # Argo CD puts live values into fields that Git has, and rules without weights do not differ.
-        *((name, True, False) for name in TOOLS[:2]),
-    ],
-)
-async def test_weights_are_fought_over(
-    gateway_api: Cluster, namespace: str, kube: Kube, name: str, rules: bool, weights: bool
-) -> None:
-    git = tool(name, gateway_api, rules=rules)
-    git.sync(route_in_git(namespace, weights=weights))
-    routes = Routes(kube, gateway_api, namespace)
-    for _ in range(SYNCS):
-        assert await routes.tick() == 1
-        git.sync(route_in_git(namespace, weights=weights))
-    assert routes.hosted_weights() == [20, 50 if weights else 1] * SYNCS
-
-
-async def test_flux_needs_no_weights_in_git(gateway_api: Cluster, namespace: str, kube: Kube) -> None:
-    git = tool("flux", gateway_api, rules=True)
-    git.sync(route_in_git(namespace, weights=False))
-    routes = Routes(kube, gateway_api, namespace)
-    await routes.tick()
-    for _ in range(SYNCS):
-        git.sync(route_in_git(namespace, weights=False))
-        assert await routes.tick() == 0
-    assert routes.hosted_weights() == [20]
-
-
-MANAGED = {
-    "plane": "GatewayAPI",
-    "bindings": [
-        {
-            "class": "chat", "ownership": "Managed", "httpRoute": "chat", "gateway": {"name": "gateway"},
-            "backends": {"gpu": "vllm:8000", "hosted": "egress:4000"},
-        }
-    ],
-}  # fmt: skip
-
-
+@pytest.mark.parametrize("manager", ["kubectl-patch", "spillway-cli"])
 @pytest.mark.parametrize("name", TOOLS)
-async def test_a_managed_route_is_none_of_gits(gateway_api: Cluster, namespace: str, kube: Kube, name: str) -> None:
-    """It carries no tracking label or annotation: neither tool takes it for an object of its own, to prune."""
-    git = tool(name, gateway_api, rules=True)
-    git.sync(in_git(namespace))
-    wanted = to_have(namespace, routing=MANAGED, overflow={"mode": "Split"})
-    assert await wrote(kube, wanted) == 1
-    routes = Routes(kube, gateway_api, namespace, wanted)
-    for _ in range(SYNCS):
-        git.sync(in_git(namespace))
-        assert await routes.tick() == 0
-    assert routes.hosted_weights() == [20]
-    made = await kube.get(HTTP_ROUTES, namespace, "chat")
-    keys = {*made["metadata"]["labels"], *made["metadata"]["annotations"]}
-    assert {key for key in keys if "spillway" not in key} == {"app.kubernetes.io/managed-by"}
-
-
-PROXY = {"configMap": CONFIG_MAP, "deployment": "litellm", "addresses": {"gpu": "http://vllm/v1"}}
-
-
-@pytest.mark.parametrize("name", TOOLS)
-async def test_a_proxys_configuration_is_spillways(crds: Cluster, namespace: str, kube: Kube, name: str) -> None:
-    """Git has the proxy's Deployment, and its ConfigMap without data."""
-    made, config_map = proxy_objects(namespace)
-    made["spec"]["replicas"] = 0
+def test_a_pause_by_hand(crds: Cluster, namespace: str, name: str, manager: str) -> None:
+    """Flux takes back what a field manager whose name begins with kubectl has written."""
     git = tool(name, crds, rules=True)
-    git.sync(made, config_map)
-    chat = WorkloadClass.parse(workload(namespace, match={"model": "chat"}))
-    wanted = replace(to_have(namespace, routing={"plane": "LiteLLM", "litellm": PROXY}), classes=(chat,))
-    while await wrote(kube, wanted):
-        pass
-    seen = [
-        History(crds, f"/api/v1/namespaces/{namespace}/configmaps", CONFIG_MAP),
-        History(crds, f"/apis/apps/v1/namespaces/{namespace}/deployments", "litellm"),
-    ]
-    before = [each.versions()[-1] for each in seen]
+    git.sync(plan(namespace))
+    crds.kubectl(
+        "patch", "capacityplan", "main", "-n", namespace, "--type=merge", f"--field-manager={manager}",
+        "-p", '{"spec":{"paused":true}}',
+    )  # fmt: skip
     for _ in range(SYNCS):
-        git.sync(made, config_map)
-        assert await wrote(kube, wanted) == 0, "nothing to set back"
-    maps, proxies = (each.versions() for each in seen)
-    assert before[0]["data"]
-    assert all(each["data"] == before[0]["data"] for each in maps)
-    template = before[1]["spec"]["template"]["metadata"]["annotations"]
-    assert any("spillway.dev" in key for key in template)
-    assert all(each["spec"]["template"]["metadata"]["annotations"] == template for each in proxies)
+        git.sync(plan(namespace))
+    taken_back = name == "flux" and manager.startswith("kubectl")
+    assert crds.get("capacityplans", "main", namespace)["spec"]["paused"] is not taken_back
+
+
+@pytest.mark.parametrize("manager", ["kubectl-annotate", "spillway-stop"])
+@pytest.mark.parametrize("name", TOOLS)
+def test_an_emergency_stop_by_hand(cluster: Cluster, namespace: str, name: str, manager: str) -> None:
+    git = tool(name, cluster, rules=True)
+    own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"team": "a"}}}
+    git.sync(own)
+    cluster.kubectl("annotate", "namespace", namespace, f"{STOP_ANNOTATION}=true", f"--field-manager={manager}")
+    for _ in range(SYNCS):
+        git.sync(own)
+    taken_back = name == "flux" and manager.startswith("kubectl")
+    annotations = cluster.get("namespace", namespace)["metadata"].get("annotations") or {}
+    assert (STOP_ANNOTATION in annotations) is not taken_back
+
+
+class Helm:
+    """Helm with a chart of one Deployment, by server-side or by client-side apply."""
+
+    def __init__(self, cluster: Cluster, namespace: str, chart: Path, server_side: bool) -> None:
+        self._cluster, self._namespace, self._chart = cluster, namespace, chart
+        self._how = f"--server-side={str(server_side).lower()}"
+
+    def upgrade(self, replicas: int | None, image: str) -> str:
+        """Install or upgrade; what it complains of, empty where it did not."""
+        (self._chart / "templates").mkdir(parents=True, exist_ok=True)
+        (self._chart / "Chart.yaml").write_text("apiVersion: v2\nname: engines\nversion: 0.1.0\n")
+        made = in_git(self._namespace, replicas=replicas, image=image)
+        (self._chart / "templates" / "vllm.yaml").write_text(json.dumps(made))
+        done = subprocess.run(
+            [self._cluster.tools.path("helm"), "upgrade", "--install", "engines", str(self._chart), self._how,
+             "--namespace", self._namespace, "--kubeconfig", str(self._cluster.kubeconfig)],
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        return done.stderr if done.returncode else ""
+
+
+@pytest.mark.parametrize("server_side", [True, False], ids=["server-side", "client-side"])
+async def test_a_chart_without_replicas(
+    cluster: Cluster, namespace: str, spillway: Spillway, tmp_path: Path, server_side: bool
+) -> None:
+    helm = Helm(cluster, namespace, tmp_path, server_side)
+    assert not helm.upgrade(None, "vllm:1")
+    await spillway.scale(5)
+    seen = history(cluster, namespace)
+    assert not helm.upgrade(None, "vllm:1")
+    assert not helm.upgrade(None, "vllm:2")
+    assert set(counts(seen)) == {5}
+
+
+async def test_a_chart_with_replicas_is_refused_or_wins(
+    cluster: Cluster, namespace: str, spillway: Spillway, tmp_path: Path
+) -> None:
+    helm = Helm(cluster, namespace, tmp_path, server_side=True)
+    assert not helm.upgrade(1, "vllm:1")
+    await spillway.scale(5)
+    assert 'conflict with "spillway-controller" with subresource "scale": .spec.replicas' in helm.upgrade(1, "vllm:2")
+    assert await spillway.replicas() == 5
+    assert not Helm(cluster, namespace, tmp_path, server_side=False).upgrade(1, "vllm:2")
+    assert await spillway.replicas() == 1
+
+
+def half_and_half(namespace: str) -> JSON:
+    """A route whose weights no decision of Spillway's looks like."""
+    made = http_route(namespace)
+    for ref in made["spec"]["rules"][0]["backendRefs"]:
+        ref["weight"] = 50
+    return made
 
 
 @pytest.mark.slow
@@ -364,7 +278,7 @@ def test_the_operator_at_work_beside(world: World, name: str) -> None:
     """Everything in Git but replicas: Deployment, route, lanes, class and plan; the operator decides meanwhile."""
     ns, cluster = world.namespace, world.cluster
     git = tool(name, cluster, rules=True)
-    manifests = [in_git(ns), route_in_git(ns), own_lane(ns), hosted_lane(ns), workload(ns), plan(ns)]
+    manifests = [in_git(ns), half_and_half(ns), own_lane(ns), hosted_lane(ns), workload(ns), plan(ns)]
     git.sync(*manifests)
     grown = world.grow()
     deployments, routes = history(cluster, ns), route_history(cluster, ns)
@@ -382,7 +296,7 @@ def test_the_operator_at_work_beside(world: World, name: str) -> None:
     for obj in live:
         script = (EXAMPLES / f"argocd/health/{obj['kind']}.lua").read_text()
         assert run(script, obj)["status"] == "Healthy"
-    for answer in ask(cluster.tools, "flux-wait", {"healthCheckExprs": FLUX_CHECKS, "objects": live}):
+    for answer in ask(cluster.tools, "flux-wait", {"healthCheckExprs": FLUX_SPEC["healthCheckExprs"], "objects": live}):
         assert (answer["checked"]["status"], answer["kstatus"]["status"]) == ("Current", "Current")
 
 
@@ -391,7 +305,7 @@ def test_the_operator_says_who_writes_replicas(world: World) -> None:
     """Replicas in Git without an ignore rule: each sync throws the fleet back, and the operator names the way out."""
     ns, cluster = world.namespace, world.cluster
     git = tool("argocd-server-side", cluster, rules=False)
-    manifests = [in_git(ns, replicas=1), route_in_git(ns), own_lane(ns), hosted_lane(ns), workload(ns), plan(ns)]
+    manifests = [in_git(ns, replicas=1), half_and_half(ns), own_lane(ns), hosted_lane(ns), workload(ns), plan(ns)]
     git.sync(*manifests)
     world.grow()
     seen = history(cluster, ns)

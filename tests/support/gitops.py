@@ -10,14 +10,21 @@ import copy
 import json
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from spillway_dev.cluster import Cluster
 from spillway_dev.toolchain import Tools
+from support.world import deployment
 
 JSON = dict[str, Any]
+EXAMPLES = Path(__file__).parents[2] / "examples" / "gitops"
+ARGO_RULES: list[JSON] = yaml.safe_load((EXAMPLES / "argocd/application.yaml").read_text())["spec"]["ignoreDifferences"]
+FLUX_SPEC: JSON = yaml.safe_load((EXAMPLES / "flux/kustomization.yaml").read_text())["spec"]
+TOOLS = ("argocd-server-side", "argocd-client-side", "flux")
+SYNCS = 3
 
 
 class GitOpsError(Exception):
@@ -59,31 +66,40 @@ class ArgoCD(Manager):
 
     def sync(self, *git: JSON) -> None:
         """Every object is applied, in sync or not, as a sync does without ``ApplyOutOfSyncOnly``."""
+        self.write(self.read(*git))
+
+    def read(self, *git: JSON) -> list[JSON]:
+        """What is to be applied, by Git and the cluster as they are now."""
         targets = [self._tracked(manifest) for manifest in git]
-        if self.ignore:
-            request = {
-                "kubeconfig": str(self.cluster.kubeconfig),
-                "ignoreDifferences": self.ignore,
-                "targets": targets,
-                "lives": [self._live(manifest) for manifest in git],
-            }
-            targets = [answer["target"] for answer in ask(self.cluster.tools, "argo-sync", request)]
+        if not self.ignore:
+            return targets
+        request = {
+            "kubeconfig": str(self.cluster.kubeconfig),
+            "ignoreDifferences": self.ignore,
+            "targets": targets,
+            "lives": [self._live(manifest) for manifest in git],
+        }
+        return [answer["target"] for answer in ask(self.cluster.tools, "argo-sync", request)]
+
+    def write(self, targets: Sequence[JSON]) -> None:
+        """Apply."""
         how = ["--server-side", "--force-conflicts", "--field-manager=argocd-controller"] if self.server_side else []
-        text = yaml.safe_dump_all(targets, sort_keys=False)
-        self.cluster.kubectl("apply", *how, "-f", "-", stdin=text)
+        self.cluster.kubectl("apply", *how, "-f", "-", stdin=yaml.safe_dump_all(targets, sort_keys=False))
 
     def _tracked(self, manifest: JSON) -> JSON:
         made, meta = copy.deepcopy(manifest), manifest["metadata"]
         group = manifest["apiVersion"].rpartition("/")[0]
-        tracking = f"inference:{group}/{manifest['kind']}:{meta['namespace']}/{meta['name']}"
+        where = meta.get("namespace", meta["name"])
+        tracking = f"inference:{group}/{manifest['kind']}:{where}/{meta['name']}"
         made["metadata"].setdefault("annotations", {})["argocd.argoproj.io/tracking-id"] = tracking
         return made
 
     def _live(self, manifest: JSON) -> JSON | None:
         kind, meta = manifest["kind"], manifest["metadata"]
+        scope = ["-n", meta["namespace"]] if "namespace" in meta else []
         text = self.cluster.kubectl(
-            "get", f"{kind}.{manifest['apiVersion'].rpartition('/')[0]}".rstrip("."), meta["name"], "-n",
-            meta["namespace"], "--ignore-not-found", "--show-managed-fields", "-o", "json",
+            "get", f"{kind}.{manifest['apiVersion'].rpartition('/')[0]}".rstrip("."), meta["name"], *scope,
+            "--ignore-not-found", "--show-managed-fields", "-o", "json",
         )  # fmt: skip
         found: JSON | None = json.loads(text) if text.strip() else None
         return found
@@ -134,3 +150,25 @@ class History:
                 self._since = found[-1]["metadata"]["resourceVersion"]
                 return self._seen
         raise AssertionError(f"the watch of {self._path}/{self._name} does not come to its end")
+
+
+def tool(name: str, cluster: Cluster, *, rules: bool) -> Manager:
+    """One of TOOLS, with the examples' ignore rules or with none."""
+    if name == "flux":
+        return Flux(cluster, FLUX_SPEC["ignore"] if rules else ())
+    return ArgoCD(cluster, ARGO_RULES if rules else (), server_side=name == "argocd-server-side")
+
+
+def in_git(namespace: str, *, replicas: int | None = None, image: str = "vllm:1") -> JSON:
+    """The Deployment as Git has it."""
+    made = deployment(namespace)
+    made["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    del made["spec"]["replicas"]
+    if replicas is not None:
+        made["spec"]["replicas"] = replicas
+    return made
+
+
+def route_history(cluster: Cluster, namespace: str) -> History:
+    """Of the HTTPRoute of `support.world`."""
+    return History(cluster, f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes", "chat")
