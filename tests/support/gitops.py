@@ -15,9 +15,14 @@ from typing import Any
 
 import yaml
 
+from spillway.act.scale import scale_lane
+from spillway.act.writes import Outcome
+from spillway.api import CapacityLane
+from spillway.decide.decision import LaneDecision, Reason
+from spillway.kube import DEPLOYMENTS, Kube
 from spillway_dev.cluster import Cluster
 from spillway_dev.toolchain import Tools
-from support.world import deployment
+from support.world import deployment, own_lane
 
 JSON = dict[str, Any]
 EXAMPLES = Path(__file__).parents[2] / "examples" / "gitops"
@@ -25,6 +30,7 @@ ARGO_RULES: list[JSON] = yaml.safe_load((EXAMPLES / "argocd/application.yaml").r
 FLUX_SPEC: JSON = yaml.safe_load((EXAMPLES / "flux/kustomization.yaml").read_text())["spec"]
 TOOLS = ("argocd-server-side", "argocd-client-side", "flux")
 SYNCS = 3
+AT = 1_800_000_000.0
 
 
 class GitOpsError(Exception):
@@ -172,3 +178,40 @@ def in_git(namespace: str, *, replicas: int | None = None, image: str = "vllm:1"
 def route_history(cluster: Cluster, namespace: str) -> History:
     """Of the HTTPRoute of `support.world`."""
     return History(cluster, f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes", "chat")
+
+
+def target_history(cluster: Cluster, namespace: str) -> History:
+    """Of the Deployment of `support.world`."""
+    return History(cluster, f"/apis/apps/v1/namespaces/{namespace}/deployments", "vllm")
+
+
+def counts(seen: History) -> list[int]:
+    """Replicas of each version."""
+    return [int(each["spec"]["replicas"]) for each in seen.versions()]
+
+
+class Spillway:
+    """The operator's writes on the Deployment's replicas."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube, self._namespace = kube, namespace
+        self._lane = CapacityLane.parse(own_lane(namespace))
+
+    async def scale(self, to: int) -> None:
+        """Bring it to ``to``. A controller that writes status at the same time is waited for."""
+        for _ in range(20):
+            now = await self.target()
+            before = int(now["spec"]["replicas"])
+            decided = LaneDecision("gpu", before, before, to, to, Reason("Test", "Because."), writable=True)
+            writes = await scale_lane(self._kube, self._lane, decided, now["metadata"]["uid"], AT)
+            if writes[-1].outcome is Outcome.WRITTEN:
+                return
+        raise AssertionError(f"not scaled to {to}: {writes[-1].error}")
+
+    async def target(self) -> JSON:
+        """The Deployment."""
+        return await self._kube.get(DEPLOYMENTS, self._namespace, "vllm")
+
+    async def replicas(self) -> int:
+        """Its spec.replicas."""
+        return int((await self.target())["spec"]["replicas"])
