@@ -103,6 +103,26 @@ async def test_replicas_leave_git(
 
 
 @pytest.mark.parametrize(
+    ("pointer", "server_side", "left"),
+    [(False, True, 5), (True, True, 5), (True, False, 1)],
+    ids=["turned-server-side", "pointer-then-server-side", "pointer-then-client-side"],
+)
+async def test_replicas_leave_git_in_steps(
+    cluster: Cluster, namespace: str, spillway: Spillway, pointer: bool, server_side: bool, left: int
+) -> None:
+    """Under the pointer the count goes into the last-applied annotation: to client-side apply, Git has it."""
+    git = ArgoCD(cluster, server_side=False)
+    git.sync(in_git(namespace, replicas=1))
+    await spillway.scale(5)
+    if pointer:
+        git.ignore = POINTER
+        git.sync(in_git(namespace))
+    git = ArgoCD(cluster, ARGO_RULES, server_side=server_side)
+    git.sync(in_git(namespace))
+    assert await spillway.replicas() == left
+
+
+@pytest.mark.parametrize(
     ("rules", "replicas", "left"),
     [((), None, 6), (ARGO_RULES, None, 6), (ARGO_RULES, 1, 5), (POINTER, None, 5), (POINTER, 1, 5)],
     ids=["no-rule", "rules", "rules-in-git", "pointer", "pointer-in-git"],
