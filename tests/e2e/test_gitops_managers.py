@@ -179,15 +179,20 @@ def test_a_pause_by_hand(crds: Cluster, namespace: str, name: str, manager: str)
     assert crds.get("capacityplans", "main", namespace)["spec"]["paused"] is not taken_back
 
 
-@pytest.mark.parametrize("manager", ["kubectl-annotate", "spillway-stop"])
+@pytest.mark.parametrize("manager", [None, "spillway-stop"], ids=["kubectl", "spillway-stop"])
 @pytest.mark.parametrize("name", TOOLS)
-def test_an_emergency_stop_by_hand(cluster: Cluster, namespace: str, name: str, manager: str) -> None:
+def test_an_emergency_stop_by_hand(cluster: Cluster, namespace: str, name: str, manager: str | None) -> None:
+    """Of one namespace, and of all plans by the chart's ConfigMap, which has no data in Git."""
     git = tool(name, cluster, rules=True)
     own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"team": "a"}}}
-    git.sync(own)
-    cluster.kubectl("annotate", "namespace", namespace, f"{STOP_ANNOTATION}=true", f"--field-manager={manager}")
+    stop = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stop", "namespace": namespace}}
+    git.sync(own, stop)
+    by = [f"--field-manager={manager}"] if manager else []
+    cluster.kubectl("annotate", "namespace", namespace, f"{STOP_ANNOTATION}=true", *by)
+    cluster.kubectl("patch", "configmap", "stop", "-n", namespace, "-p", '{"data":{"stop":"true"}}', *by)
     for _ in range(SYNCS):
-        git.sync(own)
-    taken_back = name == "flux" and manager.startswith("kubectl")
+        git.sync(own, stop)
+    stays = name != "flux" or manager is not None
     annotations = cluster.get("namespace", namespace)["metadata"].get("annotations") or {}
-    assert (STOP_ANNOTATION in annotations) is not taken_back
+    assert (STOP_ANNOTATION in annotations) is stays
+    assert ((cluster.get("configmaps", "stop", namespace).get("data") or {}) == {"stop": "true"}) is stays
