@@ -179,6 +179,18 @@ def test_a_pause_by_hand(crds: Cluster, namespace: str, name: str, manager: str)
     assert crds.get("capacityplans", "main", namespace)["spec"]["paused"] is not taken_back
 
 
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_pause_that_git_states_otherwise(crds: Cluster, namespace: str, name: str) -> None:
+    git = tool(name, crds, rules=True)
+    git.sync(plan(namespace, paused=False))
+    crds.kubectl(
+        "patch", "capacityplan", "main", "-n", namespace, "--type=merge", "--field-manager=spillway-cli",
+        "-p", '{"spec":{"paused":true}}',
+    )  # fmt: skip
+    git.sync(plan(namespace, paused=False))
+    assert crds.get("capacityplans", "main", namespace)["spec"]["paused"] is False
+
+
 @pytest.mark.parametrize("manager", [None, "spillway-stop"], ids=["kubectl", "spillway-stop"])
 @pytest.mark.parametrize("name", TOOLS)
 def test_an_emergency_stop_by_hand(cluster: Cluster, namespace: str, name: str, manager: str | None) -> None:
