@@ -256,13 +256,21 @@ class Kube:
         )
 
     async def merge_patch(
-        self, resource: Resource, namespace: str | None, name: str, body: JSON, *, subresource: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: JSON,
+        *,
+        subresource: str | None = None,
+        field_manager: str = FIELD_MANAGER,
+        dry_run: bool = False,
     ) -> JSON:
-        """JSON merge patch."""
+        """JSON merge patch. A ``metadata.uid`` in the body is a precondition."""
         return await self.request(
             "PATCH",
             resource.path(namespace, name, subresource),
-            query={"fieldManager": FIELD_MANAGER},
+            query={"fieldManager": field_manager} | ({"dryRun": "All"} if dry_run else {}),
             body=body,
             content_type="application/merge-patch+json",
         )

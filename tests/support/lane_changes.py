@@ -17,7 +17,7 @@ from spillway.api.basis import basis_hash, basis_of
 from spillway.api.common import API_VERSION
 from spillway_dev.cluster import Cluster, KubectlError
 from spillway_dev.processes import wait_until
-from support.world import ROOT, hosted_lane, own_lane, plan, workload
+from support.world import ACCOUNT, ROOT, hosted_lane, own_lane, plan, workload
 
 JSON = dict[str, Any]
 KINDS = {"cplan": CapacityPlan, "clane": CapacityLane, "wclass": WorkloadClass}
@@ -26,7 +26,7 @@ LOWER: tuple[JSON, ...] = (
     {"op": "replace", "path": "/spec/selfHosted/replicas/min", "value": 0},
 )
 """The lane's minimum from 1 to 0."""
-FEWER_TOKENS: tuple[JSON, ...] = ({"op": "replace", "path": "/spec/equivalentModels", "value": ["llama"]},)
+FEWER_MODELS: tuple[JSON, ...] = ({"op": "replace", "path": "/spec/equivalentModels", "value": ["llama"]},)
 """The class without its hosted model."""
 NEVER = "2099-01-01T00:00:00Z"
 
@@ -134,7 +134,8 @@ def chart_objects(cluster: Cluster, release: str, namespace: str) -> list[JSON]:
     """What charts/spillway/templates/approval.yaml renders to."""
     rendered = subprocess.run(
         [cluster.tools.path("helm"), "template", release, str(ROOT / "charts/spillway"), "--namespace", namespace,
-         "--set", "config.prometheus.url=http://127.0.0.1:1", "--show-only", "templates/approval.yaml"],
+         "--set", "config.prometheus.url=http://127.0.0.1:1", "--set", f"serviceAccount.name={ACCOUNT}",
+         "--show-only", "templates/approval.yaml"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [document for document in yaml.safe_load_all(rendered.stdout) if document]

@@ -15,7 +15,7 @@ import click
 
 from spillway import __version__
 from spillway.api import API_VERSION, crd
-from spillway.cli.approval.options import approve, reject
+from spillway.cli.approval.options import approve, pause, propose, reject, resume
 from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
 from spillway.cli.output import Form, print_json
@@ -335,8 +335,8 @@ def size(**asked: Any) -> int:
     return size_command(asked)
 
 
-cli.add_command(approve)
-cli.add_command(reject)
+for _command in (approve, reject, pause, resume, propose):
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:

@@ -15,6 +15,7 @@ from spillway.act.approval.patches import steps_of
 from spillway.act.approval.read import Proposal, RefusedError, complete, read_change
 from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.cli.approval.find import places
+from spillway.cli.approval.gitform import git_steps
 from spillway.cli.approval.show import for_git, head, plan_of_writes, wrapped
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
@@ -106,7 +107,12 @@ def _git(proposal: Proposal) -> JSON:
     if not trackers:
         return {}
     patches = [
-        {"kind": change.kind.value, "namespace": change.namespace, "name": change.name, "patch": steps_of(change)}
+        {
+            "kind": change.kind.value,
+            "namespace": change.namespace,
+            "name": change.name,
+            "patch": git_steps(steps_of(change)),
+        }
         for change in proposal.open()
     ]
     kept = [{"kind": k, "namespace": ns, "name": n, "by": each.text} for (k, ns, n), each in trackers.items()]

@@ -32,6 +32,24 @@ def target(key: Key) -> JSON:
     return {"group": group, "version": version, "kind": key[0], "name": key[2]}
 
 
+def git_steps(steps: Operations) -> Operations:
+    """The patch for manifests in Git.
+
+    Live objects have defaults that manifests lack, so a value is set whether it is there or not, and what was there is
+    not tested: review shows it. Items of lists are tested all the same, for their place may be another's.
+    """
+    return [
+        {**step, "op": "add"} if step["op"] == "replace" and not _item(step["path"]) else step
+        for step in steps
+        if step["op"] != "test" or _item(step["path"])
+    ]
+
+
+def _item(pointer: str) -> bool:
+    """Whether it points at an item of a list."""
+    return any(part == "-" or part.isdecimal() for part in pointer.split("/"))
+
+
 def kustomize_patch(key: Key, steps: Operations) -> str:
     """An entry of `patches:` in a kustomization.yaml."""
     entry = {"target": target(key), "patch": _Block(to_yaml(steps))}

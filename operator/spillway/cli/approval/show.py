@@ -9,7 +9,7 @@ from decimal import Decimal
 from spillway.act.approval.patches import steps_of, words
 from spillway.act.approval.read import Proposal, key_of, named
 from spillway.api.lanechange import LaneChange, LaneChangeSpec
-from spillway.cli.approval.gitform import kustomize_patch, snippet
+from spillway.cli.approval.gitform import git_steps, kustomize_patch, snippet
 from spillway.cli.output import WIDTH
 
 DAY_SECONDS = 86_400
@@ -78,7 +78,7 @@ def for_git(proposal: Proposal) -> str:
         key = key_of(change)
         item, steps = proposal.live[key], steps_of(change)
         parts.append(
-            f"# {named(key)}: in a kustomization.yaml\n{kustomize_patch(key, steps)}"
+            f"# {named(key)}: in a kustomization.yaml\n{kustomize_patch(key, git_steps(steps))}"
             f"# or in its manifest\n{snippet(key, item, steps)}"
         )
     return "---\n".join(parts)
