@@ -32,8 +32,8 @@ class Tracker:
 
     @property
     def text(self) -> str:
-        """ "Flux (Kustomization flux-system/inference)"."""
-        return f"{self.tool} ({self.kind} {self.name})" if self.name else f"{self.tool} (a {self.kind})"
+        """ "Flux (Kustomization flux-system/inference)", or "Flux" where a field manager alone tells."""
+        return f"{self.tool} ({self.kind} {self.name})" if self.name else self.tool
 
 
 def tracker_of(item: JSON) -> Tracker | None:

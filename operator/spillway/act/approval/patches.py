@@ -57,18 +57,33 @@ class _NotThereError(jsonpatch.JsonPatchException):
 
 def _undone(patch: Sequence[PatchStep], item: JSON) -> JSON:
     known: dict[str, Any] = {}
+
     done: list[tuple[PatchStep, bool, Any]] = []
     for step in patch:
-        if step.op is PatchOp.TEST:
-            known[step.path] = step.value
+        if step.op is not PatchOp.TEST:
+            done.append((step, *_before(step.path, known)))
+        if step.op is PatchOp.REMOVE:
+            known.pop(step.path, None)
         else:
-            done.append((step, step.path in known, known.get(step.path)))
-    for step, tested, old in reversed(done):
-        item = jsonpatch.apply_patch(item, _undo(step, tested, old, item))
+            known[step.path] = step.value
+    for step, told, old in reversed(done):
+        item = jsonpatch.apply_patch(item, _undo(step, told, old, item))
     return item
 
 
-def _undo(step: PatchStep, tested: bool, old: Any, item: JSON) -> Operations:
+def _before(path: str, known: Mapping[str, Any]) -> tuple[bool, Any]:
+    """Whether it is told what stood there, and what; also where it stood within a value that is told."""
+    if path in known:
+        return True, known[path]
+    for above, value in reversed(list(known.items())):
+        if path.startswith(f"{above}/") and isinstance(value, dict | list):
+            missing = object()
+            found = jsonpointer.resolve_pointer(value, path.removeprefix(above), missing)
+            return found is not missing, None if found is missing else found
+    return False, None
+
+
+def _undo(step: PatchStep, told: bool, old: Any, item: JSON) -> Operations:
     parent_path, _, last = step.path.rpartition("/")
     parent = jsonpointer.resolve_pointer(item, parent_path)
     if step.op is PatchOp.REMOVE:
@@ -78,7 +93,7 @@ def _undo(step: PatchStep, tested: bool, old: Any, item: JSON) -> Operations:
     path = f"{parent_path}/{len(parent) - 1}" if last == "-" else step.path
     there = {"op": "test", "path": path, "value": step.value}
     # An add replaces the member of an object, and goes before the item of a list.
-    if step.op is PatchOp.REPLACE or (tested and not isinstance(parent, list)):
+    if step.op is PatchOp.REPLACE or (told and not isinstance(parent, list)):
         return [there, {"op": "replace", "path": path, "value": old}]
     return [there, {"op": "remove", "path": path}]
 

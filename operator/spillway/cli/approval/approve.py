@@ -12,11 +12,11 @@ import click
 
 from spillway.act.approval.carry import Approval, as_document, carry_out, try_out
 from spillway.act.approval.patches import steps_of
-from spillway.act.approval.read import Proposal, RefusedError, complete, read_change
+from spillway.act.approval.read import Proposal, RefusedError, complete, read_change, read_proposal
 from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.cli.approval.find import places
 from spillway.cli.approval.gitform import git_steps
-from spillway.cli.approval.show import for_git, head, plan_of_writes, wrapped
+from spillway.cli.approval.show import for_git, head, plain, plan_of_writes, wrapped
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
 from spillway.kube import Kube
@@ -81,8 +81,11 @@ async def _one(kube: Kube, namespace: str, name: str, user: str, request: Reques
         await try_out(kube, proposal, user, tracked=tracked)
         if request.dry_run:
             return answer("dry run", "the apiserver would take it; nothing was written", True, **_git(proposal))
-        if not request.yes and not click.confirm("Approve?", default=False):
-            return answer("left", "not approved", False)
+        if not request.yes:
+            if not click.confirm("Approve?", default=False):
+                return answer("left", "not approved", False)
+            # What was shown is bound by its hash; the operator may have written its status meanwhile.
+            proposal = await read_proposal(kube, namespace, name, datetime.now(UTC))
         approval = await carry_out(kube, proposal, user, tracked=tracked)
     except RefusedError as error:
         return answer("refused", str(error), False)
@@ -144,7 +147,7 @@ def _tell(answer: Answer, form: Form) -> None:
     if form.as_json:
         return
     if answer.result == "refused":
-        click.echo(f"error: {answer.detail}", err=True)
+        click.echo(f"error: {plain(answer.detail)}", err=True)
         return
     for write in answer.more.get("writes", []):
         failed = f": {write['error']}" if "error" in write else ""

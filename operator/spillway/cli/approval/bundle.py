@@ -15,7 +15,7 @@ from spillway.act.approval.read import Proposal, key_of, named
 from spillway.api.lanechange import ObjectChange
 from spillway.api.tracking import Tracker, tracker_of
 from spillway.cli.approval.gitform import git_steps, snippet, target, to_yaml
-from spillway.cli.approval.show import effect_words
+from spillway.cli.approval.show import effect_words, plain
 
 JSON = dict[str, Any]
 
@@ -52,7 +52,7 @@ def _readme(proposal: Proposal) -> str:
 def _paragraphs(proposal: Proposal) -> Iterator[str]:
     spec, meta = proposal.change.spec, proposal.change.metadata
     yield f"# {spec.reason.value}: plan {meta.namespace}/{spec.plan_ref.name}\n"
-    yield f"{spec.message}\n"
+    yield f"{plain(spec.message)}\n"
     yield "## What changes\n"
     for change in proposal.open():
         origin = _origin(tracker_of(proposal.live[key_of(change)]))

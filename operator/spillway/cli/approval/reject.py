@@ -12,7 +12,7 @@ from spillway.act.approval.read import RefusedError, not_open, read_change
 from spillway.api.lanechange import ChangeState
 from spillway.api.names import REJECTED_ANNOTATION, REJECTED_BY_ANNOTATION
 from spillway.cli.approval.find import places
-from spillway.cli.approval.show import wrapped
+from spillway.cli.approval.show import plain, wrapped
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
 from spillway.kube import Kube
@@ -41,7 +41,7 @@ async def reject_command(connection: Connection, names: Sequence[str], reason: s
     else:
         for each in answers:
             if each["result"] == "refused":
-                click.echo(f"error: {each['detail']}", err=True)
+                click.echo(f"error: {plain(each['detail'])}", err=True)
             else:
                 click.echo(wrapped(f"{each['namespace']}/{each['name']}: {each['result']}: {each['detail']}"))
     return int(any(each["result"] == "refused" for each in answers))

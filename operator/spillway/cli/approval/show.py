@@ -16,10 +16,15 @@ DAY_SECONDS = 86_400
 HOUR_SECONDS = 3600
 
 
+def plain(text: str) -> str:
+    """One line without control characters: proposals are shown to a terminal before anybody trusts them."""
+    return "".join(each for each in " ".join(text.split()) if each.isprintable())
+
+
 def wrapped(text: str, indent: str = "", hang: str = "  ") -> str:
     """One paragraph; continued lines are indented by ``hang`` more."""
     return textwrap.fill(
-        text, WIDTH, initial_indent=indent, subsequent_indent=indent + hang, break_long_words=False,
+        plain(text), WIDTH, initial_indent=indent, subsequent_indent=indent + hang, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
 
