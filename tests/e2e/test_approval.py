@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from spillway.kube import CLASSES, LANES, Kube, Resource
 from spillway_dev.cluster import KubectlError
 from spillway_dev.controlplane import ControlPlane
 from spillway_dev.processes import wait_until
-from support.lane_changes import FEWER_MODELS, LOWER, Proposals, change_on
+from support.lane_changes import FEWER_MODELS, LOWER, MORE_MODELS, RAISE, Proposals, change_on
 
 
 def run(proposals: Proposals, person: Path, command: str, *arguments: str) -> int:
@@ -338,3 +342,51 @@ def test_names_are_found_in_all_namespaces(proposals: Proposals, capsys: pytest.
     assert main(["approve", *admin, "-A", "nothing", "--dry-run"]) == 1
     assert "there is no LaneChange nothing in any namespace" in capsys.readouterr().err
     assert main(["approve", *admin, "a/b/c", "--dry-run"]) == 2
+
+
+def test_a_carried_out_one_is_not_rejected_and_a_half_done_one_says_what_stays(
+    proposals: Proposals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ns = proposals.namespace
+    changes = [change_on("CapacityLane", ns, "gpu", LOWER), change_on("WorkloadClass", ns, "chat", FEWER_MODELS)]
+    digest = proposals.propose(changes=changes)["spec"]["planHash"]
+    alice = proposals.person("alice", "approver")
+    proposals.annotate(
+        "main-lower", f"spillway.dev/approved={digest}", f"spillway.dev/approved-by={proposals.user('alice')}",
+        person="alice",
+    )  # fmt: skip
+    proposals.cluster.kubectl("patch", "clane", "gpu", "-n", ns, "--type=json", "-p", json.dumps(list(LOWER)))
+    assert run(proposals, alice, "reject", "main-lower", "--reason", "stop", "--dry-run") == 0
+    assert run(proposals, alice, "approve", "main-lower", "--yes") == 0
+    capsys.readouterr()
+    assert run(proposals, alice, "reject", "main-lower", "--reason", "stop") == 1
+    assert "is carried out: to undo it" in capsys.readouterr().err
+
+    digest = proposals.propose("next", changes=[
+        change_on("CapacityLane", ns, "gpu", RAISE), change_on("WorkloadClass", ns, "chat", MORE_MODELS)
+    ])["spec"]["planHash"]  # fmt: skip
+    proposals.annotate(
+        "next", f"spillway.dev/approved={digest}", f"spillway.dev/approved-by={proposals.user('alice')}", person="alice"
+    )
+    proposals.cluster.kubectl("patch", "clane", "gpu", "-n", ns, "--type=json", "-p", json.dumps(list(RAISE)))
+    assert run(proposals, alice, "reject", "next", "--reason", "stop") == 0
+    assert "1 of its 2 patches are in place and stay" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("said", "status", "minimum"), [("n", 1, 1), ("y", 0, 0)])
+def test_on_a_terminal_it_asks(proposals: Proposals, said: str, status: int, minimum: int) -> None:
+    proposals.propose()
+    alice = proposals.person("alice", "approver")
+    leader, follower = pty.openpty()
+    try:
+        os.write(leader, f"{said}\n".encode())
+        command = [sys.executable, "-m", "spillway", "approve", "--kubeconfig", str(alice), "-n", proposals.namespace]
+        done = subprocess.run(
+            [*command, "main-lower"], stdin=follower, capture_output=True, text=True, timeout=120, check=False
+        )
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert done.returncode == status, done.stderr
+    assert "Approve? [y/N]" in done.stdout
+    assert proposals.minimum() == minimum

@@ -28,6 +28,11 @@ LOWER: tuple[JSON, ...] = (
 """The lane's minimum from 1 to 0."""
 FEWER_MODELS: tuple[JSON, ...] = ({"op": "replace", "path": "/spec/equivalentModels", "value": ["llama"]},)
 """The class without its hosted model."""
+RAISE: tuple[JSON, ...] = (
+    {"op": "test", "path": "/spec/selfHosted/replicas/max", "value": 8},
+    {"op": "replace", "path": "/spec/selfHosted/replicas/max", "value": 12},
+)
+MORE_MODELS: tuple[JSON, ...] = ({"op": "replace", "path": "/spec/equivalentModels", "value": ["llama", "gpt-5-nano"]},)
 NEVER = "2099-01-01T00:00:00Z"
 
 

@@ -128,7 +128,8 @@ def _write(change: ObjectChange, outcome: Outcome, error: str) -> Write:
 def _said(error: KubeError) -> str:
     if error.conflict:
         return f"{error.message}; run the command again"
-    return error.message
+    _, denied, words = error.message.partition("denied request: ")
+    return f"the apiserver refused: {words}" if denied else error.message
 
 
 def as_document(write: Write) -> dict[str, Any]:

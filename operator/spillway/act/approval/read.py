@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,10 @@ WAY_OUT = "wait for a new proposal, or reject this one"
 
 class RefusedError(Exception):
     """The proposal can't be approved, rejected or carried out; the message is one line."""
+
+
+class _GoneError(RefusedError):
+    """An object of the basis is no longer there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +123,28 @@ async def _read(kube: Kube, key: Key, change: LaneChange) -> JSON:
     except KubeError as error:
         subject = f"LaneChange {change.metadata.key}"
         if error.not_found:
-            raise RefusedError(f"{subject} is stale: {named(key)} is gone; {WAY_OUT}") from error
+            raise _GoneError(f"{subject} is stale: {named(key)} is gone; {WAY_OUT}") from error
         if error.forbidden:
             raise RefusedError(
                 f"{subject}: {named(key)} can't be read, so it is not known whether it has changed: you lack get on "
                 f"{RESOURCES[kind].plural}.spillway.dev in {namespace}"
             ) from error
         raise
+
+
+async def carried_out(kube: Kube, change: LaneChange) -> list[bool]:
+    """Which patches of an approved proposal are in place, in order. Raises RefusedError, KubeError.
+
+    Nothing else of the basis is looked at: a stale proposal may still be rejected.
+    """
+    if change.metadata.annotations.get(APPROVED_ANNOTATION) != change.spec.plan_hash or not_sound(change):
+        return [False for _ in change.spec.change]
+    live: dict[Key, JSON] = {}
+    for each in change.spec.change:
+        with suppress(_GoneError):
+            live[key_of(each)] = await _read(kube, key_of(each), change)
+    proposal = Proposal(change, {}, live)
+    return [key_of(each) in live and proposal.done(each) for each in change.spec.change]
 
 
 async def read_proposal(kube: Kube, namespace: str, name: str, now: datetime) -> Proposal:

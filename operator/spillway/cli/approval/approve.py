@@ -19,7 +19,7 @@ from spillway.cli.approval.gitform import git_steps
 from spillway.cli.approval.show import for_git, head, plain, plan_of_writes, wrapped
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
-from spillway.kube import Kube
+from spillway.kube import Kube, KubeError
 
 JSON = dict[str, Any]
 
@@ -87,7 +87,7 @@ async def _one(kube: Kube, namespace: str, name: str, user: str, request: Reques
             # What was shown is bound by its hash; the operator may have written its status meanwhile.
             proposal = await read_proposal(kube, namespace, name, datetime.now(UTC))
         approval = await carry_out(kube, proposal, user, tracked=tracked)
-    except RefusedError as error:
+    except (RefusedError, KubeError) as error:
         return answer("refused", str(error), False)
     if tracked:
         if not form.as_json:

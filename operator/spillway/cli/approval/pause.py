@@ -102,19 +102,19 @@ async def _one(kube: Kube, plan: JSON, wish: Wish, reason: str | None) -> JSON:
         return answer | {"result": "failed", "detail": error.message}
     if wish.dry_run:
         return answer | {"result": "dry run", "detail": f"could be {wish.done}; nothing was written"}
-    return answer | {"result": wish.done, "detail": _mode(plan) + (f"reason: {reason}" if reason else "")}
+    return answer | {"result": wish.done, "detail": _mode(plan) + (reason or "")}
 
 
 def _mode(plan: JSON) -> str:
     mode = (plan.get("spec") or {}).get("mode", "Recommend")
-    return "" if mode == "Apply" else f"mode is {mode}: it changes nothing anyway. "
+    return "" if mode == "Apply" else f"mode is {mode}: it changes nothing anyway; "
 
 
 def _undone(tracker: Tracker, meta: JSON, wish: Wish) -> str:
-    said = f"comes from Git by {tracker.text}, which would undo it: commit the patch."
+    said = f"it comes from Git by {tracker.text}, which would undo it; commit the patch below"
     if not wish.paused:
         return said
-    return f"{said} At once: kubectl annotate namespace {meta['namespace']} {STOP_ANNOTATION}=true"
+    return f"{said}. At once: kubectl annotate namespace {meta['namespace']} {STOP_ANNOTATION}=true"
 
 
 def _git(plan: JSON, wish: Wish) -> JSON:
@@ -128,8 +128,9 @@ def _show(answers: Sequence[JSON], wish: Wish, form: Form) -> None:
         print_json(answers)
         return
     for answer in answers:
-        text = f"{answer['namespace']}/{answer['name']}: {answer['result']}. {answer['detail']}"
-        click.echo(wrapped(text.strip()), err=answer["result"] == "failed")
+        result = f"not {wish.done}" if answer["result"] in ("for Git", "failed") else answer["result"]
+        said = ": ".join(part for part in (result, answer["detail"].rstrip("; ")) if part)
+        click.echo(wrapped(f"{answer['namespace']}/{answer['name']}: {said}"), err=answer["result"] == "failed")
         if "kustomize" in answer:
             click.echo(f"# in a kustomization.yaml\n{answer['kustomize']}# or in its manifest\n{answer['manifest']}")
     if any(answer["result"] == wish.done for answer in answers):

@@ -115,7 +115,7 @@ async def _one(
             return Written(key, "left out", f"it is {state}")
         proposal = await complete(kube, change, manifest, datetime.now(UTC))
     except RefusedError as error:
-        return Written(key, "left out", str(error))
+        return Written(key, "left out", str(error).removeprefix(f"LaneChange {key} "))
     if not proposal.open():
         return Written(key, "left out", "its patches are in place")
     place = key if by_namespace else change.metadata.name

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import click
 
 from spillway.act.approval.carry import reject
-from spillway.act.approval.read import RefusedError, not_open, read_change
+from spillway.act.approval.read import RefusedError, carried_out, not_open, read_change
 from spillway.api.lanechange import ChangeState
 from spillway.api.names import REJECTED_ANNOTATION, REJECTED_BY_ANNOTATION
 from spillway.cli.approval.find import places
 from spillway.cli.approval.show import plain, wrapped
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
-from spillway.kube import Kube
+from spillway.kube import Kube, KubeError
 
 REASON_LENGTH = 512
 
@@ -33,7 +33,7 @@ async def reject_command(connection: Connection, names: Sequence[str], reason: s
         for namespace, name in await places(kube, connection, names):
             try:
                 result, detail = await _one(kube, (namespace, name), user, text, dry_run)
-            except RefusedError as error:
+            except (RefusedError, KubeError) as error:
                 result, detail = "refused", str(error)
             answers.append({"namespace": namespace, "name": name, "result": result, "detail": detail})
     if form.as_json:
@@ -57,7 +57,11 @@ async def _one(kube: Kube, place: tuple[str, str], user: str, reason: str, dry_r
         )
     if why := not_open(change, datetime.now(UTC)):
         raise RefusedError(f"LaneChange {change.metadata.key} {why}")
+    done = await carried_out(kube, change)
+    if all(done):
+        raise RefusedError(f"LaneChange {change.metadata.key} is carried out: to undo it, change the specs back")
     await reject(kube, change, user, reason, dry_run=dry_run)
     if dry_run:
         return "dry run", "the apiserver would take it; nothing was written"
-    return "rejected", f"by {user}: {reason}"
+    stays = f"; {sum(done)} of its {len(done)} patches are in place and stay" if any(done) else ""
+    return "rejected", f"by {user}: {reason}{stays}"

@@ -24,7 +24,7 @@ def plain(text: str) -> str:
 def wrapped(text: str, indent: str = "", hang: str = "  ") -> str:
     """One paragraph; continued lines are indented by ``hang`` more."""
     return textwrap.fill(
-        plain(text), WIDTH, initial_indent=indent, subsequent_indent=indent + hang, break_long_words=False,
+        plain(text), WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent) + hang, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
 
@@ -52,17 +52,22 @@ def head(change: LaneChange) -> Iterator[str]:
     """What and why."""
     yield wrapped(f"LaneChange {change.metadata.key} ({change.spec.reason.value})")
     yield wrapped(change.spec.message, "  ", "")
-    yield wrapped(f"Effect:  {effect_words(change.spec)}", "  ", "         ")
-    yield wrapped(f"Expires: {change.spec.expires_at}; hash {change.spec.plan_hash}", "  ", "         ")
+    yield _labelled("Effect", effect_words(change.spec))
+    yield _labelled("Expires", f"{change.spec.expires_at}; hash {change.spec.plan_hash}")
+
+
+def _labelled(label: str, text: str) -> str:
+    indent = f"  {label + ':':9}"
+    return wrapped(text, indent, "")
 
 
 def plan_of_writes(proposal: Proposal, user: str) -> Iterator[str]:
     """What approving does."""
     trackers = proposal.trackers()
     if proposal.approved_by is None:
-        yield wrapped(f"Noted:   approved by {user}", "  ", "         ")
+        yield _labelled("Noted", f"approved by {user}")
     else:
-        yield wrapped(f"Noted:   approved by {proposal.approved_by} already", "  ", "         ")
+        yield _labelled("Noted", f"approved by {proposal.approved_by} already")
     if trackers:
         yield "  Not written, for it would be undone:"
         for key, tracker in trackers.items():
