@@ -390,3 +390,33 @@ def test_on_a_terminal_it_asks(proposals: Proposals, said: str, status: int, min
     assert done.returncode == status, done.stderr
     assert "Approve? [y/N]" in done.stdout
     assert proposals.minimum() == minimum
+
+
+def test_the_policy_alone_keeps_a_proposal_as_it_is(proposals: Proposals, crds: object, repository: Path) -> None:
+    """Without the CRD's own rule: also deep in a value of which the schema knows nothing."""
+    crd = proposals.cluster.get("crd", "lanechanges.spillway.dev")
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert schema.pop("x-kubernetes-validations")
+    patch = [{"op": "replace", "path": "/spec/equivalentModels", "value": {"a": [{"b": 1}]}}]
+    proposals.propose(changes=[change_on("WorkloadClass", proposals.namespace, "chat", patch)])
+
+    def refused(path: str, value: str) -> bool:
+        edit = f'[{{"op":"replace","path":"{path}","value":{value}}}]'
+        try:
+            proposals.cluster.kubectl(
+                "patch", "lanechange", "main-lower", "-n", proposals.namespace, "--type=json", "-p", edit,
+                "--dry-run=server",
+            )  # fmt: skip
+        except KubectlError as error:
+            return "ValidatingAdmissionPolicy" in str(error) and "a proposal can't be changed" in str(error)
+        return False
+
+    value = "/spec/change/0/patch/0/value"
+    try:
+        proposals.cluster.kubectl("replace", "-f", "-", stdin=json.dumps(crd))
+        wait_until(lambda: refused("/spec/message", '"other"'), "the CRD without its rule", 60)
+        for path, other in ((f"{value}/a/0/b", "2"), (f"{value}/a/0/b", '"1"'), (f"{value}/a", "[]"), (value, "null")):
+            assert refused(path, other), (path, other)
+        assert not refused(f"{value}/a/0/b", "1"), "the same again is no change"
+    finally:
+        proposals.cluster.apply_crds(repository / "crds")
