@@ -120,7 +120,8 @@ def test_manifests_are_changed_in_place_with_their_comments(
     (answer,) = json.loads(capsys.readouterr().out)
     lane, workload = answer["manifests"]
     assert lane == {"kind": "CapacityLane", "namespace": ns, "name": "gpu", "result": "changed",
-                    "file": str(manifests / "lane.yaml")}  # fmt: skip
+                    "file": str(manifests / "lane.yaml"),
+                    "detail": "it names no namespace: look at what else is built from it"}  # fmt: skip
     assert workload["result"] == "left"
     assert workload["detail"] == "no manifest of it in the folder"
     assert (manifests / "lane.yaml").read_text() == LANE.replace("min: 1,", "min: 0,")

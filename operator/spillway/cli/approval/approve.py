@@ -16,7 +16,7 @@ from spillway.act.approval.read import Proposal, RefusedError, complete, read_ch
 from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.cli.approval.find import places
 from spillway.cli.approval.gitform import git_steps
-from spillway.cli.approval.show import for_git, head, plain, plan_of_writes, wrapped
+from spillway.cli.approval.show import for_git, head, plain, plan_of_writes, told, wrapped
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
 from spillway.kube import Kube, KubeError
@@ -152,4 +152,4 @@ def _tell(answer: Answer, form: Form) -> None:
     for write in answer.more.get("writes", []):
         failed = f": {write['error']}" if "error" in write else ""
         click.echo(wrapped(f"{write['result'].lower():8} {write['object']}{failed}", hang="         "))
-    click.echo(wrapped(f"{answer.namespace}/{answer.name}: {answer.result}: {answer.detail}"))
+    click.echo(told(f"{answer.namespace}/{answer.name}", answer.result, answer.detail, form))

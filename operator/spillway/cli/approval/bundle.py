@@ -58,7 +58,7 @@ def _paragraphs(proposal: Proposal) -> Iterator[str]:
         origin = _origin(tracker_of(proposal.live[key_of(change)]))
         yield f"- {named(key_of(change))}{origin}"
         for line in words(change):
-            yield f"  - `{line}`"
+            yield f"  - `{plain(line)}`"
     yield f"\n## Effect\n\n{effect_words(spec)}. An estimate, not a bill.\n"
     yield "## Good until\n"
     yield f"{spec.expires_at}, and until the plan, a lane or a class of it changes: hash `{spec.plan_hash}`, over"

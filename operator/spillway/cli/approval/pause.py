@@ -12,7 +12,7 @@ from spillway.act.approval.pausing import is_paused, reason_of, set_paused, sett
 from spillway.api.names import STOP_ANNOTATION
 from spillway.api.tracking import Tracker, tracker_of
 from spillway.cli.approval.gitform import kustomize_patch, snippet
-from spillway.cli.approval.show import wrapped
+from spillway.cli.approval.show import told, wrapped
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
 from spillway.kube import PLANS, Items, Kube, KubeError
@@ -129,8 +129,8 @@ def _show(answers: Sequence[JSON], wish: Wish, form: Form) -> None:
         return
     for answer in answers:
         result = f"not {wish.done}" if answer["result"] in ("for Git", "failed") else answer["result"]
-        said = ": ".join(part for part in (result, answer["detail"].rstrip("; ")) if part)
-        click.echo(wrapped(f"{answer['namespace']}/{answer['name']}: {said}"), err=answer["result"] == "failed")
+        place = f"{answer['namespace']}/{answer['name']}"
+        click.echo(told(place, result, answer["detail"].rstrip("; "), form), err=answer["result"] == "failed")
         if "kustomize" in answer:
             click.echo(f"# in a kustomization.yaml\n{answer['kustomize']}# or in its manifest\n{answer['manifest']}")
     if any(answer["result"] == wish.done for answer in answers):

@@ -16,7 +16,7 @@ from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.api.names import APPROVED_ANNOTATION
 from spillway.cli.approval.bundle import files_of
 from spillway.cli.approval.find import listed, places
-from spillway.cli.approval.show import wrapped
+from spillway.cli.approval.show import told, wrapped
 from spillway.cli.approval.sources import Edit, Source, described, edit_source, sources, write_whole
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
@@ -79,7 +79,7 @@ async def propose_command(connection: Connection, request: Request, form: Form) 
     if form.as_json:
         print_json([each.as_document() for each in answers])
     else:
-        _show(answers, request, connection)
+        _show(answers, request, connection, form)
     return int(bool(request.names) and any(each.result == "left out" for each in answers))
 
 
@@ -136,10 +136,10 @@ def _write(proposal: Proposal, folder: Path, found: Sequence[Source] | None) -> 
     return Written(proposal.change.metadata.key, "written" if touched else "unchanged", detail, folder, edits)
 
 
-def _show(answers: Sequence[Written], request: Request, connection: Connection) -> None:
+def _show(answers: Sequence[Written], request: Request, connection: Connection, form: Form) -> None:
     for each in answers:
-        where = f" {each.folder}" if each.folder else ""
-        click.echo(wrapped(f"{each.key}: {each.result}{where}: {each.detail}"))
+        detail = f"{each.folder}: {each.detail}" if each.folder else each.detail
+        click.echo(told(each.key, each.result, detail, form))
         for edit in each.edits:
             click.echo(wrapped(described(edit), "  "))
     if not answers:

@@ -12,7 +12,7 @@ from spillway.act.approval.read import RefusedError, carried_out, not_open, read
 from spillway.api.lanechange import ChangeState
 from spillway.api.names import REJECTED_ANNOTATION, REJECTED_BY_ANNOTATION
 from spillway.cli.approval.find import places
-from spillway.cli.approval.show import plain, wrapped
+from spillway.cli.approval.show import plain, told
 from spillway.cli.connection import Connection
 from spillway.cli.output import Form, print_json
 from spillway.kube import Kube, KubeError
@@ -43,7 +43,7 @@ async def reject_command(connection: Connection, names: Sequence[str], reason: s
             if each["result"] == "refused":
                 click.echo(f"error: {plain(each['detail'])}", err=True)
             else:
-                click.echo(wrapped(f"{each['namespace']}/{each['name']}: {each['result']}: {each['detail']}"))
+                click.echo(told(f"{each['namespace']}/{each['name']}", each["result"], each["detail"], form))
     return int(any(each["result"] == "refused" for each in answers))
 
 

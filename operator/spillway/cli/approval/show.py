@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterator
 from decimal import Decimal
+
+import click
 
 from spillway.act.approval.patches import steps_of, words
 from spillway.act.approval.read import Proposal, key_of, named
 from spillway.api.lanechange import LaneChange, LaneChangeSpec
 from spillway.cli.approval.gitform import git_steps, kustomize_patch, snippet
-from spillway.cli.output import WIDTH
+from spillway.cli.output import WIDTH, Form
 
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3600
@@ -27,6 +30,19 @@ def wrapped(text: str, indent: str = "", hang: str = "  ") -> str:
         plain(text), WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent) + hang, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
+
+
+COLOURS = {"red": ("incomplete", "not paused", "not resumed"), "yellow": ("dry run", "left", "left out")}
+"""Of results; the others went well."""
+
+
+def told(place: str, result: str, detail: str, form: Form) -> str:
+    """One line on what came of it, the result in its colour; ``click.echo`` drops that where it is no terminal."""
+    text = wrapped(": ".join(part for part in (place, result, detail) if part))
+    if form.no_color or os.environ.get("NO_COLOR"):
+        return text
+    colour = next((colour for colour, words in COLOURS.items() if result in words), "green")
+    return text.replace(f": {result}", f": {click.style(result, fg=colour)}", 1)
 
 
 def effect_words(spec: LaneChangeSpec) -> str:

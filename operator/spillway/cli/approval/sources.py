@@ -68,7 +68,7 @@ def _in_file(path: Path) -> Iterator[Source]:
             yield Source(path, index, (str(document.get("kind")), str(meta.get("namespace") or ""), meta["name"]))
 
 
-def edit_source(found: Sequence[Source], key: Key, steps: list[JSON], *, dry_run: bool = False) -> Edit:
+def edit_source(found: Sequence[Source], key: Key, steps: list[JSON]) -> Edit:
     """Make the patch in the one manifest that has the object; says why where that can't be done safely."""
     hits = [each for each in found if each.key[0] == key[0] and each.key[2] == key[2] and each.key[1] in ("", key[1])]
     if not hits:
@@ -84,9 +84,9 @@ def edit_source(found: Sequence[Source], key: Key, steps: list[JSON], *, dry_run
         return Edit(key, source.path, "left", str(error))
     if before == after:
         return Edit(key, source.path, "unchanged")
-    if not dry_run:
-        write_whole(source.path, after)
-    return Edit(key, source.path, "changed")
+    write_whole(source.path, after)
+    shared = "" if source.key[1] else "it names no namespace: look at what else is built from it"
+    return Edit(key, source.path, "changed", shared)
 
 
 def _read(path: Path) -> str:
