@@ -47,6 +47,32 @@ def test_the_right_document_of_several() -> None:
     assert edited(text, 1, steps(2)) == "spec: {replicas: {min: 4}}\n---\n# other\nspec: {replicas: {min: 2}}\n"
 
 
+def removal(pointer: str, old: Any) -> list[dict[str, Any]]:
+    return [{"op": "test", "path": pointer, "value": old}, {"op": "remove", "path": pointer}]
+
+
+@pytest.mark.parametrize(
+    ("before", "patch", "after"),
+    [
+        ("lanes: [a, b, c] # all\n", removal("/lanes/1", "b"), "lanes: [a, c] # all\n"),
+        ("lanes: [a, b, c]\n", removal("/lanes/2", "c"), "lanes: [a, b]\n"),
+        ("lanes: [ a ]\n", removal("/lanes/0", "a"), "lanes: [  ]\n"),
+        ("lanes:\n- a\n- b   # never used\n# the rest\n- c", removal("/lanes/1", "b"), "lanes:\n- a\n# the rest\n- c"),
+        ("lanes:\n- a\n- b", removal("/lanes/1", "b"), "lanes:\n- a\n"),
+        ("backends:\r\n  a: one\r\n  b: two\r\n", removal("/backends/a", "one"), "backends:\r\n  b: two\r\n"),
+        ("backends: {a: one, b: two}\n", removal("/backends/b", "two"), "backends: {a: one}\n"),
+        (
+            "lanes: [a, b]\nbackends: {a: one, b: two}\n",
+            removal("/lanes/1", "b") + removal("/backends/b", "two"),
+            "lanes: [a]\nbackends: {a: one}\n",
+        ),
+    ],
+)
+def test_an_entry_goes_with_its_line_or_its_comma(before: str, patch: list[dict[str, Any]], after: str) -> None:
+    assert edited(before, 0, patch) == after
+    assert edited(after, 0, patch) == after, "a second time changes nothing"
+
+
 @pytest.mark.parametrize(
     ("text", "patch", "said"),
     [
@@ -60,7 +86,11 @@ def test_the_right_document_of_several() -> None:
         ("spec:\n  replicas:\n    min: |\n      4\n", steps("2"), "not written as one plain value"),
         ("base: &b {min: 4}\nspec: {replicas: {<<: *b}}\n", steps(2), "not written there once"),
         ("spec: {replicas: {min: {{ .Values.min }}}}\n", steps(2), "is no plain YAML in line 1 (a template?)"),
-        ("spec: {lanes: [a, b]}\n", [{"op": "remove", "path": "/spec/lanes/1"}], "more than one value"),
+        ("spec: {lanes: [a, b]}\n", removal("/spec/lanes/1", "c") + removal("/spec/lanes/0", "b"), "is 'a' there"),
+        ("spec: {lanes: [a, # one\n  b]}\n", removal("/spec/lanes/0", "a"), "shares its lines"),
+        ("spec: {lanes: [a]}\nx: &l {a: 1}\ny: *l\n", removal("/spec/other/0", "a"), "is not written there"),
+        ("spec:\n  lanes:\n  - a\n", removal("/spec/lanes/0", "a"), "without changing more"),
+        ("spec:\n  own:\n  - min: 4\n    max: 8\n", removal("/spec/own/0/min", 4), "shares its line"),
         ("spec: {lanes: [a]}\n", [{"op": "add", "path": "/spec/lanes/-", "value": "b"}], "more than one value"),
         ("spec: {lanes: [a, b]}\n", steps(["a"], pointer="/spec/lanes"), "more than one value"),
     ],
@@ -98,6 +128,18 @@ def test_whatever_stands_there_is_exchanged_or_left(
     assert type(yaml.safe_load(made)["spec"][name]) is type(value)
 
 
+@given(st.lists(values, min_size=1, max_size=5, unique_by=repr), st.integers(0, 4), st.booleans())
+def test_whatever_goes_nothing_else_does(items: list[Any], at: int, flow: bool) -> None:
+    at %= len(items)
+    text = yaml.safe_dump({"lanes": items, "z": 1}, default_flow_style=flow, allow_unicode=True)
+    try:
+        made = edited(text, 0, removal(f"/lanes/{at}", items[at]))
+    except UnsafeEditError:
+        return
+    left = [item for place, item in enumerate(items) if place != at]
+    assert repr(yaml.safe_load(made)) == repr({"lanes": left, "z": 1})
+
+
 LANE = "apiVersion: spillway.dev/v1alpha1\nkind: CapacityLane\nmetadata: {name: gpu%s}\nspec: {replicas: {min: 4}}\n"
 
 
@@ -108,6 +150,7 @@ def test_the_objects_own_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "chart.yaml").write_text("{{ if x }}\n")
     (tmp_path / "deep" / "a.yaml").write_text("kind: ConfigMap\n---\n" + LANE % ", namespace: inference")
     (tmp_path / "deep" / "b.yml").write_text(LANE % ", namespace: other")
+    (tmp_path / "link.yaml").symlink_to(tmp_path / "deep" / "a.yaml")
     key = ("CapacityLane", "inference", "gpu")
     made = edit_source(sources(tmp_path), key, steps(2))
     assert (made.result, made.path) == ("changed", tmp_path / "deep" / "a.yaml")

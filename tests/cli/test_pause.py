@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from spillway.cli.approval.pause import PAUSED_MEANS
+from spillway.cli.approval.show import wrapped
 from spillway.cli.main import main
 from spillway_dev.controlplane import ControlPlane
 from support.lane_changes import Proposals
@@ -20,6 +23,11 @@ def plan_of(proposals: Proposals) -> dict[str, object]:
     found = proposals.get("cplan", "main")
     notes = found["metadata"].get("annotations") or {}
     return {"paused": found["spec"].get("paused", False), "reason": notes.get("spillway.dev/pause-reason")}
+
+
+def test_the_page_shows_what_is_said(repository: Path) -> None:
+    page = (repository / "docs/approval.md").read_text(encoding="utf-8")
+    assert wrapped(PAUSED_MEANS, hang="") in page
 
 
 def test_pausing_is_noted_harmless_twice_and_taken_back(

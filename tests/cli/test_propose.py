@@ -157,3 +157,16 @@ def test_what_is_stale_or_answered_is_left_out_with_a_line(
     assert {each["result"] for each in json.loads(capsys.readouterr().out)} == {"left out"}
     assert propose(proposals, *flags, "--state", "Applied") == 2
     assert "others are not open" in capsys.readouterr().err
+
+
+def test_somebody_elses_folder_is_left_alone(
+    proposals: Proposals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proposals.propose()
+    theirs = tmp_path / "main-lower" / "kustomization.yaml"
+    theirs.parent.mkdir()
+    theirs.write_text("resources: [app.yaml]\n")
+    assert propose(proposals, "--output-dir", str(tmp_path), "main-lower") == 1
+    assert "is somebody else's" in " ".join(capsys.readouterr().out.split())
+    assert tree(tmp_path).keys() == {"main-lower/kustomization.yaml"}
+    assert theirs.read_text() == "resources: [app.yaml]\n"

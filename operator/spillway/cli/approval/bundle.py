@@ -40,9 +40,12 @@ def _component(proposal: Proposal) -> str:
             selected["namespace"] = change.namespace
         patches.append({"path": _patch_name(change), "target": selected})
     document = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches}
-    return (
-        f"# {proposal.subject}: include it by `components:` of the kustomization of these objects\n{to_yaml(document)}"
-    )
+    return f"{marker(proposal)} include it by `components:` of the kustomization of these objects\n{to_yaml(document)}"
+
+
+def marker(proposal: Proposal) -> str:
+    """What the component's file begins with: by that it is known again."""
+    return f"# {proposal.subject}:"
 
 
 def _readme(proposal: Proposal) -> str:

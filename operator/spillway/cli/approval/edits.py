@@ -1,4 +1,4 @@
-"""Changes one value in the text of a YAML manifest and leaves every other character as it is."""
+"""Changes values in the text of a YAML manifest and leaves every other character as it is."""
 
 from __future__ import annotations
 
@@ -30,40 +30,86 @@ def documents(text: str) -> list[Any]:
 def edited(text: str, index: int, steps: list[JSON]) -> str:
     """The text with the patch made in document ``index``. Raises UnsafeEditError.
 
-    What comes out is read again: but for the values that the patch sets, it must say what it said before.
+    Exchanges one value for another, or takes one out of a list or mapping. What comes out is read again: but for the
+    patch, it must say what it said before.
     """
     known: dict[str, Any] = {}
     for step in steps:
         pointer = step["path"]
         if step["op"] == "test":
             known[pointer] = step["value"]
-            continue
-        if step["op"] == "remove" or isinstance(step["value"], dict | list) or pointer.endswith("/-"):
+        elif step["op"] == "remove":
+            text = _without(text, index, pointer, known)
+        elif isinstance(step["value"], dict | list) or pointer.endswith("/-"):
             raise UnsafeEditError("the change is more than one value for another")
-        text = _exchanged(text, index, pointer, step["value"], known)
+        else:
+            text = _exchanged(text, index, pointer, step["value"], known)
     return text
 
 
 def _exchanged(text: str, index: int, pointer: str, value: Any, known: Mapping[str, Any]) -> str:
     before = documents(text)
-    try:
-        present = jsonpointer.resolve_pointer(before[index], pointer)
-    except jsonpointer.JsonPointerException as error:
-        raise UnsafeEditError(f"{pointer} is not written there") from error
+    present = _present(before[index], pointer)
     if _same(present, value):
         return text
-    if pointer in known and not _same(present, known[pointer]):
-        raise UnsafeEditError(f"{pointer} is {present!r} there, not {known[pointer]!r}")
+    _expected(pointer, present, known)
     node = _scalar(text, index, pointer)
     start, end = node.start_mark.index, node.end_mark.index
     made = text[:start] + _written(value, node.style) + text[end:]
-    wanted = [
-        jsonpatch.apply_patch(each, [{"op": "replace", "path": pointer, "value": value}]) if at == index else each
-        for at, each in enumerate(before)
-    ]
+    return _checked(made, before, index, {"op": "replace", "path": pointer, "value": value})
+
+
+def _without(text: str, index: int, pointer: str, known: Mapping[str, Any]) -> str:
+    before = documents(text)
+    parent, last = _present(before[index], pointer.rpartition("/")[0]), jsonpointer.unescape(pointer.rpartition("/")[2])
+    if known.get(pointer) not in parent if isinstance(parent, list) else last not in parent:
+        return text
+    _expected(pointer, _present(before[index], pointer), known)
+    _scalar(text, index, pointer)
+    around = _node(text, index, pointer.rpartition("/")[0])
+    if not isinstance(around, yaml.CollectionNode):
+        raise UnsafeEditError(f"{pointer} is not written there")
+    start, end = _entry_span(text, around, last)
+    return _checked(text[:start] + text[end:], before, index, {"op": "remove", "path": pointer})
+
+
+def _present(document: Any, pointer: str) -> Any:
+    try:
+        return jsonpointer.resolve_pointer(document, pointer)
+    except (jsonpointer.JsonPointerException, TypeError) as error:
+        raise UnsafeEditError(f"{pointer} is not written there") from error
+
+
+def _expected(pointer: str, present: Any, known: Mapping[str, Any]) -> None:
+    if pointer in known and not _same(present, known[pointer]):
+        raise UnsafeEditError(f"{pointer} is {present!r} there, not {known[pointer]!r}")
+
+
+def _checked(made: str, before: list[Any], index: int, step: JSON) -> str:
+    wanted = [jsonpatch.apply_patch(each, [step]) if at == index else each for at, each in enumerate(before)]
     if not _same(documents(made), wanted):
-        raise UnsafeEditError(f"{pointer} can't be changed there without changing more")
+        raise UnsafeEditError(f"{step['path']} can't be changed there without changing more")
     return made
+
+
+def _entry_span(text: str, parent: yaml.CollectionNode, last: str) -> tuple[int, int]:
+    """From where to where an entry's text goes: its line, or in [] and {} itself and a comma."""
+    entries = [entry if isinstance(entry, tuple) else (entry, entry) for entry in parent.value]
+    mapping = isinstance(parent, yaml.MappingNode)
+    at = next(i for i, (key, _) in enumerate(entries) if (key.value == last if mapping else str(i) == last))
+    start, end = entries[at][0].start_mark.index, entries[at][1].end_mark.index
+    if parent.flow_style:
+        if at + 1 < len(entries):
+            end = entries[at + 1][0].start_mark.index
+        elif at:
+            start = entries[at - 1][1].end_mark.index
+        if "#" in text[start:end] or "\n" in text[start:end]:
+            raise UnsafeEditError(f"{last} shares its lines with others")
+        return start, end
+    line, after = text.rfind("\n", 0, start) + 1, text.find("\n", end)
+    if text[line:start].strip() != ("" if mapping else "-"):
+        raise UnsafeEditError(f"{last} shares its line with others")
+    return line, len(text) if after < 0 else after + 1
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -72,12 +118,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _scalar(text: str, index: int, pointer: str) -> yaml.ScalarNode:
-    root = list(yaml.compose_all(text, Loader=yaml.SafeLoader))[index]
-    node, uses = root, _references(root)
-    for part in map(jsonpointer.unescape, pointer.removeprefix("/").split("/")):
-        node = _child(node, part, pointer)
-        if uses[id(node)] > 1:
-            raise UnsafeEditError(f"{pointer} is a YAML alias, which stands for other places too")
+    node = _node(text, index, pointer)
     if not isinstance(node, yaml.ScalarNode) or node.style in ("|", ">"):
         raise UnsafeEditError(f"{pointer} is not written as one plain value")
     if node.start_mark.line != node.end_mark.line or text[node.start_mark.index : node.end_mark.index][:1] in (
@@ -85,6 +126,16 @@ def _scalar(text: str, index: int, pointer: str) -> yaml.ScalarNode:
         "!",
     ):
         raise UnsafeEditError(f"{pointer} is not written as one plain value")
+    return node
+
+
+def _node(text: str, index: int, pointer: str) -> yaml.Node:
+    root = list(yaml.compose_all(text, Loader=yaml.SafeLoader))[index]
+    node, uses = root, _references(root)
+    for part in map(jsonpointer.unescape, pointer.removeprefix("/").split("/")):
+        node = _child(node, part, pointer)
+        if uses[id(node)] > 1:
+            raise UnsafeEditError(f"{pointer} is a YAML alias, which stands for other places too")
     return node
 
 

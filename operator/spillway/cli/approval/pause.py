@@ -21,7 +21,8 @@ JSON = dict[str, Any]
 
 PAUSED_MEANS = (
     "Replicas and weights stay as they are until `spillway resume`: nothing is scaled or moved, whatever demand does, "
-    "and no ceiling takes traffic off hosted lanes. Limits that are armed in gateways stay. Recommendations go on."
+    "and no ceiling takes traffic off hosted lanes. Limits that are armed in gateways stay. Recommendations go on. "
+    "Proposals that wait for the plan end, for its spec has changed."
 )
 RESUMED_MEANS = "The operator acts again at its next tick, within the plan's guards."
 REASON_LENGTH = 512

@@ -14,7 +14,7 @@ from spillway.act.approval.patches import steps_of
 from spillway.act.approval.read import Proposal, RefusedError, complete, key_of, parsed, read_change
 from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.api.names import APPROVED_ANNOTATION
-from spillway.cli.approval.bundle import files_of
+from spillway.cli.approval.bundle import files_of, marker
 from spillway.cli.approval.find import listed, places
 from spillway.cli.approval.show import told, wrapped
 from spillway.cli.approval.sources import Edit, Source, described, edit_source, sources, write_whole
@@ -129,6 +129,9 @@ def _state(change: LaneChange) -> str:
 
 
 def _write(proposal: Proposal, folder: Path, found: Sequence[Source] | None) -> Written:
+    component = folder / "kustomization.yaml"
+    if component.exists() and not component.read_text("utf-8", "replace").startswith(marker(proposal)):
+        return Written(proposal.change.metadata.key, "left out", f"{component} is somebody else's: choose another DIR")
     changed = [name for name, text in files_of(proposal).items() if write_whole(folder / name, text)]
     edits = () if found is None else tuple(edit_source(found, key_of(c), steps_of(c)) for c in proposal.open())
     touched = changed or any(edit.result == "changed" for edit in edits)

@@ -51,7 +51,9 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(names):
             path = Path(base) / name
-            if path.suffix in (".yaml", ".yml") and path.is_file() and path.stat().st_size <= LARGEST_BYTES:
+            # A link may lead out of the folder, or to a file that is found anyway.
+            plain = path.suffix in (".yaml", ".yml") and path.is_file() and not path.is_symlink()
+            if plain and path.stat().st_size <= LARGEST_BYTES:
                 yield path
 
 
