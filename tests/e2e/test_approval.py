@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from spillway.cli.main import main
-from spillway.kube import CLASSES, LANES, Kube, Resource
+from spillway.kube import CLASSES, LANE_CHANGES, LANES, Kube, Resource
 from spillway_dev.controlplane import ControlPlane
 from spillway_dev.processes import wait_until
 from support.lane_changes import FEWER_MODELS, LOWER, MORE_MODELS, RAISE, Proposals, change_on
@@ -308,3 +308,29 @@ def test_on_a_terminal_it_asks(proposals: Proposals, said: str, status: int, min
     assert done.returncode == status, done.stderr
     assert "Approve? [y/N]" in done.stdout
     assert proposals.minimum() == minimum
+
+
+def test_what_changes_in_between_is_not_overwritten(
+    proposals: Proposals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody edits the lane after the approval is noted and before its patch: that stays, and the rest is refused."""
+    proposals.propose()
+    alice = proposals.person("alice", "approver")
+    real = Kube.json_patch
+    edit = '{"spec":{"selfHosted":{"replicas":{"max":9}}}}'
+
+    async def patched(self: Kube, resource: Resource, *arguments: Any, **options: Any) -> Any:
+        done = await real(self, resource, *arguments, **options)
+        if resource == LANE_CHANGES and not options.get("dry_run"):
+            proposals.cluster.kubectl("patch", "clane", "gpu", "-n", proposals.namespace, "--type=merge", "-p", edit)
+        return done
+
+    monkeypatch.setattr(Kube, "json_patch", patched)
+    assert run(proposals, alice, "approve", "main-lower", "--yes", "-o", "json") == 1
+    monkeypatch.undo()
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["result"] == "incomplete"
+    assert "it changed since it was read" in answer["writes"][0]["error"]
+    assert proposals.get("clane", "gpu")["spec"]["selfHosted"]["replicas"] == {"min": 1, "max": 9}
+    assert run(proposals, alice, "approve", "main-lower", "--yes") == 1
+    assert "has changed: generation 2, was 1" in capsys.readouterr().err
