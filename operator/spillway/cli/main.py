@@ -15,6 +15,7 @@ import click
 
 from spillway import __version__
 from spillway.api import API_VERSION, crd
+from spillway.cli.approval.options import approve, pause, propose, reject, resume
 from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
 from spillway.cli.diff.options import diff
@@ -335,7 +336,8 @@ def size(**asked: Any) -> int:
     return size_command(asked)
 
 
-cli.add_command(diff)
+for _command in (approve, reject, pause, resume, propose, diff):
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
