@@ -82,7 +82,7 @@ class Checked:
 @click.option("--only", multiple=True, help="Names of pull requests. Default: all.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of the backtests.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Runs side by side. Default: one for each core.")
-@click.option("--days", type=click.IntRange(1, 365), help="Scored days of the traffic. Default: all.")
+@click.option("--days", type=click.IntRange(1, 365), help="The traffic's first days, warm-up included. Default: all.")
 @click.option("--cache", type=click.Path(path_type=Path), default=".spillway-backtest", show_default=True)
 @click.option("--keep-replays", is_flag=True, help="Keep replays as well: none is timed then that is kept.")
 def diffcheck(folder: Path, only: tuple[str, ...], days: int | None, cache: Path, **asked: Any) -> None:
@@ -106,8 +106,8 @@ def diffcheck(folder: Path, only: tuple[str, ...], days: int | None, cache: Path
 
 
 def _cut(traffic: Path, days: int, folder: Path) -> Path:
-    """The trace's first days after its warm-up, under the same name: requests are drawn by it."""
-    end = (1 + days) * 86_400
+    """The trace's first days, under the same name: requests are drawn by it."""
+    end = days * 86_400
     with gzip.open(traffic, "rt", encoding="utf-8") as lines:
         header, *rows = lines.readlines()
     path = folder / traffic.name

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -88,13 +88,9 @@ def run_each(
     complete = False
     try:
         with _starting_workers():  # all items at once, which starts the workers
-            left = {pool.submit(function, item) for item in items}
-        while left:
-            done, left = wait(left, None if watch is None else WATCH_SECONDS, FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-            if watch is not None:
-                watch()
+            futures = [pool.submit(function, item) for item in items]
+        for future in as_completed(futures) if watch is None else _watched(futures, watch):
+            yield future.result()
         complete = True
     except BrokenProcessPool as error:
         raise WorkerLostError(
@@ -106,6 +102,14 @@ def run_each(
             pool.shutdown()
         else:
             _end(pool, others)
+
+
+def _watched(futures: Sequence[Future[Done]], watch: Callable[[], None]) -> Iterator[Future[Done]]:
+    left = set(futures)
+    while left:
+        done, left = wait(left, WATCH_SECONDS, FIRST_COMPLETED)
+        yield from done
+        watch()
 
 
 @contextmanager
