@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -142,9 +143,9 @@ class _Watch:
     def __call__(self) -> None:
         shares = [_share(run.mark) for run in self._runs]
         share = sum(shares) / len(shares)
-        if share >= self._next:
+        if self._next <= share < 1.0:
             self._progress(f"replayed {share:.0%} of both sides")
-            self._next = (share // TOLD_SHARE + 1) * TOLD_SHARE
+            self._next = (math.floor(share / TOLD_SHARE) + 1) * TOLD_SHARE
 
 
 def _share(mark: Path) -> float:
