@@ -97,6 +97,27 @@ def test_a_missed_objective_fails_and_is_never_rounded_up() -> None:
     assert "chat misses 10,010 requests a month, 1% of them, instead of 5,800 (+73%); the limit is 25% more" in text
 
 
+def test_a_missed_objective_says_what_stood_in_the_way() -> None:
+    found = effect(classes=(replace(MISSED, ceiling_share=0.153),))
+    gpu, hosted = found.head.lanes
+    found = replace(found, head=replace(found.head, lanes=(replace(gpu, at_most_share=0.2), hosted)))
+    _, text = one("slo", found=found)
+    assert (
+        "(lane gpu has its most replicas and needs more 20% of the time; the ceiling of hosted spending keeps" in text
+    )
+    assert "some of it from hosted lanes 15% of the time)" in text
+
+
+def test_a_ceiling_that_binds_more_often_than_before_warns() -> None:
+    def ceilings(head: float, base: float) -> tuple[Verdict, str]:
+        found = effect(classes=(replace(CHAT_FIGURES, ceiling_share=head),))
+        return one("ceilings", found=with_base(found, ceiling_share=base))
+
+    text = "a ceiling keeps some of chat from hosted lanes 15% of the time, on base 9.6% of the time"
+    assert ceilings(0.15, 0.096) == (Verdict.WARN, text)
+    assert ceilings(0.15, 0.15)[0] is Verdict.PASS
+
+
 def test_what_was_missed_before_warns() -> None:
     found = with_base(effect(classes=(MISSED,)), attainment_percent=98.0, held=False, misses_per_month=20_000.0)
     assert one("slo", found=found) == (Verdict.WARN, "chat misses its objective: 98.99%, goal 99%, on base too (98%)")

@@ -35,8 +35,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     traffic = load_traffic(source, resources.classes)
     side = build_side("head", resources, ({}, {}), source, traffic, None)
     workload = traffic.demand.workload(1)
-    outcome = fleet.simulate(side.world, workload, side.known, PlanPolicy(60.0, side.gateway, side.world), 1)
-    return side.world, workload, outcome, figures_of(side.world, workload, outcome)
+    policy = PlanPolicy(60.0, side.gateway, side.world)
+    outcome = fleet.simulate(side.world, workload, side.known, policy, 1)
+    return side.world, workload, outcome, figures_of(side.world, workload, outcome, policy)
 
 
 def test_dollars_of_lanes_and_of_classes_are_those_of_the_score(run: Run) -> None:
@@ -80,6 +81,13 @@ def test_the_peak_is_of_replicas_at_the_same_time(run: Run) -> None:
     assert int(at_once.max()) <= peak <= int(at_once.max()) + 1
     assert figures.lanes["gpu"].replica_seconds <= peak * figures.scored_seconds * 1.05
     assert 0 < figures.lanes["gpu"].busy_batch <= 256
+
+
+def test_a_lane_that_needs_more_than_its_most_is_told(run: Run) -> None:
+    """One replica at most, and demand for several."""
+    assert run[3].lanes["gpu"].at_most_share > 0.5
+    assert run[3].lanes["api"].at_most_share == 0.0
+    assert all(each.ceiling_share == 0.0 for each in run[3].classes.values())
 
 
 def test_figures_survive_json(run: Run) -> None:

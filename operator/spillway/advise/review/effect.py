@@ -44,6 +44,8 @@ class LaneFigures:
     requests_per_month: float
     tokens_per_month: float
     """Input and output tokens of requests that ended there."""
+    at_most_share: float = 0.0
+    """Share of the time, 0 to 1, in which more replicas would have paid than its maximum or its GPU pool allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class ClassFigures:
     misses_per_month: float
     held: bool
     """Whether the objective was held, by the backtest's rule."""
+    ceiling_share: float = 0.0
+    """Share of the time, 0 to 1, in which a spending ceiling kept some of it from hosted lanes."""
 
 
 @dataclass(frozen=True, slots=True)

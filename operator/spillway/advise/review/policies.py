@@ -17,6 +17,8 @@ from spillway.api import DataPolicy, WorkloadClass
 WORST = (Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.SKIP)
 HOURS_PER_DAY = 24
 MANY_PERCENT = 400
+LEAST_SHARE = 0.001
+"""Of the time; what binds more rarely isn't told."""
 """A rise from which on its percentage says nothing."""
 NOT_ESTIMATED = "not checked: cost and SLO were not estimated"
 
@@ -58,7 +60,7 @@ def _estimated(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Polic
     held = ", ".join(_attainment(each, plan) for each in effect.head.classes)
     yield _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], f"held: {held}")
     yield _result("budgets", "Class budgets", _budgets(plan, effect, limits), _budgets_fine(plan, effect))
-    yield _result("ceilings", "Hosted ceilings", _ceilings(plan, effect.head, limits), _ceilings_fine(plan, effect))
+    yield _result("ceilings", "Hosted ceilings", _ceilings(plan, effect, limits), _ceilings_fine(plan, effect))
     low = effect.confidence is Confidence.LOW
     why = f": {effect.doubts[0].removesuffix('.')}" if effect.doubts else ""
     found = [(limits.confidence.low.verdict, f"low{why}")] if low else []
@@ -143,10 +145,30 @@ def _missed(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]
         missed = f"{name} misses its objective: {attained(each.attainment_percent)}, goal {_objective(each)}"
         if base is None or base.held:
             was = "" if base is None else f", held on base with {attained(base.attainment_percent)}"
-            yield limits.slo.missed.verdict, missed + was
+            yield limits.slo.missed.verdict, missed + was + _held_back(each, plan, effect.head)
         else:
             text = f"{missed}, on base too ({attained(base.attainment_percent)})"
             yield limits.slo.missed_as_before.verdict, text
+
+
+def _held_back(each: ClassFigures, plan: PlanPair, side: SideFigures) -> str:
+    """What stood in the way of a class that misses its objective: its own lanes' most replicas, a spending ceiling."""
+    item = plan.head.classes.get(each.key)
+    own = [] if item is None else [lane.metadata.name for lane in plan.head.own_lanes(item)]
+    found = [
+        f"lane {lane.name} has its most replicas and needs more {_of_time(lane.at_most_share)}"
+        for lane in side.lanes
+        if lane.name in own and lane.at_most_share >= LEAST_SHARE
+    ]
+    if each.ceiling_share >= LEAST_SHARE:
+        found.append(
+            f"the ceiling of hosted spending keeps some of it from hosted lanes {_of_time(each.ceiling_share)}"
+        )
+    return f" ({'; '.join(found)})" if found else ""
+
+
+def _of_time(share: float) -> str:
+    return f"{100 * share:.2g}% of the time"
 
 
 def _misses(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
@@ -219,13 +241,20 @@ def _budgets_fine(plan: PlanPair, effect: Effect) -> str:
     return f"kept: {', '.join(kept)}" if kept else "no class has one"
 
 
-def _ceilings(plan: PlanPair, head: SideFigures, limits: Limits) -> Iterator[Finding]:
-    for ceiling, spent, per in _ceiling_terms(plan, head):
+def _ceilings(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
+    for ceiling, spent, per in _ceiling_terms(plan, effect.head):
         text = f"hosted lanes would take {usd(float(spent))} {per} of the ceiling of {usd(float(ceiling))}"
         if spent > ceiling:
             yield limits.ceilings.exceeded.verdict, f"{text}: traffic beyond it finds no hosted lane"
         elif spent and spent >= ceiling * limits.ceilings.near_percent / 100:
             yield limits.ceilings.near.verdict, f"{text}: more than {limits.ceilings.near_percent:f}%"
+    for each in effect.head.classes:
+        before = effect.base.of(each.key)
+        least = LEAST_SHARE if before is None else before.ceiling_share + LEAST_SHARE
+        if each.ceiling_share >= least:
+            was = "" if before is None else f", on base {_of_time(before.ceiling_share)}"
+            text = f"a ceiling keeps some of {short_class(each.key, plan)} from hosted lanes"
+            yield limits.ceilings.near.verdict, f"{text} {_of_time(each.ceiling_share)}{was}"
 
 
 def _ceiling_terms(plan: PlanPair, head: SideFigures) -> Iterator[tuple[Decimal, Decimal, str]]:

@@ -154,6 +154,7 @@ def _lane(name: str, kind: LaneType, runs: Sequence[RunFigures]) -> LaneFigures:
         gpu_hours_per_month=_monthly(runs, lambda run: run.lanes[name].gpu_seconds) / 3600.0 if own else None,
         requests_per_month=_monthly(runs, lambda run: run.lanes[name].requests),
         tokens_per_month=_monthly(runs, lambda run: run.lanes[name].tokens),
+        at_most_share=fmean(run.lanes[name].at_most_share for run in runs),
     )
 
 
@@ -170,6 +171,7 @@ def _class(key: str, objective: float, runs: Sequence[RunFigures]) -> ClassFigur
         objective_percent=100.0 * objective,
         misses_per_month=_monthly(runs, lambda run: run.classes[key].misses),
         held=all(part.held for part in parts),
+        ceiling_share=fmean(part.ceiling_share for part in parts),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class LaneRun:
     gpu_seconds: float = 0.0
     busy_batch: float = 0.0
     """Own lanes: requests in flight per Ready replica that 99% of the scrapes stay below."""
+    at_most_share: float = 0.0
+    """Own lanes: share of the ticks in which more replicas would have paid than may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,18 @@ class ClassRun:
     attainment: float
     """By requests, 0 to 1."""
     held: bool
+    ceiling_share: float = 0.0
+    """Share of the ticks in which a spending ceiling kept some of it from hosted lanes."""
+
+
+class Policy(Protocol):
+    """What a run's policy tells of itself."""
+
+    def ceiling_share(self, key: str) -> float:
+        """See `ClassRun`."""
+
+    def at_most_share(self, lane: str) -> float:
+        """See `LaneRun`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +84,21 @@ class RunFigures:
         )
 
 
-def figures_of(world: World, workload: Workload, outcome: Outcome) -> RunFigures:
+def figures_of(world: World, workload: Workload, outcome: Outcome, policy: Policy) -> RunFigures:
     """All figures of one run."""
     scored = score(world, workload, outcome)
     counted = world.scored(workload.arrival_s)
-    lanes = _own_lanes(world, workload, outcome, counted) | _hosted_lanes(world, workload, outcome, counted)
+    own = _own_lanes(world, workload, outcome, counted)
+    own = {name: replace(lane, at_most_share=policy.at_most_share(name)) for name, lane in own.items()}
+    lanes = own | _hosted_lanes(world, workload, outcome, counted)
+    classes = _classes(world, workload, outcome, scored, lanes)
     return RunFigures(
         days_usd=tuple(day.cost_usd for day in scored.days),
         gpu_usd=scored.gpu_cost_usd,
         hosted_usd=scored.hosted_cost_usd,
         scored_seconds=scored_seconds(world),
         lanes=lanes,
-        classes=_classes(world, workload, outcome, scored, lanes),
+        classes={key: replace(each, ceiling_share=policy.ceiling_share(key)) for key, each in classes.items()},
     )
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spillway.api import CapacityPlan, OverflowMode, RoutingPlane
 from spillway.api.plan import Routing
 from spillway.decide.decision import Decision
+from spillway.decide.reasons import Code
 from spillway.decide.snapshot import Actuators, PlanSnapshot, RouteState
 from spillway.simulate.policy import Action, Known, Observation
 from spillway.simulate.spillway import SpillwayPolicy
 from spillway.simulate.world import World
 
 BACKEND_PORT = 8000
+AT_MOST = frozenset((Code.MAX_REPLICAS.value, Code.POOL_EXHAUSTED.value))
+"""Reasons why a lane has no more replicas although they would pay."""
 QUEUED_PER_REPLICA = 16
 """Requests that an engine lets wait before it answers 503, where nobody says; beyond its running ones."""
 
@@ -69,6 +73,17 @@ class PlanPolicy(SpillwayPolicy):
         """``world`` as `reachable` has made it."""
         super().__init__(tick_seconds, gateway.actuators)
         self._gateway, self._world = gateway, world
+        self._ticks = 0
+        self._ceiling: Counter[str] = Counter()
+        self._most: Counter[str] = Counter()
+
+    def ceiling_share(self, key: str) -> float:
+        """Share of the scored ticks in which a spending ceiling kept some of a class from hosted lanes."""
+        return self._ceiling[key] / self._ticks if self._ticks else 0.0
+
+    def at_most_share(self, lane: str) -> float:
+        """Share of the scored ticks in which a lane's maximum, or its pool, kept it from replicas that would pay."""
+        return self._most[lane] / self._ticks if self._ticks else 0.0
 
     def start(self, known: Known) -> Action:
         """See `Policy`."""
@@ -112,6 +127,8 @@ class PlanPolicy(SpillwayPolicy):
 
     def _action(self, decision: Decision, seen: Observation) -> Action:
         action = super()._action(decision, seen)
+        if seen.now >= self._world.warmup_s:
+            self._count(decision)
         if self._gateway.caps:
             return action
         for route in decision.routes:
@@ -124,6 +141,14 @@ class PlanPolicy(SpillwayPolicy):
             action,
             hosted_share=tuple(_hosted_share(rule, own) for rule in rules),
             own_split=tuple(tuple(float(rule.get(lane, 0)) for lane in own) if rule else () for rule in rules),
+        )
+
+    def _count(self, decision: Decision) -> None:
+        self._ticks += 1
+        held = Code.CEILING_REACHED.value
+        self._ceiling.update(each.key for each in decision.classes if each.reason and each.reason.code == held)
+        self._most.update(
+            lane.name for lane in decision.lanes if any(guard.code in AT_MOST for guard in (*lane.guards, lane.reason))
         )
 
 

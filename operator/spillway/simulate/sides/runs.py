@@ -106,7 +106,7 @@ def do(run: Run) -> tuple[Run, RunFigures]:
         mark.write_text(f"{share:.3f}", encoding="ascii")
 
     outcome = fleet.simulate(run.world, workload, run.known, policy, run.seed, tell)
-    return run, figures_of(run.world, workload, outcome)
+    return run, figures_of(run.world, workload, outcome, policy)
 
 
 def _run_of(side: Side, traffic: Traffic, seed: int, ask: Ask, folder: Path) -> Run:
