@@ -94,6 +94,49 @@ class LaneMoveStatus(Model):
     message: str = Field(max_length=512, description="One sentence with the figures for people.")
 
 
+class WhyStep(StrEnum):
+    """A step of the chain of figures that leads to a decision."""
+
+    DEMAND = "Demand"
+    FORECAST = "Forecast"
+    SERVICE = "Service"
+    PRICE = "Price"
+    CHEAPEST = "Cheapest"
+    GUARD = "Guard"
+    HELD = "Held"
+    RECOMMENDED = "Recommended"
+    OVERFLOW = "Overflow"
+
+
+class WhyUnit(StrEnum):
+    """What the figure of a step counts."""
+
+    REQUESTS_PER_SECOND = "req/s"
+    REPLICAS = "replicas"
+    USD_PER_HOUR = "USD/h"
+    PERCENT = "percent"
+
+
+class WhyStatus(Model):
+    """One step of the chain of figures that leads to a decision."""
+
+    step: WhyStep = Field(
+        description="Demand: what is asked for now; Forecast: in a start-up time, the middle of what may come; "
+        "Service: what one replica serves within the SLO, of classes: what the warm replicas of their lanes serve; "
+        "Price: what a replica costs, of classes: what all of it would cost hosted; Cheapest: the replicas that cost "
+        "least; Guard: what a bound or guard made of them; Held: why nothing is decided or written; Recommended: what "
+        "comes out; Overflow: the share that goes to hosted lanes."
+    )
+    value: str | None = Field(
+        default=None, max_length=24, description="The figure, in the unit beside it; absent where it is not known."
+    )
+    unit: WhyUnit = Field(description="Unit of value: req/s, replicas, USD/h or percent.")
+    text: str = Field(max_length=256, description="What the figure rests on, for people.")
+
+
+WHY_LIST: dict[str, JsonValue] = {"x-kubernetes-list-type": "atomic"}
+
+
 class LaneStatus(Model):
     """One lane as decided on."""
 
@@ -124,6 +167,12 @@ class LaneStatus(Model):
     )
     move: LaneMoveStatus | None = Field(
         default=None, description="Where the lane stands in the safe order; own lanes of plans in mode Apply only."
+    )
+    why: tuple[WhyStatus, ...] | None = Field(
+        default=None,
+        max_length=10,
+        json_schema_extra=WHY_LIST,
+        description="Why so many replicas, as a chain of figures in the order of deciding; absent for hosted lanes.",
     )
 
 
@@ -194,6 +243,12 @@ class ClassStatus(Model):
     )
     budget: ClassBudgetStatus | None = Field(
         default=None, description="Where the class stands in its budget; absent without one."
+    )
+    why: tuple[WhyStatus, ...] | None = Field(
+        default=None,
+        max_length=6,
+        json_schema_extra=WHY_LIST,
+        description="Why hosted lanes should get this share, as a chain of figures.",
     )
 
 

@@ -18,8 +18,8 @@ from spillway.api import (
     UtilizationStatus,
     WorkloadClass,
 )
-from spillway.api.status import LaneMoveStatus, MoveState
-from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Utilization
+from spillway.api.status import LaneMoveStatus, MoveState, WhyStatus, WhyUnit
+from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Link, Utilization
 from spillway.decide.snapshot import Finding, PlanSnapshot
 from spillway.report.budgets import AT_RISK, Positions, budget_status, class_state, with_budgets
 from spillway.report.conditions import State, dated, object_state, plan_states, told
@@ -29,6 +29,8 @@ NO_MOVES: Mapping[str, LaneMoveStatus] = MappingProxyType({})
 NO_BUDGETS: Positions = MappingProxyType({})
 MAX_LANES = 32
 MAX_CLASSES = 16
+WHY_TEXT = 256
+"""Longest text of a step of a chain, in characters."""
 MIN_WRITE_SECONDS = 60.0
 """Figures alone are written at most this often."""
 RENEWAL_SECONDS = 300.0
@@ -143,7 +145,29 @@ def _lane(lane: LaneDecision, gpus: int | None, move: LaneMoveStatus | None) -> 
         reason=lane.reason.code,
         message=shorten(_explained(lane), 512),
         move=move,
+        why=why_status(lane.chain),
     )
+
+
+def why_status(chain: Iterable[Link]) -> tuple[WhyStatus, ...] | None:
+    """The chain as status holds it; None where there is none."""
+    told = tuple(
+        WhyStatus(step=link.step, value=_figure(link), unit=link.unit, text=shorten(link.text, WHY_TEXT))
+        for link in chain
+    )
+    return told or None
+
+
+def _figure(link: Link) -> str | None:
+    match link.unit:
+        case WhyUnit.REPLICAS:
+            return None if link.value is None else f"{link.value:.0f}"
+        case WhyUnit.USD_PER_HOUR:
+            return usd(link.value)
+        case WhyUnit.PERCENT:
+            return None if link.value is None else percent(link.value / 100)
+        case WhyUnit.REQUESTS_PER_SECOND:
+            return rate(link.value)
 
 
 def _explained(lane: LaneDecision) -> str:
@@ -175,6 +199,7 @@ def _class(each: ClassDecision, budgets: Positions) -> ClassStatus:
         usd_per_hour=usd(each.usd_per_hour),
         spill_percent=percent(each.hosted_share),
         budget=None if budget is None else budget_status(budget),
+        why=why_status(each.chain),
     )
 
 
@@ -289,6 +314,11 @@ def _figures(status: CapacityPlanStatus) -> dict[str, float]:
 def _collect(node: dict[str, object], path: str, found: dict[str, float]) -> None:
     for key, value in node.items():
         if key == "move":
+            continue
+        if key == "why" and isinstance(value, list):
+            # The texts move all the time: a step that comes or goes and its figure are what is told.
+            for number, each in enumerate(value):
+                found[f"{path}/why/{number}/{each['step']}"] = float(each.get("value") or 0.0)
             continue
         if isinstance(value, dict):
             _collect(value, f"{path}/{key}", found)
