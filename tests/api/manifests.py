@@ -175,6 +175,13 @@ PLAN_STATUS = {
             "hostedPercent": "3",
         }
     ],
+    "weights": [
+        {
+            "class": "coding-agents",
+            "route": "chat",
+            "lanes": [{"lane": "gpu-h100", "now": 97, "wanted": 95}, {"lane": "hosted", "now": 3, "wanted": 5}],
+        }
+    ],
     "totals": {
         "billedUsdPerHour": "24",
         "allocatedUsdPerHour": "18.1",

@@ -349,3 +349,20 @@ def test_moving_texts_of_a_chain_are_no_news_and_figures_are_within_the_minute(c
     chain = (*CHAIN[:position], changed, *CHAIN[position + 1 :])
     assert rewritten(chain, 61.0) is written
     assert not rewritten(chain, 30.0)
+
+
+def test_weights_are_told_now_and_as_wanted_and_a_change_at_once() -> None:
+    made = decision(routes=(route({"gpu": 100, "hosted": 0}, {"gpu": 75, "hosted": 25}),))
+    status = plan_status(made, snapshot(), None, NOW)
+    assert status.to_wire()["weights"] == [
+        {
+            "class": "chat",
+            "route": "chat",
+            "lanes": [{"lane": "gpu", "now": 100, "wanted": 75}, {"lane": "hosted", "now": 0, "wanted": 25}],
+        }
+    ]
+    moved = decision(routes=(route({"gpu": 80, "hosted": 20}, {"gpu": 75, "hosted": 25}),))
+    after = plan_status(moved, snapshot(), status, NOW + 1)
+    assert status_changed(status, after, NOW + 1, NOW)
+    assert not status_changed(after, plan_status(moved, snapshot(), after, NOW + 2), NOW + 2, NOW + 1)
+    assert "weights" not in plan_status(decision(), snapshot(), None, NOW).to_wire()

@@ -279,6 +279,29 @@ class RouteStatus(Model):
     )
 
 
+class LaneWeightStatus(Model):
+    """One lane's weight in a route's rule."""
+
+    lane: str = Field(max_length=63, description="Name of the CapacityLane.")
+    now: int | None = Field(
+        default=None, description="Weight in the rule now, as the rule has it; absent where it has none."
+    )
+    wanted: int = Field(description="Weight that the lane should have (percent).")
+
+
+class RouteWeightsStatus(Model):
+    """The weights of the rule that carries a class."""
+
+    class_: str = Field(max_length=63, alias="class", description="Name of the WorkloadClass.")
+    route: str = Field(max_length=253, description="Name of the route.")
+    lanes: tuple[LaneWeightStatus, ...] = Field(
+        default=(),
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["lane"]},
+        description="The weights by lane.",
+    )
+
+
 class TotalsStatus(Model):
     """Dollars of the whole plan, in US dollars an hour."""
 
@@ -360,6 +383,12 @@ class CapacityPlanStatus(Model):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["class"]},
         description="The plan's bindings: how far their weights have come.",
+    )
+    weights: tuple[RouteWeightsStatus, ...] | None = Field(
+        default=None,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["class"]},
+        description="The weights of the plan's rules, now and as they should be; absent where it has no rules.",
     )
     totals: TotalsStatus | None = Field(default=None, description="Dollars and GPUs of the whole plan.")
     decision: DecisionStatus | None = Field(default=None, description="The last decision.")

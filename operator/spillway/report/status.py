@@ -18,8 +18,8 @@ from spillway.api import (
     UtilizationStatus,
     WorkloadClass,
 )
-from spillway.api.status import LaneMoveStatus, MoveState, WhyStatus, WhyUnit
-from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Link, Utilization
+from spillway.api.status import LaneMoveStatus, LaneWeightStatus, MoveState, RouteWeightsStatus, WhyStatus, WhyUnit
+from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Link, RouteDecision, Utilization
 from spillway.decide.snapshot import Finding, PlanSnapshot
 from spillway.report.budgets import AT_RISK, Positions, budget_status, class_state, with_budgets
 from spillway.report.conditions import State, dated, object_state, plan_states, told
@@ -29,6 +29,7 @@ NO_MOVES: Mapping[str, LaneMoveStatus] = MappingProxyType({})
 NO_BUDGETS: Positions = MappingProxyType({})
 MAX_LANES = 32
 MAX_CLASSES = 16
+MAX_ROUTES = 16
 WHY_TEXT = 256
 """Longest text of a step of a chain, in characters."""
 MIN_WRITE_SECONDS = 60.0
@@ -64,6 +65,7 @@ def plan_status(
         ),
         classes=tuple(_class(each, budgets) for each in _largest_classes(decision.classes)),
         routes=routes,
+        weights=_weights(decision.routes),
         totals=_totals(decision, snapshot),
         decision=_decision(decision),
     )
@@ -203,6 +205,22 @@ def _class(each: ClassDecision, budgets: Positions) -> ClassStatus:
     )
 
 
+def _weights(routes: Iterable[RouteDecision]) -> tuple[RouteWeightsStatus, ...] | None:
+    by_class = {route.class_name: route for route in routes}
+    told = tuple(
+        RouteWeightsStatus(**{"class": name}, route=route.route, lanes=_lane_weights(route))
+        for name, route in list(by_class.items())[:MAX_ROUTES]
+    )
+    return told or None
+
+
+def _lane_weights(route: RouteDecision) -> tuple[LaneWeightStatus, ...]:
+    lanes = list(dict.fromkeys((*route.current, *route.weights)))[:MAX_LANES]
+    return tuple(
+        LaneWeightStatus(lane=lane, now=route.current.get(lane), wanted=route.weights.get(lane, 0)) for lane in lanes
+    )
+
+
 def _totals(decision: Decision, snapshot: PlanSnapshot) -> TotalsStatus:
     costs = decision.costs
     current = [_product(lane.current, _gpus_per_replica(snapshot, lane.name)) for lane in decision.lanes]
@@ -279,6 +297,7 @@ def _transitions(status: CapacityPlanStatus) -> tuple[object, ...]:
         [(lane.name, lane.current, lane.ready, lane.recommended, lane.reason, _stand(lane)) for lane in status.lanes],
         sorted((each.namespace, each.name) for each in status.classes),
         sorted((each.class_, each.stage, each.reason) for each in status.routes),
+        status.weights,
         (decision.plan_hash, decision.reason) if decision else None,
     )
 
