@@ -19,6 +19,7 @@ from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
 from spillway.cli.output import Form, print_json
 from spillway.cli.size.options import size_options
+from spillway.cli.view.options import COMMANDS as VIEW
 from spillway.config import ConfigError, load_config
 from spillway.kube import KubeError
 from spillway.report.logs import configure_logging, redact
@@ -332,6 +333,10 @@ def size(**asked: Any) -> int:
     from spillway.cli.size.command import size_command  # noqa: PLC0415 - keep --help quick
 
     return size_command(asked)
+
+
+for _command in VIEW:
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
