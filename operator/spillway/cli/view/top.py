@@ -22,7 +22,7 @@ from spillway.cli.view.rows import ClassRow, LaneRow, class_rows, lane_rows
 from spillway.cli.view.text import amount, duration, labelled, number, percent, ratio, show, usd, width_of
 from spillway.cli.view.world import Seen
 
-Row = TypeVar("Row", LaneRow, ClassRow)
+Row = TypeVar("Row", bound="LaneRow | ClassRow")
 
 
 @dataclass(frozen=True, slots=True)
