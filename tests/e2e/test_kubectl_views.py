@@ -47,17 +47,22 @@ class Kubectl:
             check=False,
         )
 
-    def view(self, *arguments: str) -> str:
-        """What ``kubectl spillway`` prints in the world's namespace; each line fits 80 columns."""
+    def printed(self, *arguments: str) -> str:
+        """What ``kubectl spillway`` prints in the world's namespace."""
         done = self("spillway", *arguments, "-n", self.world.namespace)
         assert done.stderr == ""
         assert done.returncode == 0, done.stdout
-        assert all(len(line) <= 80 for line in done.stdout.splitlines())
         return done.stdout
 
+    def view(self, *arguments: str) -> str:
+        """The same for people; each line fits 80 columns."""
+        found = self.printed(*arguments)
+        assert all(len(line) <= 80 for line in found.splitlines())
+        return found
+
     def read(self, *arguments: str) -> dict[str, Any]:
-        """The same with ``-o json``."""
-        found: dict[str, Any] = json.loads(self.view(*arguments, "-o", "json"))
+        """The same for programs."""
+        found: dict[str, Any] = json.loads(self.printed(*arguments, "-o", "json"))
         return found
 
 
