@@ -49,6 +49,7 @@ def test_plans_lanes_and_classes_come_from_the_cluster(monkeypatch: Patch) -> No
     assert completion.answer(cli, ["status", "-n", "inference", ""]).splitlines() == ["main", ":4"]
     assert completion.answer(cli, ["plan", "-A", ""]).splitlines() == ["main", "other", ":4"]
     assert completion.answer(cli, ["explain", "-n", "inference", ""]).splitlines() == ["chat", "gpu", "hosted", ":4"]
+    assert completion.answer(cli, ["top", "-n", "te"]).splitlines() == ["team-a", ":4"]
     assert completion.answer(cli, ["explain", "-n", "inference", "g"]).splitlines() == ["gpu", ":4"]
 
 

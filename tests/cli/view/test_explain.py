@@ -30,8 +30,8 @@ def test_every_step_is_a_line_with_its_figure_in_order(monkeypatch: Patch, capsy
     assert [words[1] for words in steps] == ["12.5", "14.1", "4.9", "$3.85/h", "3", "4", "4", "3%"]
     assert lines[0] == "lane inference/gpu of plan inference/main, mode Recommend"
     assert " ".join(" ".join(lines).split()).endswith(
-        "=> 4 replicas recommended, 6 asked for now; 3 would cost least, but a guard says Within the last 300 s 4"
-        " replicas were needed."
+        "=> 4 replicas recommended, 6 asked for now: 3 would cost least, but within the last 300 s 4 replicas were"
+        " needed."
     )
 
 
@@ -84,6 +84,12 @@ def held(text: str) -> dict[str, Any]:
     ("current", "recommended", "why", "expected"),
     [
         (4, 4, [link("Cheapest", "4", "replicas", ".")], "4 replicas, as now, which costs least."),
+        (
+            4,
+            4,
+            [link("Cheapest", "4", "replicas", "."), link("Guard", "4", "replicas", "binds: replicas.max is 4.")],
+            "4 replicas, as now, which costs least within the bounds: replicas.max is 4.",
+        ),
         (2, 1, [link("Cheapest", "1", "replicas", ".")], "1 replica wanted and written, 2 asked for now, which costs"),
         (4, 4, [held("Prometheus does not answer.")], "4 replicas as now: Prometheus does not answer."),
         (
@@ -95,7 +101,7 @@ def held(text: str) -> dict[str, Any]:
         (4, None, [held("mode is Observe: costs only.")], "No number is recommended, 4 stay: mode is Observe"),
         (None, None, [], "No number is recommended, an unknown number stay."),
     ],
-    ids=["steady", "down", "blind", "paused", "observe", "nothing-known"],
+    ids=["steady", "bound", "down", "blind", "paused", "observe", "nothing-known"],
 )
 def test_the_answer_of_each_state(
     current: int | None, recommended: int | None, why: list[dict[str, Any]], expected: str

@@ -140,7 +140,12 @@ def _because(lane: LaneStatus, guards: Sequence[WhyStatus]) -> str:
     if cheapest is None or cheapest.value is None:
         return ""
     if guards and cheapest.value != str(lane.recommended):
-        return f"; {cheapest.value} would cost least, but a guard says {guards[-1].text.partition(': ')[2].rstrip('.')}"
+        said = guards[-1].text.partition(": ")[2].rstrip(".")
+        # Names such as GPU stay as they are.
+        said = said[:1].lower() + said[1:] if said[1:2].islower() or said[1:2] == " " else said
+        return f": {cheapest.value} would cost least, but {said}"
+    if guards and guards[-1].text.startswith("binds: "):
+        return f", which costs least within the bounds: {guards[-1].text.removeprefix('binds: ').rstrip('.')}"
     return ", which costs least"
 
 
