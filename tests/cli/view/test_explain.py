@@ -90,7 +90,7 @@ def held(text: str) -> dict[str, Any]:
             [link("Cheapest", "4", "replicas", "."), link("Guard", "4", "replicas", "binds: replicas.max is 4.")],
             "4 replicas, as now, which costs least within the bounds: replicas.max is 4.",
         ),
-        (2, 1, [link("Cheapest", "1", "replicas", ".")], "1 replica wanted and written, 2 asked for now, which costs"),
+        (2, 1, [link("Cheapest", "1", "replicas", ".")], "1 replica wanted, 2 asked for now, which costs"),
         (4, 4, [held("Prometheus does not answer.")], "4 replicas as now: Prometheus does not answer."),
         (
             4,

@@ -172,6 +172,18 @@ def test_open_proposals_wait_for_a_person_and_others_do_not(monkeypatch: Patch, 
     assert "`kubectl spillway approve lower-gpu -n inference`" in text
 
 
+def test_whoever_may_not_read_proposals_is_told_what_the_plan_says(monkeypatch: Patch, capsys: Capture) -> None:
+    required = condition("ApprovalRequired", "True", "ProposalsOpen", "1 proposal waits")
+    told_so = plan(status(conditions=conditions(required)))
+    code, found = document(monkeypatch, capsys, cluster(told_so, errors={LANE_CHANGES: forbidden("lanechanges")}))
+    assert code == 1
+    assert [(each["subject"], each["message"]) for each in found["findings"]] == [
+        ("ApprovalRequired", "1 proposal waits")
+    ]
+    _, found = document(monkeypatch, capsys, cluster(told_so, changes=[change()]))
+    assert [each["subject"] for each in found["findings"]] == ["LaneChange"]
+
+
 def test_a_lane_that_is_refused_is_told_where_the_plan_does_not(monkeypatch: Patch, capsys: Capture) -> None:
     found = cluster(plan(status(), lanes=["gpu", "gone"]))
     refused = condition("Ready", "False", "NotAllowed", "plan inference/main does not allow the namespace")

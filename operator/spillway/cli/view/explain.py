@@ -131,7 +131,7 @@ def lane_answer(plan: PlanSeen, lane: LaneStatus) -> str:
         return f"{number} would be right{because}, {now} stay: {why}."
     if lane.recommended == lane.current:
         return f"{number}, as now{because}."
-    verb = "wanted and written" if plan.plan.spec.mode is Mode.APPLY else "recommended"
+    verb = "wanted" if plan.plan.spec.mode is Mode.APPLY else "recommended"
     return f"{number} {verb}, {now} asked for now{because}."
 
 

@@ -169,7 +169,12 @@ def _objects(seen: PlanSeen) -> Iterator[Finding]:
 
 
 def _waiting(seen: PlanSeen) -> Iterator[Finding]:
-    for change in waiting(seen):
+    proposed, required = waiting(seen), _condition(seen, "ApprovalRequired")
+    if not proposed and required is not None and required.status is ConditionStatus.TRUE and not seen.changes:
+        # Whoever may not read LaneChanges is told as much as the plan says.
+        way = f"`kubectl get lanechanges -n {seen.namespace}`"
+        yield Finding("ApprovalRequired", required.reason, required.message, way, True)
+    for change in proposed:
         name, space = change.metadata.name, seen.namespace
         text = f"LaneChange {name} waits for approval: {change.spec.message}"
         way = f"`kubectl spillway approve {name} -n {space}`, or reject it"
