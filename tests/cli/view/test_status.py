@@ -269,3 +269,18 @@ def test_a_status_of_another_version_is_said_and_the_plan_is_shown(monkeypatch: 
     assert code == 1
     assert "can't be read by this version (status.lanes.0.move.state:" in text
     assert "gpu 2 2" in text
+
+
+@pytest.mark.parametrize("command", ["status", "top", "explain", "plan"])
+def test_the_longest_names_fit_80_columns_and_figures_stay_whole(
+    monkeypatch: Patch, capsys: Capture, command: str
+) -> None:
+    long = "a" * 63
+    made = status()
+    made["lanes"][0] |= {"name": long, "current": 1000, "usdPerHour": "123456.78"}
+    made["classes"][0] |= {"name": long, "namespace": "b" * 63, "tokensPerSecond": 12_345_678}
+    assert run(monkeypatch, cluster(plan(made, lanes=[long, "hosted"])), command, "-A") in (0, 1)
+    out = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in out.splitlines() if long not in line), out
+    if command in ("status", "top"):
+        assert "$123,456.78" in out

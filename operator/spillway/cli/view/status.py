@@ -9,11 +9,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from spillway.api import ClassStatus, LaneChange
-from spillway.cli.output import Form, print_json, table
+from spillway.cli.output import Form, print_json
 from spillway.cli.view.judge import Finding, findings, waiting
 from spillway.cli.view.reporting import reported_at, silent_seconds
 from spillway.cli.view.rows import LaneRow, lane_rows
-from spillway.cli.view.text import amount, duration, labelled, number, percent, ratio, show, usd, width_of
+from spillway.cli.view.text import amount, duration, grid, labelled, number, percent, ratio, show, usd, width_of
 from spillway.cli.view.world import PlanSeen, Seen
 
 CEILING_REASONS = ("WithinCeilings", "CeilingNear", "CeilingReached", "RateOnly")
@@ -99,11 +99,8 @@ def _parts(
 def _plan(plan: PlanSeen, found: tuple[Finding, ...], width: int) -> Iterator[RenderableType]:
     yield headline(plan, found)
     if rows := lane_rows(plan):
-        yield table(
-            ("  LANE", "NOW", "READY", "WANTED", "LOAD", "HOSTED", "$/H"),
-            ((f"  {row.name}", *_cells(row)) for row in rows),
-            fixed=7,
-        )
+        headings = ("  LANE", "NOW", "READY", "WANTED", "LOAD", "HOSTED", "$/H")
+        yield grid(headings, ((f"  {row.name}", *_cells(row)) for row in rows))
     for label, text in (
         ("  cost", _cost(plan)),
         ("  hosted", _hosted(plan)),

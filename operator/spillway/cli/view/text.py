@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 
 import click
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from spillway.advise.words import dollars
@@ -94,6 +95,18 @@ def labelled(label: str, text: str, width: int, style: str = "") -> Text:
 def paragraph(text: str, width: int, style: str = "") -> Text:
     """A text wrapped to ``width``."""
     return Text("\n".join(wrapped(text, width)), style=style)
+
+
+def grid(headings: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> Table:
+    """A plain table: the first ``names`` columns fold where there is no room, figures stay whole, to the right."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1), collapse_padding=True)
+    for position, heading in enumerate(headings):
+        figure = position >= names
+        made.add_column(heading, justify="right" if figure else "left", no_wrap=figure, overflow="fold")
+    for row in rows:
+        # What stands in brackets is text, no markup.
+        made.add_row(*(Text(cell) for cell in row))
+    return made
 
 
 def show(form: Form, parts: Sequence[RenderableType] | Iterable[RenderableType]) -> None:

@@ -13,13 +13,12 @@ from typing import Any, Generic, TypeVar
 
 import click
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from spillway.cli.output import Form, print_json
 from spillway.cli.view.reporting import reported_at, silent_seconds
 from spillway.cli.view.rows import ClassRow, LaneRow, class_rows, lane_rows
-from spillway.cli.view.text import amount, duration, labelled, number, percent, ratio, show, usd, width_of
+from spillway.cli.view.text import amount, duration, grid, labelled, number, percent, ratio, show, usd, width_of
 from spillway.cli.view.world import Seen
 
 Row = TypeVar("Row", bound="LaneRow | ClassRow")
@@ -105,9 +104,7 @@ def check_sort(options: TopOptions) -> None:
     ]
     if options.sort_by is not None and options.sort_by not in known:
         columns = ", ".join(dict.fromkeys(known))
-        raise click.UsageError(
-            f"--sort-by {options.sort_by}: {options.what} have no such column; take one of {columns}"
-        )
+        raise click.UsageError(f"--sort-by {options.sort_by}: there is no such column; take one of {columns}")
 
 
 def ordered(rows: Sequence[Row], columns: Sequence[Column[Row]], sort_by: str | None) -> list[Row]:
@@ -167,16 +164,12 @@ def top_parts(seen: Seen, options: TopOptions, width: int) -> Iterator[Renderabl
 def _table(rows: Sequence[Row], columns: Sequence[Column[Row]], owners: Sequence[str] | None) -> RenderableType:
     if not rows:
         return Text("nothing to show")
+    headings = [column.heading for column in columns]
+    cells = [[column.cell(row) for column in columns] for row in rows]
+    if owners is None:
+        return grid(headings, cells)
     owner = "PLAN" if columns[0].key == "lane" else "NAMESPACE"
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1), collapse_padding=True)
-    for heading in () if owners is None else (owner,):
-        made.add_column(heading, overflow="fold")
-    for position, column in enumerate(columns):
-        made.add_column(column.heading, justify="right" if position else "left", no_wrap=position > 0, overflow="fold")
-    for index, each in enumerate(rows):
-        cells = [column.cell(each) for column in columns]
-        made.add_row(*(Text(cell) for cell in (cells if owners is None else [owners[index], *cells])))
-    return made
+    return grid([owner, *headings], [[each, *line] for each, line in zip(owners, cells, strict=True)], names=2)
 
 
 def top_once(seen: Seen, options: TopOptions, form: Form) -> int:
