@@ -172,6 +172,15 @@ def test_open_proposals_wait_for_a_person_and_others_do_not(monkeypatch: Patch, 
     assert "`kubectl spillway approve lower-gpu -n inference`" in text
 
 
+def test_a_proposal_that_somebody_has_changed_is_refused(monkeypatch: Patch, capsys: Capture) -> None:
+    forged = change()
+    forged["metadata"]["generation"] = 2
+    code, text = told(monkeypatch, capsys, cluster(plan(status()), changes=[forged]))
+    assert code == 0
+    assert "LaneChange inference/lower-gpu was changed after it was proposed, so it is left out" in text
+    assert "approve" not in text
+
+
 def test_whoever_may_not_read_proposals_is_told_what_the_plan_says(monkeypatch: Patch, capsys: Capture) -> None:
     required = condition("ApprovalRequired", "True", "ProposalsOpen", "1 proposal waits")
     told_so = plan(status(conditions=conditions(required)))

@@ -240,8 +240,13 @@ def _changes(plan: CapacityPlan, listed: Items, notes: list[str]) -> Iterable[La
         if raw["metadata"]["namespace"] != plan.metadata.namespace:
             continue
         made = _parsed(LaneChange, raw, notes)
-        if made is not None and made.spec.plan_ref.name == plan.metadata.name:
+        if made is None or made.spec.plan_ref.name != plan.metadata.name:
+            continue
+        if made.metadata.generation == 1:
             yield made
+        else:
+            name = made.metadata.key
+            notes.append(f"LaneChange {name} was changed after it was proposed, so it is left out; delete it")
 
 
 async def _targets(kube: Kube, plan: CapacityPlan, lanes: Mapping[str, CapacityLane], now: float) -> dict[str, Target]:
