@@ -19,7 +19,7 @@ from decide.builders import (
     traffic,
     workload,
 )
-from spillway.api.status import WhyStep
+from spillway.api.why import WhyStep
 from spillway.decide import decide
 from spillway.decide.chain import MOST_CLASS_LINKS, MOST_LANE_LINKS, guard_links
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Link, Reason

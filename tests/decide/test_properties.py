@@ -29,7 +29,7 @@ from decide.builders import (
     traffic,
     workload,
 )
-from spillway.api.status import WhyStep
+from spillway.api.why import WhyStep
 from spillway.decide import decide
 from spillway.decide.chain import MOST_LANE_LINKS
 from spillway.decide.codec import canonical, codec_of

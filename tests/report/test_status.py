@@ -9,7 +9,8 @@ import pytest
 from report.builders import NOW, conflict, decision, lane, lane_decision, plan, route, snapshot, target, workload
 from spillway.api import CapacityPlanStatus, SimpleStatus
 from spillway.api.plan import CeilingUsd
-from spillway.api.status import ConditionStatus, LaneMoveStatus, MoveState, WhyStep, WhyUnit
+from spillway.api.status import ConditionStatus, LaneMoveStatus, MoveState
+from spillway.api.why import WhyStep, WhyUnit
 from spillway.decide.decision import ClassDecision, Costs, Link, Reason
 from spillway.decide.snapshot import Finding, LaneSnapshot, MetricsHealth, MetricsReason, Severity, Spent
 from spillway.report.conditions import plan_states

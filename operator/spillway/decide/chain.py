@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spillway.api import Mode
-from spillway.api.status import WhyStep, WhyUnit
+from spillway.api.why import WhyStep, WhyUnit
 from spillway.decide.decision import ClassDecision, LaneDecision, Link, Reason
 from spillway.decide.demand import ClassDemand
 from spillway.decide.eligibility import Placement

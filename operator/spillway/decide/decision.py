@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from spillway.api.status import WhyStep, WhyUnit
+from spillway.api.why import WhyStep, WhyUnit
 from spillway.decide.snapshot import Finding
 
 

@@ -18,20 +18,18 @@ from spillway.api import (
     UtilizationStatus,
     WorkloadClass,
 )
-from spillway.api.status import LaneMoveStatus, LaneWeightStatus, MoveState, RouteWeightsStatus, WhyStatus, WhyUnit
-from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Link, RouteDecision, Utilization
+from spillway.api.status import LaneMoveStatus, MoveState
+from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Utilization
 from spillway.decide.snapshot import Finding, PlanSnapshot
 from spillway.report.budgets import AT_RISK, Positions, budget_status, class_state, with_budgets
 from spillway.report.conditions import State, dated, object_state, plan_states, told
 from spillway.report.figures import percent, rate, ratio, shorten, timestamp, usd, usd_small
+from spillway.report.why import weights_status, why_status
 
 NO_MOVES: Mapping[str, LaneMoveStatus] = MappingProxyType({})
 NO_BUDGETS: Positions = MappingProxyType({})
 MAX_LANES = 32
 MAX_CLASSES = 16
-MAX_ROUTES = 16
-WHY_TEXT = 256
-"""Longest text of a step of a chain, in characters."""
 MIN_WRITE_SECONDS = 60.0
 """Figures alone are written at most this often."""
 RENEWAL_SECONDS = 300.0
@@ -65,7 +63,7 @@ def plan_status(
         ),
         classes=tuple(_class(each, budgets) for each in _largest_classes(decision.classes)),
         routes=routes,
-        weights=_weights(decision.routes),
+        weights=weights_status(decision.routes),
         totals=_totals(decision, snapshot),
         decision=_decision(decision),
     )
@@ -151,27 +149,6 @@ def _lane(lane: LaneDecision, gpus: int | None, move: LaneMoveStatus | None) -> 
     )
 
 
-def why_status(chain: Iterable[Link]) -> tuple[WhyStatus, ...] | None:
-    """The chain as status holds it; None where there is none."""
-    told = tuple(
-        WhyStatus(step=link.step, value=_figure(link), unit=link.unit, text=shorten(link.text, WHY_TEXT))
-        for link in chain
-    )
-    return told or None
-
-
-def _figure(link: Link) -> str | None:
-    match link.unit:
-        case WhyUnit.REPLICAS:
-            return None if link.value is None else f"{link.value:.0f}"
-        case WhyUnit.USD_PER_HOUR:
-            return usd(link.value)
-        case WhyUnit.PERCENT:
-            return None if link.value is None else percent(link.value / 100)
-        case WhyUnit.REQUESTS_PER_SECOND:
-            return rate(link.value)
-
-
 def _explained(lane: LaneDecision) -> str:
     """The lane's sentence with those of the guards that bit."""
     said = dict.fromkeys([lane.reason.message, *(guard.message for guard in lane.guards)])
@@ -202,22 +179,6 @@ def _class(each: ClassDecision, budgets: Positions) -> ClassStatus:
         spill_percent=percent(each.hosted_share),
         budget=None if budget is None else budget_status(budget),
         why=why_status(each.chain),
-    )
-
-
-def _weights(routes: Iterable[RouteDecision]) -> tuple[RouteWeightsStatus, ...] | None:
-    by_class = {route.class_name: route for route in routes}
-    told = tuple(
-        RouteWeightsStatus(**{"class": name}, route=route.route, lanes=_lane_weights(route))
-        for name, route in list(by_class.items())[:MAX_ROUTES]
-    )
-    return told or None
-
-
-def _lane_weights(route: RouteDecision) -> tuple[LaneWeightStatus, ...]:
-    lanes = list(dict.fromkeys((*route.current, *route.weights)))[:MAX_LANES]
-    return tuple(
-        LaneWeightStatus(lane=lane, now=route.current.get(lane), wanted=route.weights.get(lane, 0)) for lane in lanes
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cli.view.objects import change, cluster, condition, conditions, plan, run, status
 from spillway.api import CapacityPlan, LaneChange, Mode
-from spillway.api.status import WhyStep
+from spillway.api.why import WhyStep
 from spillway.cli.main import cli
 from spillway.cli.view.changes import planned
 from spillway.cli.view.explain import explained

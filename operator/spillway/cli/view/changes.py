@@ -12,7 +12,7 @@ from rich.text import Text
 
 from spillway.advise.words import dollars
 from spillway.api import LaneChange, Mode
-from spillway.api.status import WhyStep
+from spillway.api.why import WhyStep
 from spillway.cli.output import Form, print_json
 from spillway.cli.view.judge import Finding, findings, waiting
 from spillway.cli.view.reporting import reported_at

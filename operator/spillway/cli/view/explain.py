@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from spillway.api import ClassStatus, LaneStatus, Mode
-from spillway.api.status import WhyStatus, WhyStep, WhyUnit
+from spillway.api.why import WhyStatus, WhyStep, WhyUnit
 from spillway.cli.output import Form, print_json
 from spillway.cli.view.reporting import reported_at, silent_seconds
 from spillway.cli.view.text import LABEL, duration, paragraph, percent, show, usd, width_of
