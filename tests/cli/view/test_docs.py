@@ -46,7 +46,7 @@ def test_a_command_of_the_page_exists_with_its_options(words: str) -> None:
 def test_every_option_that_the_page_names_is_one() -> None:
     views = ("status", "top", "explain", "plan")
     known = {option for name in views for each in cli.commands[name].params for option in each.opts}
-    named = {word for word in re.findall(r"`(--?[a-zA-Z-]+)", PAGE)}
+    named = set(re.findall(r"`(--?[a-zA-Z-]+)", PAGE))
     assert named <= known
     assert {"--sort-by", "--watch", "--interval", "--detailed-exitcode", "-A", "--context"} <= named
 
