@@ -15,6 +15,7 @@ COMMANDS = {
     "gateway": "spillway_dev.gateway.command:gateway",
     "demo": "spillway_dev.demo.command:demo",
     "tune": "spillway_dev.tune:tune",
+    "diffcheck": "spillway_dev.diffcheck:diffcheck",
     "bench": "spillway_dev.bench.command:bench",
 }
 

@@ -79,13 +79,13 @@ async def save_history(asked: HistoryRequest) -> Path:
         past = await read_past(config, plan.scope, now, asked.days, BIN_SECONDS)
     except PrometheusError as error:
         raise click.ClickException(f"Prometheus {asked.url}: {error}") from error
-    bins = _known_bins(past, plan.scope)
+    bins = known_bins(past, plan.scope)
     for warning in past.warnings:
         click.echo(f"warning: {warning}", err=True)
     folder = asked.save or Path(f"backtest-{plan.scope.plan.metadata.name}")
     folder.mkdir(parents=True, exist_ok=True)
     _write_manifests(folder, plan, now)
-    _write_trace(folder / "demand.csv.gz", past, bins)
+    write_trace(folder / "demand.csv.gz", past, bins)
     path = folder / "scenario.yaml"
     document = _scenario(plan.scope, past, bins, config)
     path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -137,7 +137,7 @@ async def _written(kube: Kube, scope: PlanScope) -> tuple[Document, ...]:
     return tuple(documents)
 
 
-def _known_bins(past: Past, scope: PlanScope) -> slice:
+def known_bins(past: Past, scope: PlanScope) -> slice:
     """From the first bin in which anything was observed to the last."""
     known = [np.isfinite(demand.requests) for demand in past.classes.values()]
     seen = np.flatnonzero(np.logical_or.reduce(known)) if known else np.zeros(0, dtype=np.int64)
@@ -185,7 +185,7 @@ def _pinned(document: Document, lane: CapacityLane, book: PriceBook, now: float)
     return {**document, "spec": {**document["spec"], "hosted": hosted}}
 
 
-def _write_trace(path: Path, past: Past, bins: slice) -> None:
+def write_trace(path: Path, past: Past, bins: slice) -> None:
     with io.TextIOWrapper(gzip.open(path, "wb"), encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(BIN_COLUMNS)

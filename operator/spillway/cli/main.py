@@ -15,8 +15,10 @@ import click
 
 from spillway import __version__
 from spillway.api import API_VERSION, crd
+from spillway.cli.approval.options import approve, pause, propose, reject, resume
 from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
+from spillway.cli.diff.options import diff
 from spillway.cli.output import Form, print_json
 from spillway.cli.size.options import size_options
 from spillway.cli.view.options import COMMANDS as VIEW
@@ -335,7 +337,7 @@ def size(**asked: Any) -> int:
     return size_command(asked)
 
 
-for _command in VIEW:
+for _command in (approve, reject, pause, resume, propose, diff, *VIEW):
     cli.add_command(_command)
 
 

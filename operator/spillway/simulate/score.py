@@ -201,7 +201,7 @@ def billed_seconds(intervals: tuple[Interval, ...], start_s: Floats, end_s: Floa
     return total
 
 
-def _replica_seconds(world: World, outcome: Outcome, intervals: tuple[Interval, ...]) -> Floats:
+def replica_seconds(world: World, outcome: Outcome, intervals: tuple[Interval, ...]) -> Floats:
     """(R,) billed seconds of each replica. A node is released when a replica is scaled in: not for one that lives at
     the scenario's end, nor for one that was given up before there was a GPU for it.
     """
@@ -214,7 +214,7 @@ def _gpu_hours(world: World, outcome: Outcome) -> float:
     log = outcome.replicas
     if not len(log.lane):
         return 0.0
-    seconds = _replica_seconds(world, outcome, scored_intervals(world))
+    seconds = replica_seconds(world, outcome, scored_intervals(world))
     gpus = np.array([lane.gpus_per_replica for lane in world.own])[log.lane]
     return float(np.sum(seconds * gpus)) / HOUR_SECONDS
 
@@ -253,7 +253,7 @@ def _gpu_usd(world: World, outcome: Outcome, intervals: tuple[Interval, ...]) ->
     log = outcome.replicas
     if not len(log.lane):
         return 0.0
-    seconds = _replica_seconds(world, outcome, intervals)
+    seconds = replica_seconds(world, outcome, intervals)
     usd_per_second = np.array([lane.usd_per_replica_hour for lane in world.own])[log.lane] / HOUR_SECONDS
     return float(np.sum(seconds * usd_per_second))
 

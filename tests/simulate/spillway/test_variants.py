@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spillway.api import DataPolicy, OverflowMode, RoutingPlane
+from spillway.api.plan import Routing
 from spillway.decide.decision import Decision, Reason, RouteDecision
 from spillway.simulate.backtest.jobs import Job, do, prepared, score_of
 from spillway.simulate.fleet import simulate
@@ -160,3 +161,22 @@ def decided(scenario: Scenario) -> Decision:
     policy.act(Observation(30.0, (), (LaneCounts(1, 1, 0, (), 0),)))
     assert policy.decision is not None
     return policy.decision
+
+
+def test_a_class_that_a_plan_binds_has_the_bindings_lanes_alone(scenario: Scenario) -> None:
+    plan = scenario.known.plan
+    binding = {
+        "class": "chat",
+        "ownership": "Managed",
+        "httpRoute": "chat",
+        "gateway": {"name": "gateway"},
+        "backends": {"api": "egress:80"},
+    }
+    routing = Routing.model_validate({"plane": "GatewayAPI", "bindings": [binding]})
+    bound = plan.model_copy(update={"spec": plan.spec.model_copy(update={"routing": routing})})
+    routes = Routes(scenario.known.classes, ["gpu"], ["api"], bound)
+    assert [dict(state.weights) for state in routes.states()] == [{"api": 100}]
+    assert routes.hosted_share("chat") == 1.0
+    assert [dict(s.weights) for s in Routes(scenario.known.classes, ["gpu"], ["api"], plan).states()] == [
+        {"gpu": 100, "api": 0}
+    ]

@@ -8,8 +8,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,13 +17,18 @@ from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 from spillway.simulate.backtest import shared_requests
 from spillway.simulate.backtest.jobs import Document, Job, JobError, do
 from spillway.simulate.policy import Known
 from spillway.simulate.world import World
 
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
 PARENT_CHECK_SECONDS = 2.0
+WATCH_SECONDS = 1.0
 COLLECT_AFTER = 50_000
 """Values more than before, after which a worker looks for garbage in cycles."""
 
@@ -56,11 +61,25 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], workers: int) -> Iterator[Fi
 
     Raises WorkerLostError where a process dies, as the kernel ends one when memory runs out.
     """
-    if not jobs:
+    yield from run_each(_run, jobs, workers, setting)
+
+
+def run_each(
+    function: Callable[[Item], Done],
+    items: Sequence[Item],
+    workers: int,
+    setting: Setting | None = None,
+    watch: Callable[[], None] | None = None,
+) -> Iterator[Done]:
+    """Yield `function(item)` of each item as it ends, in processes; `watch` is called about once a second meanwhile.
+
+    Leaving the loop early ends the workers. Raises WorkerLostError as `run_jobs` does, and what `function` raises.
+    """
+    if not items:
         return
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        max_workers=max(1, min(workers, len(jobs))),
+        max_workers=max(1, min(workers, len(items))),
         # Not fork: threads of the compiled code and of the solver would be lost in the child.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
@@ -68,8 +87,9 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], workers: int) -> Iterator[Fi
     )
     complete = False
     try:
-        futures = _submitted(pool, jobs)
-        for future in as_completed(futures):
+        with _starting_workers():  # all items at once, which starts the workers
+            futures = [pool.submit(function, item) for item in items]
+        for future in as_completed(futures) if watch is None else _watched(futures, watch):
             yield future.result()
         complete = True
     except BrokenProcessPool as error:
@@ -84,10 +104,12 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], workers: int) -> Iterator[Fi
             _end(pool, others)
 
 
-def _submitted(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Future[Finished]]:
-    """All jobs, which starts the workers."""
-    with _starting_workers():
-        return [pool.submit(_run, job) for job in jobs]
+def _watched(futures: Sequence[Future[Done]], watch: Callable[[], None]) -> Iterator[Future[Done]]:
+    left = set(futures)
+    while left:
+        done, left = wait(left, WATCH_SECONDS, FIRST_COMPLETED)
+        yield from done
+        watch()
 
 
 @contextmanager
@@ -134,13 +156,13 @@ _setting: list[Setting] = []
 """In a worker: what its jobs share."""
 
 
-def _start_worker(setting: Setting) -> None:
+def _start_worker(setting: Setting | None) -> None:
     # Ctrl-C goes to the whole process group; the parent ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     # A job makes millions of small values and hardly a cycle among them: looking for cycles seldom is enough.
     gc.set_threshold(COLLECT_AFTER)
-    _setting[:] = [setting]
+    _setting[:] = [] if setting is None else [setting]
 
 
 def _end_with_parent(parent: int) -> None:

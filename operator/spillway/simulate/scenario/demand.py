@@ -25,6 +25,10 @@ JITTER_SECONDS = 30.0
 """A request duplicated by a demand scale above 1 arrives up to this long before or after the original."""
 COVERED_SHARE = 0.9
 """A trace of single requests has no end of its own: its last request must lie beyond this share of the span."""
+WAYS_OUT = (
+    "raise demandScale or move offsetSeconds",
+    "lower demandScale, raise lengthScale or shorten time.durationSeconds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +133,16 @@ class Demand:
         )
 
 
-def load_demand(file: ScenarioFile, folder: Path, class_numbers: Mapping[str, int], origin: str) -> Demand:
+def load_demand(
+    file: ScenarioFile,
+    folder: Path,
+    class_numbers: Mapping[str, int],
+    origin: str,
+    ways_out: tuple[str, str] = WAYS_OUT,
+) -> Demand:
     """Read the traces and map their classes. `class_numbers`: class names as a scenario may write them.
 
-    Raises ScenarioError.
+    `ways_out`: what to do where there are no requests, and where there are too many. Raises ScenarioError.
     """
     streams: list[Stream] = []
     used: dict[str, int] = {}
@@ -152,20 +162,18 @@ def load_demand(file: ScenarioFile, folder: Path, class_numbers: Mapping[str, in
             key = f"{entry.file.name}\n{source}" + (f"\n{repeat}" if repeat > 1 else "")
             streams.append(Stream(key, class_numbers[name], _only(cut, source, where), file.arrivals.options(entry)))
     demand = Demand(tuple(streams), file.time.duration_seconds)
-    _check_size(demand, origin)
+    _check_size(demand, origin, ways_out)
     return demand
 
 
-def _check_size(demand: Demand, origin: str) -> None:
+def _check_size(demand: Demand, origin: str, ways_out: tuple[str, str]) -> None:
     expected = sum(stream.mean().requests for stream in demand.streams)
     if expected < 1:
-        raise ScenarioError(
-            f"{origin}: traces: no request falls into the span; raise demandScale or move offsetSeconds"
-        )
+        raise ScenarioError(f"{origin}: traces: no request falls into the span; {ways_out[0]}")
     if expected > MAX_REQUESTS:
         raise ScenarioError(
             f"{origin}: traces: {expected / 1e6:.1f} million requests are too many (at most {MAX_REQUESTS / 1e6:g}); "
-            "lower demandScale, raise lengthScale or shorten time.durationSeconds"
+            f"{ways_out[1]}"
         )
 
 

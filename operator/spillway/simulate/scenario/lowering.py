@@ -59,14 +59,15 @@ def schema_of(kind: str) -> Schema:
     return {"properties": {"spec": structural_schema(SPECS[kind])}}
 
 
-def lower(manifest: Manifest, origin: str) -> tuple[Manifest, list[str]]:
+def lower(manifest: Manifest, origin: str, *, gateway: bool = False) -> tuple[Manifest, list[str]]:
     """The manifest without what has no effect yet, and a warning for each such field.
 
-    Raises ScenarioError for a field that nobody knows.
+    `gateway`: who asks simulates the plan's gateway, so that nothing of it is replaced. Raises ScenarioError for a
+    field that nobody knows.
     """
     kind = str(manifest["kind"])
     lowered = copy.deepcopy(manifest)
-    warnings = _remove(lowered, kind, origin) + _replace(lowered, kind, origin)
+    warnings = _remove(lowered, kind, origin) + ([] if gateway else _replace(lowered, kind, origin))
     if kind == "WorkloadClass":
         _take_deadline(lowered)
     known = {"apiVersion", "kind", "metadata", "spec", "status"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,20 +36,29 @@ class Resources:
 
 def load_resources(paths: Sequence[Path]) -> Resources:
     """Read and check the manifests of all files together. Raises ScenarioError."""
+    documents = [(f"manifest {path}", document) for path in paths for document in _documents(path)]
+    return resources_of(documents, ", ".join(str(path) for path in paths))
+
+
+def resources_of(documents: Iterable[tuple[str, Manifest]], whole: str, *, gateway: bool = False) -> Resources:
+    """Check manifests together; each comes with what messages call its source, `whole` is that of all of them.
+
+    `gateway`: the plan's routing plane and overflow mode stay as they are, for who simulates them. Raises
+    ScenarioError.
+    """
     objects: dict[tuple[str, str], WorkloadClass | CapacityLane | CapacityPlan] = {}
     raw: dict[str, Manifest] = {}
     warnings: list[str] = []
-    for path in paths:
-        for document in _documents(path):
-            made, notes = _parse(document, path)
-            key = (made.KIND, made.metadata.key)
-            if key in objects:
-                raise ScenarioError(f"manifest {path}: {made.KIND} {made.metadata.key} is given twice; remove one")
-            objects[key] = made
-            warnings += notes
-            if isinstance(made, WorkloadClass):
-                raw[made.metadata.key] = document
-    plan = _only_plan(objects.values(), paths)
+    for source, document in documents:
+        made, notes = _parse(document, source, gateway)
+        key = (made.KIND, made.metadata.key)
+        if key in objects:
+            raise ScenarioError(f"{source}: {made.KIND} {made.metadata.key} is given twice; remove one")
+        objects[key] = made
+        warnings += notes
+        if isinstance(made, WorkloadClass):
+            raw[made.metadata.key] = document
+    plan = _only_plan(objects.values(), whole)
     classes, notes = _classes(objects.values(), plan)
     own, hosted, lane_notes = _lanes(objects, plan)
     return Resources(
@@ -74,17 +83,19 @@ def _documents(path: Path) -> Iterator[Manifest]:
                 yield item
 
 
-def _parse(document: Manifest, path: Path) -> tuple[WorkloadClass | CapacityLane | CapacityPlan, list[str]]:
+def _parse(
+    document: Manifest, source: str, gateway: bool
+) -> tuple[WorkloadClass | CapacityLane | CapacityPlan, list[str]]:
     kind = document.get("kind")
     if document.get("apiVersion") != API_VERSION or kind not in MODELS:
         given = f"{document.get('apiVersion')} {kind}"
-        raise ScenarioError(f"manifest {path}: {given} is not one of {API_VERSION} {', '.join(MODELS)}")
+        raise ScenarioError(f"{source}: {given} is not one of {API_VERSION} {', '.join(MODELS)}")
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(name, str) or not name:
-        raise ScenarioError(f"manifest {path}: {kind} without metadata.name; give it")
-    origin = f"manifest {path}: {kind} {name}"
-    lowered, warnings = lower(document, origin)
+        raise ScenarioError(f"{source}: {kind} without metadata.name; give it")
+    origin = f"{source}: {kind} {name}"
+    lowered, warnings = lower(document, origin, gateway=gateway)
     # What kubectl would do: an object without a namespace goes to the default one.
     lowered["metadata"] = {"namespace": "default", **lowered["metadata"]}
     lowered.pop("status", None)
@@ -114,12 +125,11 @@ def _check_rules(made: WorkloadClass | CapacityLane | CapacityPlan, origin: str)
         raise ScenarioError(f"{origin}: spec.lanes: a lane is named twice; remove one")
 
 
-def _only_plan(objects: Any, paths: Sequence[Path]) -> CapacityPlan:
+def _only_plan(objects: Any, whole: str) -> CapacityPlan:
     plans = [made for made in objects if isinstance(made, CapacityPlan)]
     if len(plans) != 1:
-        files = ", ".join(str(path) for path in paths)
         found = ", ".join(plan.metadata.key for plan in plans) or "none"
-        raise ScenarioError(f"manifest {files}: exactly one CapacityPlan is needed, found {found}")
+        raise ScenarioError(f"manifest {whole}: exactly one CapacityPlan is needed, found {found}")
     return plans[0]
 
 

@@ -44,6 +44,8 @@ class Metadata(ScenarioModel):
     """The scenario's name."""
 
     name: str = Field(min_length=1, max_length=100)
+    source: str = Field(default="", max_length=300)
+    """Where the traffic comes from, for people."""
 
 
 class TraceEntry(ScenarioModel):
@@ -104,6 +106,10 @@ class OwnLaneTruth(ScenarioModel):
     """Sigma of a lognormal factor of mean 1 on each iteration; with a table only."""
     stock_outs: tuple[Span, ...] = ()
     """No replica is created inside."""
+    source: str = Field(default="", max_length=300)
+    """Where these figures come from, for people."""
+    largest_batch: Annotated[Whole, Field(ge=1)] | None = None
+    """Sequences in a batch up to which they were seen."""
 
     @model_validator(mode="after")
     def _formula_or_table(self) -> Self:

@@ -73,7 +73,8 @@ class SpillwayPolicy:
         self._lanes += [lane.metadata.name for lane in known.hosted]
         self._routes: Routes | None = None
         if not self._actuators.in_flight_cap:
-            self._routes = Routes(known.classes, self._lanes[: len(known.own)], self._lanes[len(known.own) :])
+            own, hosted = self._lanes[: len(known.own)], self._lanes[len(known.own) :]
+            self._routes = Routes(known.classes, own, hosted, known.plan)
             self._plan = self._routes.bound(self._plan)
         return Action(tuple(_least(lane.resource) for lane in known.own))
 

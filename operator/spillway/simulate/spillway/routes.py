@@ -15,14 +15,28 @@ PORT = 8000
 class Routes:
     """One rule for each class, as the apiserver would have it."""
 
-    def __init__(self, classes: Sequence[WorkloadClass], own: Sequence[str], hosted: Sequence[str]):
-        """All traffic goes to own lanes at first, evenly; names are those of lanes."""
+    def __init__(
+        self,
+        classes: Sequence[WorkloadClass],
+        own: Sequence[str],
+        hosted: Sequence[str],
+        plan: CapacityPlan | None = None,
+    ):
+        """All traffic goes to own lanes at first, evenly; names are those of lanes.
+
+        ``plan``: a class that it binds has the binding's lanes alone.
+        """
         self._hosted = frozenset(hosted)
         self._weights: dict[str, dict[str, int]] = {}
+        bindings = () if plan is None else plan.spec.routing.bindings
+        bound = {binding.class_: binding.backends for binding in bindings}
         for item in classes:
-            outside = hosted if item.spec.data_policy is DataPolicy.ANY else ()
-            even = {name: 100 // len(own) + (index < 100 % len(own)) for index, name in enumerate(own)}
-            self._weights[item.metadata.name] = even | dict.fromkeys(outside, 0)
+            lanes = bound.get(item.metadata.name, (*own, *hosted))
+            outside = [name for name in hosted if name in lanes and item.spec.data_policy is DataPolicy.ANY]
+            inside = [name for name in own if name in lanes]
+            first = inside or outside[:1]
+            even = {name: 100 // len(first) + (index < 100 % len(first)) for index, name in enumerate(first)}
+            self._weights[item.metadata.name] = {name: even.get(name, 0) for name in (*inside, *outside)}
 
     def bound(self, plan: CapacityPlan) -> CapacityPlan:
         """The plan with the rules as its bindings."""

@@ -1,0 +1,285 @@
+"""What policies say of a change: pass, warn or fail, each with a sentence with figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from spillway.advise.review.consequences import new_providers, providers, short_class
+from spillway.advise.review.effect import HOURS_PER_MONTH, ClassFigures, Confidence, Effect, SideFigures
+from spillway.advise.review.limits import CostLimits, Limits, Verdict
+from spillway.advise.review.objects import PlanPair
+from spillway.advise.review.values import joined, price
+from spillway.advise.review.words import attained, count, exact, interval, signed_percent, signed_usd, unsure, usd
+from spillway.api import DataPolicy, WorkloadClass
+
+WORST = (Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.SKIP)
+HOURS_PER_DAY = 24
+MANY_PERCENT = 400
+"""A rise from which on its percentage says nothing."""
+NOT_ESTIMATED = "not checked: cost and SLO were not estimated"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyResult:
+    """What one policy says of one plan."""
+
+    policy: str
+    """Its place in the policy file, such as "monthlyCost.increase"."""
+    title: str
+    verdict: Verdict
+    text: str
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of them; pass where there is none, or none could be checked."""
+    found = [verdict for verdict in verdicts if verdict is not Verdict.SKIP]
+    return min(found, key=WORST.index, default=Verdict.PASS)
+
+
+def check(plan: PlanPair, effect: Effect | None, limits: Limits) -> tuple[PolicyResult, ...]:
+    """All policies on one plan. Without an effect those that rest on the replay are skipped."""
+    return (
+        _result("dataPolicy", "Data policy", _data(plan, limits), "no class's prompts go where they did not go before"),
+        _result("fallback", "Fallback lanes", _fallback(plan, limits), "no class loses its last lane"),
+        *(_estimated(plan, effect, limits) if effect is not None else _skipped()),
+    )
+
+
+Finding = tuple[Verdict, str]
+
+
+def _estimated(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[PolicyResult]:
+    up, down = limits.monthly_cost.increase, limits.monthly_cost.decrease
+    for name, given, sign in (("increase", up, 1), ("decrease", down, -1)):
+        fine = _cost_fine(effect, given, sign, name)
+        yield _result(f"monthlyCost.{name}", f"Cost {name}", _cost(effect, limits, given, sign), fine)
+    held = ", ".join(_attainment(each, plan) for each in effect.head.classes)
+    yield _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], f"held: {held}")
+    yield _result("budgets", "Class budgets", _budgets(plan, effect, limits), _budgets_fine(plan, effect))
+    yield _result("ceilings", "Hosted ceilings", _ceilings(plan, effect.head, limits), _ceilings_fine(plan, effect))
+    low = effect.confidence is Confidence.LOW
+    why = f": {effect.doubts[0].removesuffix('.')}" if effect.doubts else ""
+    found = [(limits.confidence.low.verdict, f"low{why}")] if low else []
+    yield _result("confidence", "Confidence", found, f"{effect.confidence.value}{why}")
+
+
+def _skipped() -> Iterator[PolicyResult]:
+    titles = {
+        "monthlyCost.increase": "Cost increase",
+        "monthlyCost.decrease": "Cost decrease",
+        "slo": "SLO",
+        "budgets": "Class budgets",
+        "ceilings": "Hosted ceilings",
+        "confidence": "Confidence",
+    }
+    for policy, title in titles.items():
+        yield PolicyResult(policy, title, Verdict.SKIP, NOT_ESTIMATED)
+
+
+def _result(policy: str, title: str, findings: Iterable[Finding], fine: str) -> PolicyResult:
+    found = sorted(findings, key=lambda each: WORST.index(each[0]))
+    if not found:
+        return PolicyResult(policy, title, Verdict.PASS, fine)
+    return PolicyResult(policy, title, found[0][0], "; ".join(text for _, text in found))
+
+
+def _difference(effect: Effect) -> str:
+    percent = signed_percent(effect.percent)
+    return f"{signed_usd(effect.difference.value)} a month{f' ({percent})' if percent else ''}"
+
+
+def _cost(effect: Effect, limits: Limits, given: CostLimits, sign: int) -> list[Finding]:
+    """Fail limits before warn limits; dollars before percent."""
+    amount = exact(effect.difference.value) * sign
+    if amount <= 0:
+        return []
+    percent = None if effect.percent is None else abs(Decimal(str(effect.percent)))
+    counts = percent is not None and amount >= limits.monthly_cost.ignore_percent_below_usd
+    for verdict, dollars, share in (
+        (Verdict.FAIL, given.fail_usd, given.fail_percent),
+        (Verdict.WARN, given.warn_usd, given.warn_percent),
+    ):
+        over = [f"{price(dollars)} a month"] if dollars is not None and amount > dollars else []
+        if counts and percent is not None and share is not None and percent > share:
+            over.append(f"{share:f}%")
+        if over:
+            return [(verdict, f"{_difference(effect)} is more than {' and '.join(over)}{_surely(effect, sign)}")]
+    return []
+
+
+def _cost_fine(effect: Effect, given: CostLimits, sign: int, name: str) -> str:
+    if exact(effect.difference.value) * sign <= 0:
+        return f"no {name}"
+    dollars, share = given.warn_usd or given.fail_usd, given.warn_percent or given.fail_percent
+    limits = [f"{price(dollars)} a month"] if dollars is not None else []
+    limits += [f"{share:f}%"] if share is not None else []
+    return (
+        f"{_difference(effect)}; the limit is {' or '.join(limits)}" if limits else f"{_difference(effect)}; no limit"
+    )
+
+
+def _surely(effect: Effect, sign: int) -> str:
+    if unsure(effect.difference):
+        return f"; it may as well be none (95% interval {interval(effect.difference)})"
+    return "; is that meant?" if sign < 0 else ""
+
+
+def _attainment(each: ClassFigures, plan: PlanPair) -> str:
+    return f"{short_class(each.key, plan)} {attained(each.attainment_percent)} (goal {_objective(each)})"
+
+
+def _objective(each: ClassFigures) -> str:
+    return attained(each.objective_percent)
+
+
+def _missed(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
+    for each in effect.head.classes:
+        if each.held:
+            continue
+        base = effect.base.of(each.key)
+        name = short_class(each.key, plan)
+        missed = f"{name} misses its objective: {attained(each.attainment_percent)}, goal {_objective(each)}"
+        if base is None or base.held:
+            was = "" if base is None else f", held on base with {attained(base.attainment_percent)}"
+            yield limits.slo.missed.verdict, missed + was
+        else:
+            text = f"{missed}, on base too ({attained(base.attainment_percent)})"
+            yield limits.slo.missed_as_before.verdict, text
+
+
+def _misses(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
+    for each in effect.head.classes:
+        base = effect.base.of(each.key)
+        if base is None or each.misses_per_month <= base.misses_per_month:
+            continue
+        more = each.misses_per_month - base.misses_per_month
+        if more * 100 < float(limits.slo.ignore_misses_below_percent) * each.requests_per_month:
+            continue
+        percent = None if not base.misses_per_month else 100 * more / base.misses_per_month
+        text = _missed_more(short_class(each.key, plan), base, each, percent)
+        for verdict, limit in (
+            (Verdict.FAIL, limits.slo.fail_more_misses_percent),
+            (Verdict.WARN, limits.slo.warn_more_misses_percent),
+        ):
+            if limit is not None and (percent is None or percent > float(limit)):
+                yield verdict, f"{text}; the limit is {limit:f}% more"
+                break
+
+
+def _missed_more(name: str, base: ClassFigures, head: ClassFigures, percent: float | None) -> str:
+    """A rise from next to nothing is told as a share of the requests, not as a rise in percent."""
+    rise = f" ({signed_percent(percent)})" if percent is not None and percent < MANY_PERCENT else ""
+    share = 100 * head.misses_per_month / head.requests_per_month
+    return (
+        f"{name} misses {count(head.misses_per_month)} requests a month, {share:.2g}% of them, instead of "
+        f"{count(base.misses_per_month)}{rise}"
+    )
+
+
+def _budgets(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
+    for each in effect.head.classes:
+        item = plan.head.classes.get(each.key)
+        budget = None if item is None else _budget(item, effect)
+        if item is None or item.spec.budget is None or budget is None:
+            continue
+        amount, name = exact(each.usd_per_month), short_class(each.key, plan)
+        text = f"{name} would cost {usd(each.usd_per_month)} a month of its budget of {usd(float(budget))}"
+        before = effect.base.of(each.key)
+        if amount > budget:
+            base_item = plan.base.classes.get(each.key)
+            old = None if base_item is None else _budget(base_item, effect)
+            was_over = before is not None and old is not None and exact(before.usd_per_month) > old
+            if was_over and before is not None and amount <= exact(before.usd_per_month):
+                yield limits.budgets.at_alert.verdict, f"{text}, as on base ({usd(before.usd_per_month)})"
+            else:
+                yield limits.budgets.exceeded.verdict, text
+        elif amount >= budget * item.spec.budget.alert_percent / 100:
+            yield limits.budgets.at_alert.verdict, f"{text}: past {item.spec.budget.alert_percent}%, where it warns"
+
+
+def _budget(item: WorkloadClass, effect: Effect) -> Decimal | None:
+    """In US dollars a month; a buffer on the measured month is one on base's estimate."""
+    given = item.spec.budget
+    if given is None or given.monthly_usd is not None:
+        return None if given is None else given.monthly_usd
+    before = effect.base.of(item.metadata.key)
+    if before is None or given.measured_plus_percent is None:
+        return None
+    return exact(before.usd_per_month) * (100 + given.measured_plus_percent) / 100
+
+
+def _budgets_fine(plan: PlanPair, effect: Effect) -> str:
+    kept = [
+        f"{short_class(each.key, plan)} {usd(each.usd_per_month)} of {usd(float(budget))}"
+        for each in effect.head.classes
+        if (item := plan.head.classes.get(each.key)) is not None and (budget := _budget(item, effect)) is not None
+    ]
+    return f"kept: {', '.join(kept)}" if kept else "no class has one"
+
+
+def _ceilings(plan: PlanPair, head: SideFigures, limits: Limits) -> Iterator[Finding]:
+    for ceiling, spent, per in _ceiling_terms(plan, head):
+        text = f"hosted lanes would take {usd(float(spent))} {per} of the ceiling of {usd(float(ceiling))}"
+        if spent > ceiling:
+            yield limits.ceilings.exceeded.verdict, f"{text}: traffic beyond it finds no hosted lane"
+        elif spent and spent >= ceiling * limits.ceilings.near_percent / 100:
+            yield limits.ceilings.near.verdict, f"{text}: more than {limits.ceilings.near_percent:f}%"
+
+
+def _ceiling_terms(plan: PlanPair, head: SideFigures) -> Iterator[tuple[Decimal, Decimal, str]]:
+    if plan.head.plan is None:
+        return
+    given = plan.head.plan.spec.overflow.ceiling_usd
+    month = exact(head.hosted_usd_per_month)
+    hours = Decimal(str(HOURS_PER_MONTH))
+    if given.per_month is not None:
+        yield given.per_month, month, "a month"
+    if given.per_day is not None:
+        yield given.per_day, month / hours * HOURS_PER_DAY, "a day on average"
+    if given.per_hour is not None:
+        yield given.per_hour, month / hours, "an hour on average"
+
+
+def _ceilings_fine(plan: PlanPair, effect: Effect) -> str:
+    terms = [
+        f"{usd(float(spent))} of {usd(float(most))} {per}" for most, spent, per in _ceiling_terms(plan, effect.head)
+    ]
+    hosted = usd(effect.head.hosted_usd_per_month)
+    return f"kept: {', '.join(terms)}" if terms else f"the plan has none; hosted lanes would take {hosted} a month"
+
+
+def _fallback(plan: PlanPair, limits: Limits) -> Iterator[Finding]:
+    """Only what the manifests tell: prices, routes and health of lanes are the cluster's."""
+    if plan.head.plan is None:
+        return
+    for key, item in plan.head.classes.items():
+        before, name = plan.base.classes.get(key), short_class(key, plan)
+        had_lane = before is not None and (plan.base.own_lanes(before) or plan.base.fallbacks(before))
+        had_hosted = before is not None and plan.base.fallbacks(before)
+        if not plan.head.own_lanes(item) and not plan.head.fallbacks(item):
+            if had_lane or before is None:
+                lost = "loses its last lane" if before is not None else "has no lane"
+                yield limits.fallback.last_lane.verdict, f"{name} {lost}: no lane of the plan may serve it"
+        elif before is not None and had_hosted and not plan.head.fallbacks(item):
+            lost = joined(lane.metadata.name for lane in plan.base.fallbacks(before))
+            why = ", by its data policy" if item.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY else ""
+            text = f"{name} loses its last hosted lane ({lost}){why}: when own GPUs are full or starting, it waits"
+            yield limits.fallback.last_hosted_lane.verdict, text
+
+
+def _data(plan: PlanPair, limits: Limits) -> Iterator[Finding]:
+    loosened = set()
+    for key, item in plan.head.classes.items():
+        before = plan.base.classes.get(key)
+        was_own = before is not None and before.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY
+        if was_own and item.spec.data_policy is DataPolicy.ANY:
+            loosened.add(key)
+            reached = providers(plan.head, item).values()
+            where = f"may now go to {joined(reached)}" if reached else "may now leave own GPUs"
+            yield limits.data_policy.loosened.verdict, f"prompts of {short_class(key, plan)} {where}"
+    for key, more in new_providers(plan).items():
+        if key not in loosened:
+            text = f"prompts of {short_class(key, plan)} may now go to {joined(more.values())}"
+            yield limits.data_policy.new_provider.verdict, text

@@ -1,0 +1,1 @@
+"""``spillway diff``: the review of a change before it is merged."""

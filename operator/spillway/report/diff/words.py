@@ -1,0 +1,222 @@
+"""The sentences and cells of a review, whatever they are laid out in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from spillway.advise.review.consequences import short_class
+from spillway.advise.review.effect import ClassFigures, Effect, LaneFigures
+from spillway.advise.review.limits import Verdict
+from spillway.advise.review.policies import PolicyResult
+from spillway.advise.review.review import PlanReview, Review
+from spillway.advise.review.values import counted, joined
+from spillway.advise.review.words import attained, count, exact, interval, signed_percent, signed_usd, unsure, usd
+
+MISSING = "–"
+GPU_RESERVED, API_TOKENS = "GPU reserved", "API tokens"
+STEADY_PERCENT = 1.0
+"""A difference below this that the interval can't tell from none is called none."""
+DAYS_FROM = 1.5
+"""Traffic shorter than this is told in hours."""
+HOW_TO_ESTIMATE = "No traffic was given to replay (--traffic FILE, --scenario FILE, or --prometheus-url URL)"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A lane on both sides."""
+
+    lane: str
+    usage: str
+    change: str
+    monthly: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """A class on both sides."""
+
+    name: str
+    objective: str
+    attained: str
+    slo: str
+    hosted: str
+    monthly: str
+
+
+def headline(plan: PlanReview) -> str:
+    """One sentence with what matters most."""
+    if plan.effect is None:
+        return f"{counted(len(plan.changes), 'change')} to {title(plan)}; cost and SLO not estimated"
+    return f"{_cost_words(plan.effect)}; {_slo_words(plan.effect, plan)}"
+
+
+def title(plan: PlanReview) -> str:
+    """Whose changes they are."""
+    return f"plan {plan.pair.key}" if plan.pair.key else "lanes that no plan names"
+
+
+def nothing_changes(review: Review) -> str:
+    """Said where no spec differs."""
+    plans = f" ({joined(review.unchanged)})" if review.unchanged else ""
+    return f"No capacity plan, lane or workload class changes{plans}"
+
+
+def _cost_words(effect: Effect) -> str:
+    base, head = effect.base.usd_per_month.value, effect.head.usd_per_month.value
+    sides, percent = f"{usd(base)} -> {usd(head)}", signed_percent(effect.percent)
+    if not exact(effect.difference.value):
+        return f"Monthly estimate stays at {usd(head)}"
+    small = effect.percent is not None and abs(effect.percent) < STEADY_PERCENT
+    if unsure(effect.difference) and small:
+        return f"Monthly estimate stays about the same: {sides}"
+    way = "increases" if effect.difference.value > 0 else "decreases"
+    share = f" ({percent})" if percent else ""
+    return f"Monthly estimate {way} by {usd(abs(effect.difference.value))}{share}: {sides}"
+
+
+def _slo_words(effect: Effect, plan: PlanReview) -> str:
+    missed = [each for each in effect.head.classes if not each.held]
+    if not effect.head.classes:
+        return "no class is served"
+    if not missed:
+        return "SLO held by all classes" if len(effect.head.classes) > 1 else "SLO held"
+    texts = []
+    for each in missed:
+        before = effect.base.of(each.key)
+        again = "" if before is None or before.held else ", as before"
+        share = f"{attained(each.attainment_percent)}, goal {attained(each.objective_percent)}"
+        texts.append(f"{short_class(each.key, plan.pair)} ({share}{again})")
+    return f"SLO missed by {joined(texts)}"
+
+
+def certainty(effect: Effect) -> str:
+    """How far the estimate may be trusted, in one sentence."""
+    day = _length(effect.traffic.days)
+    no_change = ", so that zero is possible" if unsure(effect.difference) and effect.difference.value else ""
+    return (
+        f"{day} of traffic ({effect.traffic.source}) replayed on both sides. Confidence {effect.confidence.value}; 95% "
+        f"interval of the difference {interval(effect.difference)} a month{no_change}"
+    )
+
+
+def _length(days: float) -> str:
+    if days < DAYS_FROM:
+        return f"{days * 24:.3g} hours"
+    return f"{days:.3g} days"
+
+
+def lane_rows(effect: Effect) -> list[LaneRow]:
+    """All lanes of either side, and the total."""
+    names = dict.fromkeys(lane.name for lane in (*effect.base.lanes, *effect.head.lanes))
+    rows = [_lane_row(name, effect.base.lane(name), effect.head.lane(name)) for name in names]
+    base, head = effect.base.usd_per_month.value, effect.head.usd_per_month.value
+    return [*rows, LaneRow("total", "", _money_change(base, head), _arrow(usd(base), usd(head)))]
+
+
+def _lane_row(name: str, base: LaneFigures | None, head: LaneFigures | None) -> LaneRow:
+    any_side = head or base
+    own = any_side is not None and any_side.type == "SelfHosted"
+    usage = f"{GPU_RESERVED}: {_replicas(base, head)}" if own else f"{API_TOKENS}: {_tokens(base, head)}"
+    before, after = (0.0 if side is None else side.usd_per_month for side in (base, head))
+    sides = _arrow(_side(base), _side(head))
+    return LaneRow(name, usage, _money_change(before, after), sides)
+
+
+def _side(lane: LaneFigures | None) -> str:
+    return "no lane" if lane is None else usd(lane.usd_per_month)
+
+
+def _money_change(before: float, after: float) -> str:
+    amount = exact(after) - exact(before)
+    if usd(before) == usd(after):
+        return "none"
+    percent = signed_percent(100 * (after - before) / before) if before else ""
+    return f"{signed_usd(float(amount))}{f' ({percent})' if percent else ''}"
+
+
+def _replicas(base: LaneFigures | None, head: LaneFigures | None) -> str:
+    means = [MISSING if s is None or s.replicas_mean is None else f"{s.replicas_mean:.1f}" for s in (base, head)]
+    peaks = [MISSING if s is None or s.replicas_peak is None else str(s.replicas_peak) for s in (base, head)]
+    return f"{_arrow(*means)} replicas on average, {_arrow(*peaks)} at peak"
+
+
+def _tokens(base: LaneFigures | None, head: LaneFigures | None) -> str:
+    return f"{_arrow(*(MISSING if s is None else count(s.tokens_per_month) for s in (base, head)))} a month"
+
+
+def _arrow(before: str, after: str) -> str:
+    return before if before == after else f"{before} -> {after}"
+
+
+def class_rows(plan: PlanReview) -> list[ClassRow]:
+    """All classes of either side."""
+    effect = plan.effect
+    if effect is None:
+        return []
+    keys = dict.fromkeys(each.key for each in (*effect.base.classes, *effect.head.classes))
+    return [_class_row(key, effect.base.of(key), effect.head.of(key), plan) for key in keys]
+
+
+def _class_row(key: str, base: ClassFigures | None, head: ClassFigures | None, plan: PlanReview) -> ClassRow:
+    sides = (base, head)
+    return ClassRow(
+        short_class(key, plan.pair),
+        _arrow(*(MISSING if s is None else attained(s.objective_percent) for s in sides)),
+        _arrow(*(MISSING if s is None else attained(s.attainment_percent) for s in sides)),
+        _arrow(*(MISSING if s is None else "held" if s.held else "MISSED" for s in sides)),
+        _arrow(*(MISSING if s is None else _share(s.hosted_share) for s in sides)),
+        _arrow(*(MISSING if s is None else usd(s.usd_per_month) for s in sides)),
+    )
+
+
+def _share(value: float) -> str:
+    if 0 < value < 0.001:
+        return "<0.1%"
+    return f"{value:.1%}" if 0 < value < 0.1 else f"{value:.0%}"
+
+
+def objectives(plan: PlanReview) -> Iterator[str]:
+    """What each class's objective is, on head."""
+    for key, item in (plan.pair.head.classes or plan.pair.base.classes).items():
+        slo = item.spec.slo
+        if slo is not None:
+            yield (
+                f"{short_class(key, plan.pair)}: {slo.attainment_percent:f}% of requests with the first token within "
+                f"{slo.time_to_first_token_ms:,} ms and at most {slo.inter_token_latency_ms:,} ms between tokens"
+            )
+
+
+def method(effect: Effect) -> Iterator[str]:
+    """How the estimate was made, what it rests on and what is not known; a sentence each."""
+    traffic = effect.traffic
+    drawn = ", drawn from counts by time bin, not single requests" if traffic.sampled else ""
+    yield (
+        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {_length(traffic.days)}{drawn}; the same "
+        f"requests on both sides, simulated {'once' if traffic.seeds == 1 else f'{traffic.seeds} times'}"
+    )
+    yield (
+        "Each side was decided by Spillway's own code and served by a simulated fleet; dollars are extrapolated to a "
+        "month of 730 hours"
+    )
+    for name, side in (("base", effect.base), ("head", effect.head)):
+        yield (
+            f"Estimate of {name}: {usd(side.usd_per_month.value)} a month (95% interval {usd(side.usd_per_month.low)} "
+            f"to {usd(side.usd_per_month.high)}), of which GPUs {usd(side.gpu_usd_per_month)} and hosted APIs "
+            f"{usd(side.hosted_usd_per_month)}"
+        )
+    for lane, truth in effect.truths.items():
+        yield f"Lane {lane}: {truth}"
+    for doubt in effect.doubts:
+        yield f"Not known: {doubt.removesuffix('.')}"
+
+
+def policy_rows(policies: Sequence[PolicyResult]) -> list[tuple[Verdict, str, str]]:
+    """Worst first; what could not be checked in one row."""
+    order = (Verdict.FAIL, Verdict.WARN, Verdict.PASS)
+    checked = sorted((p for p in policies if p.verdict in order), key=lambda p: order.index(p.verdict))
+    rows = [(each.verdict, each.title, each.text) for each in checked]
+    skipped = [each for each in policies if each.verdict is Verdict.SKIP]
+    if skipped:
+        rows.append((Verdict.SKIP, ", ".join(each.title for each in skipped), skipped[0].text))
+    return rows
