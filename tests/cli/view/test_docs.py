@@ -16,7 +16,7 @@ from spillway.api.why import WhyStep
 from spillway.cli.main import cli
 from spillway.cli.view.changes import planned
 from spillway.cli.view.explain import explained
-from spillway.cli.view.judge import findings
+from spillway.cli.view.judge import GOOD, findings
 from spillway.cli.view.status import document
 from spillway.cli.view.top import CLASS_COLUMNS, LANE_COLUMNS, TopOptions, top_document
 from spillway.cli.view.world import PlanSeen, Seen
@@ -102,3 +102,20 @@ def test_its_outputs_have_the_shape_of_what_is_printed(
         else:
             assert "=> " in printed
             assert "\n=> " in text
+
+
+def test_every_command_that_a_way_out_names_exists() -> None:
+    """In every state that a plan of these tests can be in."""
+    states = [
+        *(condition(kind, "False" if good.value == "True" else "True", "X", "x") for kind, good in GOOD.items()),
+        condition("ApprovalRequired", "True", "X", "x"),
+    ]
+    made = [
+        PlanSeen(CapacityPlan.parse(plan(status(conditions=conditions(*states)), paused=True)), 0.0, stopped=True),
+        PlanSeen(CapacityPlan.parse(plan(status(), paused=True)), 0.0, changes=(LaneChange.parse(change()),)),
+        PlanSeen(CapacityPlan.parse(plan()), 1e12),
+    ]
+    said = [each.sentence() for one in made for each in findings(one)]
+    named = {name for text in said for name in re.findall(r"`(?:kubectl )?spillway ([a-z]+)", text)}
+    assert {"approve", "resume", "doctor"} <= named
+    assert named <= set(cli.commands)
