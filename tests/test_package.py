@@ -44,7 +44,7 @@ def test_its_commands_exist(wheel: zipfile.ZipFile) -> None:
     entries = ConfigParser()
     entries.read_string(wheel.read(name).decode())
     scripts = dict(entries["console_scripts"])
-    assert set(scripts) == {"spillway", "kubectl-spillway"}
+    assert set(scripts) == {"spillway", "kubectl-spillway", "kubectl_complete-spillway"}
     for target in scripts.values():
         module, _, function = target.partition(":")
         assert callable(getattr(import_module(module), function))

@@ -132,6 +132,11 @@ PLAN_STATUS = {
                 "reason": "CountersPending",
                 "message": "counters show coding-agents from before the weights were written",
             },
+            "why": [
+                {"step": "Demand", "value": "12.5", "unit": "req/s", "text": "all of coding-agents"},
+                {"step": "Price", "value": "3.85", "unit": "USD/h", "text": "a replica"},
+                {"step": "Guard", "value": "4", "unit": "replicas", "text": "3 -> 4: replicas.min is 4."},
+            ],
         }
     ],
     "classes": [
@@ -156,6 +161,9 @@ PLAN_STATUS = {
                 "poolBalanceUsd": "150.00",
                 "teams": [{"team": "growth", "spentUsd": "850.00", "capUsd": "800.00"}],
             },
+            "why": [
+                {"step": "Overflow", "value": "3", "unit": "percent", "text": "own warm replicas can't take it"},
+            ],
         }
     ],
     "routes": [
@@ -165,6 +173,13 @@ PLAN_STATUS = {
             "reason": "CountersAgree",
             "message": "by counters coding-agents goes to gpu-h100 97.0%, hosted 3.0%",
             "hostedPercent": "3",
+        }
+    ],
+    "weights": [
+        {
+            "class": "coding-agents",
+            "route": "chat",
+            "lanes": [{"lane": "gpu-h100", "now": 97, "wanted": 95}, {"lane": "hosted", "now": 3, "wanted": 5}],
         }
     ],
     "totals": {

@@ -29,9 +29,11 @@ from decide.builders import (
     traffic,
     workload,
 )
+from spillway.api.why import WhyStep
 from spillway.decide import decide
+from spillway.decide.chain import MOST_LANE_LINKS
 from spillway.decide.codec import canonical, codec_of
-from spillway.decide.decision import ClassDecision
+from spillway.decide.decision import ClassDecision, LaneDecision
 from spillway.decide.memory import LaneMemory, Memory
 from spillway.decide.snapshot import Actuators, ClassSnapshot, PlanSnapshot, Series
 
@@ -150,6 +152,26 @@ def test_any_snapshot(world: World, memory: Memory) -> None:
     assert lane.reason.message
     assert decision.reason.message
     assert len(decision.plan_hash) == 12
+    _chain_leads_there(lane)
+
+
+def _chain_leads_there(lane: LaneDecision) -> None:
+    """Each step of the chain begins where the one before ended; the last is what is recommended."""
+    assert len(lane.chain) <= MOST_LANE_LINKS
+    by_step = {link.step: link for link in lane.chain}
+    assert by_step[WhyStep.RECOMMENDED].value == lane.recommended
+    number = lane.current if lane.desired is None else lane.desired
+    if lane.desired is not None:
+        assert by_step[WhyStep.CHEAPEST].value == lane.desired
+    else:
+        assert WhyStep.CHEAPEST not in by_step
+        assert WhyStep.HELD in by_step
+    for link in lane.chain:
+        if link.step is WhyStep.GUARD:
+            assert link.value is not None
+            assert "after" in link.text or link.text.startswith(("binds: ", f"{number} -> {link.value}: "))
+            number = int(link.value)
+    assert number == lane.recommended
 
 
 @st.composite

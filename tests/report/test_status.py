@@ -10,7 +10,8 @@ from report.builders import NOW, conflict, decision, lane, lane_decision, plan, 
 from spillway.api import CapacityPlanStatus, SimpleStatus
 from spillway.api.plan import CeilingUsd
 from spillway.api.status import ConditionStatus, LaneMoveStatus, MoveState
-from spillway.decide.decision import ClassDecision, Costs, Reason
+from spillway.api.why import WhyStep, WhyUnit
+from spillway.decide.decision import ClassDecision, Costs, Link, Reason
 from spillway.decide.snapshot import Finding, LaneSnapshot, MetricsHealth, MetricsReason, Severity, Spent
 from spillway.report.conditions import plan_states
 from spillway.report.status import (
@@ -301,3 +302,71 @@ def test_people_are_told_before_a_ceiling_is_reached(
     seen = replace(seen, plan=seen.plan.model_copy(update={"spec": spec}), spent=spent)
     (found,) = [each for each in plan_states(decision(), seen) if each.type == "BudgetAtRisk"]
     assert (str(found.holds), found.reason) == said
+
+
+CHAIN = (
+    Link(WhyStep.DEMAND, 12.3456, WhyUnit.REQUESTS_PER_SECOND, "all of chat"),
+    Link(WhyStep.PRICE, 3.85, WhyUnit.USD_PER_HOUR, "x" * 400),
+    Link(WhyStep.GUARD, 4, WhyUnit.REPLICAS, "3 -> 4: 120 s to go."),
+    Link(WhyStep.OVERFLOW, None, WhyUnit.PERCENT, "not known"),
+)
+
+
+def test_why_is_a_bounded_list_of_decimal_strings() -> None:
+    status = plan_status(decision(lane_decision(chain=CHAIN)), snapshot(), None, NOW)
+    why = status.to_wire()["lanes"][0]["why"]
+    assert why[0] == {"step": "Demand", "value": "12.35", "unit": "req/s", "text": "all of chat"}
+    assert why[1]["value"] == "3.85"
+    assert len(why[1]["text"]) == 256
+    assert why[2]["value"] == "4"
+    assert why[3] == {"step": "Overflow", "unit": "percent", "text": "not known"}
+    assert CapacityPlanStatus.model_validate(status.to_wire()) == status
+
+
+def test_the_fullest_status_stays_far_below_what_the_apiserver_takes() -> None:
+    link = Link(WhyStep.GUARD, 4, WhyUnit.REPLICAS, "x" * 400)
+    lanes = tuple(lane_decision(f"lane-{n}", chain=(link,) * 10) for n in range(40))
+    classes = tuple(ClassDecision(f"team-a/c{n}", 1.0, 1.0, chain=(link,) * 6) for n in range(40))
+    made = decision(*lanes, classes=classes)
+    assert len(plan_status(made, snapshot(), None, NOW).model_dump_json()) < 256 * 1024
+
+
+def rewritten(chain: tuple[Link, ...], waited: float) -> bool:
+    before = plan_status(decision(lane_decision(chain=CHAIN)), snapshot(), None, NOW)
+    after = plan_status(decision(lane_decision(chain=chain)), snapshot(), before, NOW + waited)
+    return status_changed(before, after, NOW + waited, NOW)
+
+
+@pytest.mark.parametrize(
+    ("changed", "written"),
+    [
+        (replace(CHAIN[2], text="3 -> 4: 5 s to go."), False),
+        (replace(CHAIN[0], value=12.6), False),
+        (replace(CHAIN[0], value=14.0), True),
+        (replace(CHAIN[2], value=5), True),
+        (replace(CHAIN[2], step=WhyStep.HELD), True),
+    ],
+    ids=["text", "within-the-dead-band", "beyond-it", "another-number", "another-step"],
+)
+def test_moving_texts_of_a_chain_are_no_news_and_figures_are_within_the_minute(changed: Link, written: bool) -> None:
+    position = 0 if changed.step is WhyStep.DEMAND else 2
+    chain = (*CHAIN[:position], changed, *CHAIN[position + 1 :])
+    assert rewritten(chain, 61.0) is written
+    assert not rewritten(chain, 30.0)
+
+
+def test_weights_are_told_now_and_as_wanted_and_a_change_at_once() -> None:
+    made = decision(routes=(route({"gpu": 100, "hosted": 0}, {"gpu": 75, "hosted": 25}),))
+    status = plan_status(made, snapshot(), None, NOW)
+    assert status.to_wire()["weights"] == [
+        {
+            "class": "chat",
+            "route": "chat",
+            "lanes": [{"lane": "gpu", "now": 100, "wanted": 75}, {"lane": "hosted", "now": 0, "wanted": 25}],
+        }
+    ]
+    moved = decision(routes=(route({"gpu": 80, "hosted": 20}, {"gpu": 75, "hosted": 25}),))
+    after = plan_status(moved, snapshot(), status, NOW + 1)
+    assert status_changed(status, after, NOW + 1, NOW)
+    assert not status_changed(after, plan_status(moved, snapshot(), after, NOW + 2), NOW + 2, NOW + 1)
+    assert "weights" not in plan_status(decision(), snapshot(), None, NOW).to_wire()

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field, JsonValue
 
 from spillway.api.common import Model
+from spillway.api.why import WHY_LIST, WhyStatus
 
 
 class ConditionStatus(StrEnum):
@@ -125,6 +126,12 @@ class LaneStatus(Model):
     move: LaneMoveStatus | None = Field(
         default=None, description="Where the lane stands in the safe order; own lanes of plans in mode Apply only."
     )
+    why: tuple[WhyStatus, ...] | None = Field(
+        default=None,
+        max_length=10,
+        json_schema_extra=WHY_LIST,
+        description="Why so many replicas, as a chain of figures in the order of deciding; absent for hosted lanes.",
+    )
 
 
 class TeamBudgetStatus(Model):
@@ -195,6 +202,12 @@ class ClassStatus(Model):
     budget: ClassBudgetStatus | None = Field(
         default=None, description="Where the class stands in its budget; absent without one."
     )
+    why: tuple[WhyStatus, ...] | None = Field(
+        default=None,
+        max_length=6,
+        json_schema_extra=WHY_LIST,
+        description="Why hosted lanes should get this share, as a chain of figures.",
+    )
 
 
 class RouteStage(StrEnum):
@@ -221,6 +234,29 @@ class RouteStatus(Model):
         default=None,
         max_length=16,
         description="Share of the class's requests that hosted lanes serve, by counters (percent).",
+    )
+
+
+class LaneWeightStatus(Model):
+    """One lane's weight in a route's rule."""
+
+    lane: str = Field(max_length=63, description="Name of the CapacityLane.")
+    now: int | None = Field(
+        default=None, description="Weight in the rule now, as the rule has it; absent where it has none."
+    )
+    wanted: int = Field(description="Weight that the lane should have (percent).")
+
+
+class RouteWeightsStatus(Model):
+    """The weights of the rule that carries a class."""
+
+    class_: str = Field(max_length=63, alias="class", description="Name of the WorkloadClass.")
+    route: str = Field(max_length=253, description="Name of the route.")
+    lanes: tuple[LaneWeightStatus, ...] = Field(
+        default=(),
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["lane"]},
+        description="The weights by lane.",
     )
 
 
@@ -305,6 +341,12 @@ class CapacityPlanStatus(Model):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["class"]},
         description="The plan's bindings: how far their weights have come.",
+    )
+    weights: tuple[RouteWeightsStatus, ...] | None = Field(
+        default=None,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["class"]},
+        description="The weights of the plan's rules, now and as they should be; absent where it has no rules.",
     )
     totals: TotalsStatus | None = Field(default=None, description="Dollars and GPUs of the whole plan.")
     decision: DecisionStatus | None = Field(default=None, description="The last decision.")

@@ -80,7 +80,15 @@ def cluster_options(command: Command) -> Command:
 def namespace_options(command: Command) -> Command:
     """``-n`` and ``-A``, above ``cluster_options``."""
     decorated = click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces.")(command)
-    return click.option("-n", "--namespace", metavar="NAME", help="Namespace. Default: the context's.")(decorated)
+    return click.option(
+        "-n", "--namespace", metavar="NAME", help="Namespace. Default: the context's.", shell_complete=_namespaces
+    )(decorated)
+
+
+def _namespaces(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from spillway.cli.view.completion import namespace_names  # noqa: PLC0415 - keep --help quick
+
+    return namespace_names(ctx, parameter, incomplete)
 
 
 def output_options(command: Command) -> Command:

@@ -21,6 +21,7 @@ from spillway.cli.connection import Connection, cluster_options, namespace_optio
 from spillway.cli.diff.options import diff
 from spillway.cli.output import Form, print_json
 from spillway.cli.size.options import size_options
+from spillway.cli.view.options import COMMANDS as VIEW
 from spillway.config import ConfigError, load_config
 from spillway.kube import KubeError
 from spillway.report.logs import configure_logging, redact
@@ -336,7 +337,7 @@ def size(**asked: Any) -> int:
     return size_command(asked)
 
 
-for _command in (approve, reject, pause, resume, propose, diff):
+for _command in (approve, reject, pause, resume, propose, diff, *VIEW):
     cli.add_command(_command)
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spillway.api.why import WhyStep, WhyUnit
 from spillway.decide.snapshot import Finding
 
 
@@ -17,6 +18,19 @@ class Reason:
     code: str
     """CamelCase, such as ``TroughScaleDown``."""
     message: str
+    replicas: int | None = None
+    """Of a bound or guard: the number of replicas that it let through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One figure of the chain that leads to a decision, and what it rests on."""
+
+    step: WhyStep
+    value: float | None
+    """In ``unit``; None is not known."""
+    unit: WhyUnit
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,8 @@ class LaneDecision:
     """What one replica serves within the SLO at the present mix."""
     in_flight_cap: int | None = None
     """Most requests in flight per Ready replica, where the plane can cap them."""
+    chain: tuple[Link, ...] = ()
+    """Own lanes: why so many replicas, in the order of deciding; at most ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,8 @@ class ClassDecision:
     reason: Reason | None = None
     hold_seconds: float | None = None
     """Longest wait at the proxy for room on own lanes before a request goes hosted, where the plane can hold."""
+    chain: tuple[Link, ...] = ()
+    """Why hosted lanes should get this share; at most six."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from spillway.api import LaneType, Mode
-from spillway.decide import costs, explain
+from spillway.decide import chain, costs, explain
 from spillway.decide.curves import Curve
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Reason, RouteDecision
 from spillway.decide.demand import ClassDemand, class_demands, fresh
@@ -27,8 +27,10 @@ from spillway.decide.traffic import ClassTraffic, is_calm, move_traffic, with_ca
 VALID_TICKS = 3
 
 
-def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
+def decide(snapshot: PlanSnapshot, memory: Memory, *, tell: bool = True) -> tuple[Decision, Memory]:
     """What the plan's lanes and rules should be now, why, and what to remember.
+
+    ``tell``: with the chains of figures, which only people read.
 
     Deterministic; neither argument is changed. Never raises for what the outside world looks like: what can't be
     decided is held, with a reason.
@@ -69,13 +71,17 @@ def decide(snapshot: PlanSnapshot, memory: Memory) -> tuple[Decision, Memory]:
         )
         for lane in snapshot.lanes
     )
+    classes = tuple(_class(snapshot, key, demands, traffic, scaled, planned, known.curves) for key in demands)
+    if tell:
+        figures = chain.Figures(snapshot, held, places, demands, loads, known.services, planned, scaled, traffic)
+        lanes, classes = chain.told(lanes, classes, figures)
     routes = tuple(_route(snapshot, t.route, held) for t in traffic.values() if t.route is not None)
     decision = Decision(
         plan_key=snapshot.key,
         at=snapshot.at,
         valid_until=snapshot.at + VALID_TICKS * snapshot.tick_seconds,
         lanes=lanes,
-        classes=tuple(_class(snapshot, key, demands, traffic, scaled, planned, known.curves) for key in demands),
+        classes=classes,
         routes=routes,
         costs=costs.plan_costs(snapshot, lanes, _expected_hosted(demands, planned)),
         reason=explain.plan_reason(snapshot, held, lanes, traffic),

@@ -32,11 +32,11 @@ class Step:
         """Another number, with the reason for it; unchanged where it is the same."""
         if replicas == self.replicas:
             return self
-        return Step(replicas, (*self.bites, because(code, message)))
+        return Step(replicas, (*self.bites, Reason(code.value, message, replicas)))
 
     def noted(self, code: Code, message: str) -> Step:
         """The same number, with what binds it."""
-        return Step(self.replicas, (*self.bites, because(code, message)))
+        return Step(self.replicas, (*self.bites, Reason(code.value, message, self.replicas)))
 
 
 def remember(lane: LaneSnapshot, memory: LaneMemory | None, guards: Guards, now: float) -> LaneMemory:

@@ -24,6 +24,7 @@ from spillway.decide.snapshot import Finding, PlanSnapshot
 from spillway.report.budgets import AT_RISK, Positions, budget_status, class_state, with_budgets
 from spillway.report.conditions import State, dated, object_states, plan_states, told
 from spillway.report.figures import percent, rate, ratio, shorten, timestamp, usd, usd_small
+from spillway.report.why import weights_status, why_status
 
 NO_MOVES: Mapping[str, LaneMoveStatus] = MappingProxyType({})
 NO_BUDGETS: Positions = MappingProxyType({})
@@ -62,6 +63,7 @@ def plan_status(
         ),
         classes=tuple(_class(each, budgets) for each in _largest_classes(decision.classes)),
         routes=routes,
+        weights=weights_status(decision.routes),
         totals=_totals(decision, snapshot),
         decision=_decision(decision),
     )
@@ -143,6 +145,7 @@ def _lane(lane: LaneDecision, gpus: int | None, move: LaneMoveStatus | None) -> 
         reason=lane.reason.code,
         message=shorten(_explained(lane), 512),
         move=move,
+        why=why_status(lane.chain),
     )
 
 
@@ -175,6 +178,7 @@ def _class(each: ClassDecision, budgets: Positions) -> ClassStatus:
         usd_per_hour=usd(each.usd_per_hour),
         spill_percent=percent(each.hosted_share),
         budget=None if budget is None else budget_status(budget),
+        why=why_status(each.chain),
     )
 
 
@@ -254,6 +258,7 @@ def _transitions(status: CapacityPlanStatus) -> tuple[object, ...]:
         [(lane.name, lane.current, lane.ready, lane.recommended, lane.reason, _stand(lane)) for lane in status.lanes],
         sorted((each.namespace, each.name) for each in status.classes),
         sorted((each.class_, each.stage, each.reason) for each in status.routes),
+        status.weights,
         (decision.plan_hash, decision.reason) if decision else None,
     )
 
@@ -289,6 +294,11 @@ def _figures(status: CapacityPlanStatus) -> dict[str, float]:
 def _collect(node: dict[str, object], path: str, found: dict[str, float]) -> None:
     for key, value in node.items():
         if key == "move":
+            continue
+        if key == "why" and isinstance(value, list):
+            # The texts move all the time: a step that comes or goes and its figure are what is told.
+            for number, each in enumerate(value):
+                found[f"{path}/why/{number}/{each['step']}"] = float(each.get("value") or 0.0)
             continue
         if isinstance(value, dict):
             _collect(value, f"{path}/{key}", found)

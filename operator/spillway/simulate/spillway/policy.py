@@ -82,7 +82,7 @@ class SpillwayPolicy:
         """One tick of the operator."""
         self._take_in(seen)
         self.snapshot = self._snapshot(seen)
-        self.decision, self.memory = decide(self.snapshot, self.memory)
+        self.decision, self.memory = decide(self.snapshot, self.memory, tell=False)
         return self._action(self.decision, seen)
 
     def _take_in(self, seen: Observation) -> None:

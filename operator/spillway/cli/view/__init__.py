@@ -1,0 +1,1 @@
+"""``spillway status``, ``top``, ``explain``, ``plan`` and shell completion: what the resources say, for people."""
