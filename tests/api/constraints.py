@@ -34,6 +34,7 @@ _NOT_CONSTRAINTS = {
     "items",
     "additionalProperties",
     "x-kubernetes-list-map-keys",
+    "x-kubernetes-preserve-unknown-fields",
 }
 
 
@@ -101,8 +102,9 @@ def _stated(node: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, 
         elif keyword == "x-kubernetes-validations":
             yield from (("rule", rule["message"]) for rule in value)
         elif keyword == "x-kubernetes-list-type":
-            assert value in ("set", "map"), f"{path}: no test knows list type {value}"
-            yield f"unique-{value}", True
+            assert value in ("set", "map", "atomic"), f"{path}: no test knows list type {value}"
+            if value != "atomic":
+                yield f"unique-{value}", True
         elif keyword in _LIMITS:
             if not (keyword == "type" and path == ()):
                 yield keyword, value
