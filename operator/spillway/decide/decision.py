@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spillway.decide.freed import Freed
 from spillway.decide.snapshot import Finding
 
 
@@ -61,6 +62,8 @@ class LaneDecision:
     """What one replica serves within the SLO at the present mix."""
     in_flight_cap: int | None = None
     """Most requests in flight per Ready replica, where the plane can cap them."""
+    freed: Freed | None = None
+    """What it would be asked for without its bounds; None for hosted lanes and where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from spillway.decide.curves import Curve
 from spillway.decide.demand import ClassDemand, joint_paths
 from spillway.decide.eligibility import Placement, self_hosted
 from spillway.decide.forecast import Floats, steadied
+from spillway.decide.freed import Priced, beyond
 from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load
 from spillway.decide.plan import Planned, Sizing
@@ -129,7 +130,8 @@ def _solved(
     )
     at_lead = {key: paths[key][:, -1] for key in keys}
     sizings = {
-        view.name: _sizing(view, curves[view.name], found.lanes[view.name].replicas, loads, at_lead) for view in sized
+        view.name: _with_bounds(view, curves[view.name], found.lanes[view.name].replicas, loads, at_lead)
+        for view in sized
     }
     for view in sized:
         size, moment = sizings[view.name], snapshot.at + view.startup_seconds
@@ -250,12 +252,11 @@ def _sizing(
     view: LaneView, curve: Curve, replicas: int, loads: Mapping[str, Load], rates: Mapping[str, Floats]
 ) -> Sizing:
     """The lane's own figures at the lead, as if it had its classes to itself."""
-    users = _users(view, loads)
-    work = sum((rates[key] * curve.request_seconds[key] for key in users), np.zeros(1))
-    usd = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users), np.zeros(1))
-    per_work = np.divide(usd, work, out=np.zeros_like(usd), where=work > 0)
+    priced = _priced(view, curve, loads, rates)
     fewest = max(replicas - 1, 0)
-    costs = (curve.response.table(work, replicas + 1, fewest) * per_work[:, None]).mean(axis=0).tolist()
+    costs = (
+        (curve.response.table(priced.work, replicas + 1, fewest) * priced.usd_per_work[:, None]).mean(axis=0).tolist()
+    )
     fewer, now, more = costs[0], costs[replicas - fewest], costs[-1]
     return Sizing(
         replicas=replicas,
@@ -264,6 +265,26 @@ def _sizing(
         last_saves_usd_per_hour=fewer - now,
         hosted_usd_per_hour=now,
     )
+
+
+def _with_bounds(
+    view: LaneView, curve: Curve, replicas: int, loads: Mapping[str, Load], rates: Mapping[str, Floats]
+) -> Sizing:
+    """The same with what it would cost outside the lane's bounds."""
+    bounds = (view.spec.replicas.min, view.spec.replicas.max)
+    found = beyond(_priced(view, curve, loads, rates), replicas, bounds, view.pool_replicas)
+    return replace(_sizing(view, curve, replicas, loads, rates), beyond=found)
+
+
+def _priced(view: LaneView, curve: Curve, loads: Mapping[str, Load], rates: Mapping[str, Floats]) -> Priced:
+    users, none = _users(view, loads), np.zeros(1)
+    work = sum((rates[key] * curve.request_seconds[key] for key in users), none)
+    usd = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users), none)
+    billed = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users if loads[key].outlets), none)
+    some = work > 0
+    per_work = np.divide(usd, work, out=np.zeros_like(usd), where=some)
+    billed_per_work = np.divide(billed + none, work, out=np.zeros_like(usd), where=some)
+    return Priced(curve.response, work, per_work, billed_per_work, view.usd_per_replica_hour)
 
 
 def _usd_per_request(load: Load) -> float:
