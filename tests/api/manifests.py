@@ -101,6 +101,7 @@ PLAN_SPEC = {
         "scaleDownStabilizationSeconds": 300,
         "manualOverrideSeconds": 3600,
     },
+    "approval": {"structural": "Required", "maxMonthlyIncreaseUsd": "500"},
     "forecast": {"seasonalitySeconds": [86_400, 604_800]},
 }
 PLAN_STATUS = {

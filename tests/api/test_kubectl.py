@@ -172,6 +172,7 @@ def test_defaults_are_shown(kubectl: Kubectl, stored: dict[str, Manifest]) -> No
             "scaleDownStabilizationSeconds": 300,
             "manualOverrideSeconds": 3600,
         },
+        "approval": {"structural": "Required"},
         "forecast": {"seasonalitySeconds": [86_400, 604_800]},
     }
 

@@ -60,7 +60,7 @@ Generation = Annotated[int, Field(ge=0, le=1_000_000_000)]
 class PlanName(Model):
     """The plan of a proposal, in the proposal's namespace."""
 
-    name: Name = Field(description="Name of the CapacityPlan.")
+    name: ObjectName = Field(description="Name of the CapacityPlan.")
 
 
 class PatchStep(Model):

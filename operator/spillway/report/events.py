@@ -31,8 +31,8 @@ class Event:
 
 _GOOD_WHEN_TRUE = frozenset({"Ready", "MetricsAvailable"})
 _BAD_WHEN_TRUE = frozenset({"Degraded", "CapacityUnavailable", "Stalled", "BudgetAtRisk"})
-_SILENT = frozenset({"Stalled", "RecommendationAvailable"})
-"""Stalled says what Ready says; a recommendation is told lane by lane."""
+_SILENT = frozenset({"Stalled", "RecommendationAvailable", "ApprovalRequired"})
+"""Stalled says what Ready says; a recommendation is told lane by lane, what waits for approval one by one."""
 
 
 def plan_events(previous: CapacityPlanStatus | None, new: CapacityPlanStatus) -> tuple[Event, ...]:
