@@ -25,6 +25,7 @@ EXPECTED = {
     "Ready",
     "MetricsAvailable",
     "RecommendationAvailable",
+    "ApprovalRequired",
     "OverflowActive",
     "SpillArmed",
     "BudgetAtRisk",

@@ -33,8 +33,8 @@ class ObservationKeeper:
         self._gap = max(GAP_SECONDS, GAP_TICKS * config.tick_seconds)
         self._plans: dict[str, dict[str, Record]] = {}
         """By plan ("namespace/name") and lane."""
-        self._last: dict[tuple[str, str], float] = {}
-        """When a lane was last seen by this process."""
+        self._last: dict[tuple[str, str], tuple[str, float]] = {}
+        """Under which specs a lane was last seen by this process, and when."""
         self._read = False
         self._version = ""
         self._written_at = 0.0
@@ -67,11 +67,11 @@ class ObservationKeeper:
         before = self._plans.get(plan, {})
         self._plans[plan] = records = {name: item for name, item in before.items() if item.basis == basis}
         for name, sight in sights.items():
-            elapsed = now - self._last.get((plan, name), now)
-            counted = elapsed if 0 < elapsed <= self._gap else 0.0
+            under, at = self._last.get((plan, name), ("", now))
+            counted = now - at if under == basis and 0 < now - at <= self._gap else 0.0
             records[name] = seen(records.get(name), basis, sight, now, counted)
-        self._last = {key: at for key, at in self._last.items() if key[0] != plan}
-        self._last |= {(plan, name): now for name in sights}
+        self._last = {key: last for key, last in self._last.items() if key[0] != plan}
+        self._last |= {(plan, name): (basis, now) for name in sights}
         self._unsaved = True
 
     def records(self, plan: str) -> Records:
@@ -83,7 +83,7 @@ class ObservationKeeper:
         if self._plans.keys() - plans:
             self._plans = {key: records for key, records in self._plans.items() if key in plans}
             self._unsaved = True
-        self._last = {key: at for key, at in self._last.items() if key[0] in plans}
+        self._last = {key: last for key, last in self._last.items() if key[0] in plans}
 
     async def save(self, now: float) -> None:
         """Write what was entered, once in ``WRITE_SECONDS``."""

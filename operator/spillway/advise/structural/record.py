@@ -14,7 +14,7 @@ from spillway.advise.review.effect import HOURS_PER_MONTH
 HOUR_SECONDS = 3600
 KEPT_HOURS = 14 * 24
 MONTH_SECONDS = Decimal(str(HOURS_PER_MONTH)) * HOUR_SECONDS
-MICRO = Decimal("0.000001")
+MICRO, NANO = Decimal("0.000001"), Decimal("0.000000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Record:
         if self.seconds <= 0:
             return Decimal(0)
         saved = sum((hour.saved.get(bound, Decimal(0)) for hour in self.hours), Decimal(0))
-        return saved / self.seconds * MONTH_SECONDS
+        return (saved * MONTH_SECONDS / self.seconds).quantize(MICRO)
 
 
 def seen(before: Record | None, basis: str, sight: Sight, now: float, seconds: float) -> Record:
@@ -105,7 +105,7 @@ def seen(before: Record | None, basis: str, sight: Sight, now: float, seconds: f
     kept = [hour for hour in record.hours if at - KEPT_HOURS < hour.at <= at]
     last = kept.pop() if kept and kept[-1].at == at else Hour(at)
     hours = length / HOUR_SECONDS
-    saved = {bound: (Decimal(str(usd)) * hours).quantize(MICRO) for bound, usd in sight.saves_usd_per_hour.items()}
+    saved = {bound: (Decimal(str(usd)) * hours).quantize(NANO) for bound, usd in sight.saves_usd_per_hour.items()}
     kept.append(
         Hour(
             at,

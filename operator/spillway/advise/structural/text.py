@@ -21,7 +21,7 @@ class RecordError(ValueError):
 def to_text(records: Records, most: int) -> str:
     """At most ``most`` characters: the oldest hours of all lanes go first."""
     hours = sorted({hour.at for record in records.values() for hour in record.hours})
-    for first in (*hours[:1], *hours[1::24], *hours[-1:]):
+    for first in (0, *hours[1::24], *hours[-1:]):
         text = _text(records, first)
         if len(text) <= most:
             return text
