@@ -61,7 +61,7 @@ def change_status(change: LaneChange, found: Stand, now: float) -> LaneChangeSta
     states = (
         State("Ready", True, found.state.value, found.message),
         State(APPROVAL_REQUIRED, waits, found.state.value, found.message),
-        State("Stalled", False, found.state.value, found.message),
+        State("Stalled", False, "Progressing", "nothing of the proposal has failed"),
     )
     ended = None if found.state.open else (before and before.ended_at) or timestamp(now)
     return LaneChangeStatus(

@@ -105,6 +105,28 @@ def test_misses_that_cost_money_to_serve_are_told_as_that() -> None:
     assert "$2,190 a month higher, for requests that nobody serves within their objectives now" in item.message
 
 
+def owned(lane: CapacityLane, release_usd: str) -> CapacityLane:
+    spec = lane.spec.to_wire()
+    spec["selfHosted"]["price"] = {
+        "usdPerGpuHour": "3",
+        "commitment": "Owned",
+        "releaseValueUsdPerGpuHour": release_usd,
+    }
+    return CapacityLane.parse({"metadata": lane.metadata.model_dump(by_alias=True), "spec": spec})
+
+
+def test_gpus_that_are_paid_for_anyway_must_pay_for_themselves() -> None:
+    record = hours([3] * THREE_DAYS, {3: 2.0})
+    free, bound = owned(own_lane(max=2), "3"), owned(own_lane(max=2), "0")
+    item = proposed(Observed(free, record))
+    assert item is not None
+    assert item.usd_per_month == -1460
+    assert proposed(Observed(bound, record)) is None, "the third GPU costs 3 $/h, and saves 2"
+    item = proposed(Observed(bound, hours([3] * THREE_DAYS, {3: 5.0})))
+    assert item is not None
+    assert item.usd_per_month == -1460
+
+
 def test_own_gpus_that_a_maximum_of_0_forbids() -> None:
     item = proposed(Observed(own_lane(max=0), hours([2] * THREE_DAYS, {1: 3.0, 2: 5.0}), ("team/chat",)))
     assert item is not None
@@ -121,6 +143,9 @@ BINDING = {
 }
 
 
+BOUND = {"plane": "GatewayAPI", "bindings": [BINDING]}
+
+
 def test_a_lane_that_nothing_used_goes_with_its_backends() -> None:
     of = plan(lanes=["gpu", "spare", "hosted"], routing={"plane": "GatewayAPI", "bindings": [BINDING]})
     unused = hours([0] * THREE_DAYS, used=False)
@@ -131,6 +156,24 @@ def test_a_lane_that_nothing_used_goes_with_its_backends() -> None:
     assert after["lanes"] == ["gpu", "hosted"]
     assert after["routing"]["bindings"][0]["backends"] == {"gpu": "vllm", "hosted": "egress"}
     CapacityPlan.parse({"metadata": {"name": "main", "namespace": "ai"}, "spec": after})
+
+
+def test_behind_a_proxy_its_address_goes_too() -> None:
+    proxy = {
+        "configMap": "litellm",
+        "deployment": "litellm",
+        "addresses": {"gpu": "http://vllm:8000/v1", "spare": "http://spare:8000/v1"},
+    }
+    of = plan(lanes=["gpu", "spare"], routing={"plane": "LiteLLM", "litellm": proxy})
+    unused = Observed(own_lane("spare"), hours([0] * THREE_DAYS, used=False), dispensable=True)
+    item = proposed(unused, of=of)
+    assert item is not None
+    after = patched(of, item)
+    assert after["lanes"] == ["gpu"]
+    assert after["routing"]["litellm"]["addresses"] == {"gpu": "http://vllm:8000/v1"}
+    made_up = of.spec.routing.model_copy(update={"bindings": plan(routing=BOUND).spec.routing.bindings})
+    as_bound = of.model_copy(update={"spec": of.spec.model_copy(update={"routing": made_up})})
+    assert proposed(unused, of=as_bound) == item, "bindings that nobody wrote are not patched"
 
 
 @pytest.mark.parametrize(

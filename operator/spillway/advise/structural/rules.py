@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from spillway.advise.structural.patches import pointer, removed, replaced
-from spillway.advise.structural.record import Record
+from spillway.advise.structural.record import HOUR_SECONDS, MONTH_SECONDS, Record
 from spillway.advise.words import dollars
-from spillway.api import CapacityLane, CapacityPlan, ChangedKind, ChangeReason, ObjectChange, ReplicaBounds
+from spillway.api import (
+    Binding,
+    CapacityLane,
+    CapacityPlan,
+    ChangedKind,
+    ChangeReason,
+    ObjectChange,
+    ReplicaBounds,
+    RoutingPlane,
+)
 
 LOWER_SHARE = Decimal("0.95")
 """A minimum is lowered to what was enough for this share of the time."""
@@ -88,8 +97,10 @@ def _lowered(seen: Observed, now: int, enough: int) -> Proposed | None:
 
 
 def _raised(seen: Observed, now: int, most: int) -> Proposed | None:
-    saved = seen.record.saved_a_month(most)
-    if abs(saved) < LEAST_USD_PER_MONTH:
+    served = seen.record.saved_a_month(most)
+    saved = served - _committed_a_month(seen.lane) * (most - now)
+    # More of what is paid for whether it runs or not has to pay for itself.
+    if abs(saved) < LEAST_USD_PER_MONTH or saved < 0 < served:
         return None
     name, short = seen.lane.metadata.name, seen.record.seconds_where(lambda n: n > now)
     message = (
@@ -104,6 +115,15 @@ def _raised(seen: Observed, now: int, most: int) -> Proposed | None:
         message += f", and {_classes(seen.only_own_of)} would be served by own GPUs while that is cheaper"
     reason = ChangeReason.MOVE_CLASS if moves else ChangeReason.RAISE_MAXIMUM
     return _of_bound(seen, reason, ("max", now, most), message, -saved)
+
+
+def _committed_a_month(lane: CapacityLane) -> Decimal:
+    """What one replica more under the maximum costs while it doesn't run: GPUs that are reserved or owned."""
+    own = lane.spec.self_hosted
+    if own is None:
+        return Decimal(0)
+    kept: Decimal = own.price.usd_per_gpu_hour - own.price.avoidable_usd_per_gpu_hour
+    return kept * own.gpu.per_replica * MONTH_SECONDS / HOUR_SECONDS
 
 
 def _of_bound(
@@ -127,7 +147,7 @@ def _unused(plan: CapacityPlan, seen: Observed) -> Proposed | None:
     if name not in plan.spec.lanes or len(plan.spec.lanes) < 2:
         return None
     steps = list(removed(pointer("lanes", plan.spec.lanes.index(name)), name))
-    for index, binding in enumerate(plan.spec.routing.bindings):
+    for index, binding in enumerate(_bindings(plan)):
         if name in binding.backends:
             if len(binding.backends) < 2:
                 return None
@@ -142,6 +162,11 @@ def _unused(plan: CapacityPlan, seen: Observed) -> Proposed | None:
         "decides the same, and the bill stays as it is."
     )
     return Proposed(ChangeReason.REMOVE_LANE, name, (change,), message, Decimal(0), int(seen.record.seconds))
+
+
+def _bindings(plan: CapacityPlan) -> Sequence[Binding]:
+    """Those that a person has written: with LiteLLM in front they are made up from lanes and classes."""
+    return () if plan.spec.routing.plane is RoutingPlane.LITELLM else plan.spec.routing.bindings
 
 
 def _span(record: Record) -> str:
