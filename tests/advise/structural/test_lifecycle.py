@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from advise.structural.builders import BASIS, DAY, NOW, own_lane, plan, workload
+from advise.structural.builders import DAY, NOW, own_lane, plan, workload
 from spillway.advise.structural.lifecycle import Live, Stand, outlived, seconds, silenced, stand
 from spillway.advise.structural.patches import change_key
 from spillway.api import CapacityLane, CapacityPlan, ChangeState, LaneChange, WorkloadClass
-from spillway.api.basis import basis_of
+from spillway.api.basis import basis_hash, basis_of
 
 PATH = "/spec/selfHosted/replicas/min"
 EXPIRES = "2027-01-22T08:00:00Z"
@@ -24,6 +24,9 @@ def live(lane: CapacityLane | None = None, of: CapacityPlan | None = None, *more
         (each.KIND, each.metadata.namespace, each.metadata.name): {"spec": each.spec.to_wire()} for each in objects
     }
     return Live(basis_of(objects), documents)
+
+
+HASH = basis_hash(live().basis)
 
 
 def change(
@@ -48,7 +51,7 @@ def change(
                     }
                 ],
                 "basis": [each.to_wire() for each in live().basis],
-                "planHash": BASIS,
+                "planHash": HASH,
                 "generation": 1,
                 "expiresAt": EXPIRES,
                 "effect": {"usdPerMonth": "-1", "observedSeconds": 1},
@@ -58,7 +61,7 @@ def change(
     )
 
 
-APPROVED = {"spillway.dev/approved": BASIS, "spillway.dev/approved-by": "jo@example.com"}
+APPROVED = {"spillway.dev/approved": HASH, "spillway.dev/approved-by": "jo@example.com"}
 REJECTED = {"spillway.dev/rejected": "not before May", "spillway.dev/rejected-by": "jo@example.com"}
 DONE = own_lane(min=1, generation=2)
 OTHER = own_lane(min=2, generation=2)
@@ -80,8 +83,8 @@ OTHER = own_lane(min=2, generation=2)
         (change(), live(None, None, workload("new")), NOW, ChangeState.SUPERSEDED, "WorkloadClass ai/new has come"),
         (change(), Live(live().basis[:-1]), NOW, ChangeState.SUPERSEDED, "WorkloadClass ai/chat is gone"),
         (change(APPROVED), live(OTHER), NOW, ChangeState.SUPERSEDED, "was changed since"),
-        (change(), live(), NOW + 7 * DAY, ChangeState.EXPIRED, "not carried out by"),
-        (change(APPROVED), live(), NOW + 7 * DAY, ChangeState.EXPIRED, "not carried out by"),
+        (change(), live(), NOW + 7 * DAY, ChangeState.EXPIRED, "not approved by"),
+        (change(APPROVED), live(), NOW + 7 * DAY, ChangeState.EXPIRED, "not approved by"),
         (change(generation=2), live(), NOW, ChangeState.SUPERSEDED, "nobody may edit a proposal"),
         (change(APPROVED, generation=2), live(DONE), NOW, ChangeState.SUPERSEDED, "nobody may edit a proposal"),
     ],
@@ -98,6 +101,22 @@ def test_what_has_ended_stays_as_it_is(state: ChangeState, notes: dict[str, str]
     ended = change(notes, {"state": state.value, "message": "So it was."})
     for found in (live(), live(DONE), live(OTHER)):
         assert stand(ended, found, NOW + 99 * DAY) == Stand(state, "So it was.")
+
+
+def test_an_approval_that_was_seen_in_time_does_not_expire() -> None:
+    seen = change(APPROVED, {"state": "Approved"})
+    assert stand(seen, live(), NOW + 9 * DAY).state is ChangeState.APPROVED
+    taken_back = change(None, {"state": "Approved"})
+    assert stand(taken_back, live(), NOW).state is ChangeState.PROPOSED
+    assert stand(taken_back, live(), NOW + 9 * DAY).state is ChangeState.EXPIRED
+
+
+def test_a_hash_that_is_not_its_own_is_refused() -> None:
+    forged = change(APPROVED)
+    spec = forged.spec.model_copy(update={"basis": forged.spec.basis[:1]})
+    assert (
+        stand(forged.model_copy(update={"spec": spec}), live(), NOW).message == "its planHash is not that of its basis"
+    )
 
 
 def test_an_object_made_anew_is_another() -> None:

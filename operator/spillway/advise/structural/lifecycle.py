@@ -9,6 +9,7 @@ from typing import Any
 
 from spillway.advise.structural.patches import change_key, in_place
 from spillway.api import ChangeState, LaneChange, ObjectChange
+from spillway.api.basis import basis_hash
 from spillway.api.lanechange import BasisObject
 from spillway.api.names import (
     APPROVED_ANNOTATION,
@@ -51,6 +52,8 @@ def stand(change: LaneChange, live: Live, now: float) -> Stand:
     notes, name = change.metadata.annotations, change.metadata.name
     if change.metadata.generation > 1:
         return Stand(ChangeState.SUPERSEDED, "its spec is not the one that was proposed; nobody may edit a proposal")
+    if basis_hash(change.spec.basis) != change.spec.plan_hash:
+        return Stand(ChangeState.SUPERSEDED, "its planHash is not that of its basis")
     if REJECTED_ANNOTATION in notes:
         why = notes[REJECTED_ANNOTATION].strip() or "no reason given"
         return Stand(ChangeState.REJECTED, f"rejected{_by(notes, REJECTED_BY_ANNOTATION)}: {why}")
@@ -58,9 +61,12 @@ def stand(change: LaneChange, live: Live, now: float) -> Stand:
         return Stand(ChangeState.APPLIED, "the specs are as proposed")
     if moved := _moved(change, live):
         return Stand(ChangeState.SUPERSEDED, moved)
-    if now >= seconds(change.spec.expires_at):
-        return Stand(ChangeState.EXPIRED, f"not carried out by {change.spec.expires_at}")
     approved = notes.get(APPROVED_ANNOTATION)
+    # An approval that was seen in time does not expire: what it has begun may come to its end.
+    if now >= seconds(change.spec.expires_at) and (
+        approved != change.spec.plan_hash or change.state is not ChangeState.APPROVED
+    ):
+        return Stand(ChangeState.EXPIRED, f"not approved by {change.spec.expires_at}")
     if approved == change.spec.plan_hash:
         who = _by(notes, APPROVED_BY_ANNOTATION)
         return Stand(ChangeState.APPROVED, f"approved{who}; its patches are not yet in place")
