@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decide.builders import demand, workload
-from decide.gateways import gpu, made, own, world
+from decide.builders import World, demand, hosted_lane, own_lane, own_resource, plan, target, workload
+from decide.gateways import chat, gpu, made, own, world
 from spillway.decide.allocation.problem import Response
-from spillway.decide.freed import MOST_BOUNDS, Freed, Priced, beyond, freed
+from spillway.decide.freed import MOST_BOUNDS, Freed, OwnLane, Work, beyond, freed
 from spillway.decide.snapshot import ClassSnapshot
 
 REPLICA_USD = 3.85
@@ -84,13 +84,18 @@ def test_not_known_where_nothing_is_decided() -> None:
     assert hosted.freed is None
 
 
-def priced(work: list[float], usd: float, billed: float, replica: float) -> Priced:
-    """A lane of which each replica takes all work up to itself."""
+def own_of(asked: int, bounds: tuple[int, int], replica_usd: float) -> OwnLane:
+    """A lane of which each replica takes all work up to itself: a request a second."""
     load = np.linspace(0.0, 50.0, 501)
     left = np.maximum(load[None, :] - np.arange(20)[:, None], 0.0)
-    loads = np.array(work)
     response = Response(np.arange(20, dtype=np.float64), load, left)
-    return Priced(response, loads, np.full_like(loads, usd), np.full_like(loads, billed), replica)
+    return OwnLane(response, {"chat": 1.0}, replica_usd, *bounds, asked)
+
+
+def asking(rates: list[float], usd_per_hour: float) -> Work:
+    """Work that costs so much an hour for each request a second that nobody takes."""
+    usd = {"chat": usd_per_hour / 3600}
+    return Work({"chat": np.array(rates)}, usd, usd)
 
 
 WORKS = st.lists(st.floats(0.0, 15.0), min_size=1, max_size=8)
@@ -102,9 +107,8 @@ def test_what_is_needed_is_cheapest_and_what_it_saves_adds_up(
     work: list[float], usd: float, replica: float, low: int, more: int, room: int | None, fewest: int
 ) -> None:
     bounds = (low, low + more)
-    cost = priced(work, usd, usd, replica)
     for replicas in (low, low + more, low + more // 2):
-        found = beyond(cost, replicas, bounds, room)
+        found = beyond(own_of(replicas, bounds, replica), (), asking(work, usd), room)
         lane = freed(replicas, found, bounds, fewest)
         if found is None:
             assert lane == Freed(replicas)
@@ -122,10 +126,10 @@ def test_what_is_needed_is_cheapest_and_what_it_saves_adds_up(
 
 
 def test_a_pool_without_room_frees_nothing() -> None:
-    cost = priced([9.0], 10.0, 10.0, 1.0)
-    assert beyond(cost, 3, (0, 3), 3) is None
-    assert beyond(cost, 3, (0, 3), 2) is None
-    found = beyond(cost, 3, (0, 3), 5)
+    lane, work = own_of(3, (0, 3), 1.0), asking([9.0], 10.0)
+    assert beyond(lane, (), work, 3) is None
+    assert beyond(lane, (), work, 2) is None
+    found = beyond(lane, (), work, 5)
     assert found is not None
     assert freed(3, found, (0, 3), 0).needed == 5
 
@@ -137,3 +141,57 @@ def test_the_dearest_hosted_lane_that_is_used_prices_what_is_left() -> None:
     dear = lane_at(41.0, "5.0", min=4, max=8)
     assert abs(dear.needed - desired(41.0, "5.0", min=0, max=8)) <= 1
     assert dear.needed > 0
+
+
+ROUTED = {
+    "class": "chat",
+    "ownership": "Adopted",
+    "httpRoute": "chat",
+    "rule": "chat",
+    "backends": {"gpu": "vllm", "spare": "spare", "hosted": "egress"},
+}
+
+
+def beside(spare_usd: str, spare: dict[str, int], gpu_bounds: dict[str, int]) -> dict[str, Freed | None]:
+    """Two own lanes of one class, by name."""
+    price = {"usdPerGpuHour": spare_usd}
+    other = own_lane(resource=own_resource("spare", replicas=spare, price=price), state=target(spare["min"]))
+    both = World(
+        classes=(chat(41.0),),
+        lanes=(own(replicas=gpu_bounds), other, hosted_lane(usd_out="5.0")),
+        plan=plan(lanes=["gpu", "spare", "hosted"], routing={"bindings": [ROUTED]}),
+    )
+    return {lane.name: lane.freed for lane in made(both)[0].lanes}
+
+
+def test_a_lane_is_not_wanted_for_work_that_another_has() -> None:
+    free = {"min": 0, "max": 40}
+    found = beside("9", {"min": 0, "max": 0}, free)["spare"]
+    assert found == Freed(0), "switched off, and nothing is left for it"
+    found = beside("9", {"min": 2, "max": 8}, free)["spare"]
+    assert found is not None
+    assert found.needed < 2, "the cheaper lane carries it"
+
+
+def test_a_lane_is_wanted_for_work_that_another_may_not_have() -> None:
+    found = beside("4", {"min": 0, "max": 1}, {"min": 1, "max": 1})["spare"]
+    assert found is not None
+    assert found.needed == 2
+    assert found.saves_usd_per_hour[2] > 0
+
+
+@given(WORKS, USD, USD, USD, st.integers(0, 4), st.integers(0, 6))
+def test_with_another_lane_beside_it_is_never_dearer(
+    work: list[float], usd: float, replica: float, other: float, low: int, other_asked: int
+) -> None:
+    """What the other may do besides standing at 0 only helps; and no cost is below what serves all work cheapest."""
+    lane = own_of(low, (low, low + 3), replica)
+    beside = own_of(other_asked, (0, 8), other)
+    alone, both = (beyond(lane, others, asking(work, usd), None) for others in ((), (beside,)))
+    if alone is None or both is None:
+        assert alone is both
+        return
+    cheapest = min(usd, replica, other) * float(np.mean(work))
+    for one, two in zip(alone.worth, both.worth, strict=True):
+        assert cheapest - 1e-6 <= two <= one + 1e-9
+    assert both.billed == both.worth

@@ -17,7 +17,7 @@ from spillway.decide.curves import Curve
 from spillway.decide.demand import ClassDemand, joint_paths
 from spillway.decide.eligibility import Placement, self_hosted
 from spillway.decide.forecast import Floats, steadied
-from spillway.decide.freed import Priced, beyond
+from spillway.decide.freed import Beyond, OwnLane, Work, beyond
 from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load
 from spillway.decide.plan import Planned, Sizing
@@ -129,8 +129,13 @@ def _solved(
         Settings(solve_seconds=0.0, orders_only=True),
     )
     at_lead = {key: paths[key][:, -1] for key in keys}
+    asked = {view.name: found.lanes[view.name].replicas for view in sized}
+    own = {view.name: _own_lane(view, curves[view.name], asked[view.name], loads) for view in sized}
     sizings = {
-        view.name: _with_bounds(view, curves[view.name], found.lanes[view.name].replicas, loads, at_lead)
+        view.name: replace(
+            _sizing(view, curves[view.name], asked[view.name], loads, at_lead),
+            beyond=_beyond(view, sized, own, loads, at_lead),
+        )
         for view in sized
     }
     for view in sized:
@@ -252,11 +257,12 @@ def _sizing(
     view: LaneView, curve: Curve, replicas: int, loads: Mapping[str, Load], rates: Mapping[str, Floats]
 ) -> Sizing:
     """The lane's own figures at the lead, as if it had its classes to itself."""
-    priced = _priced(view, curve, loads, rates)
+    users = _users(view, loads)
+    work = sum((rates[key] * curve.request_seconds[key] for key in users), np.zeros(1))
+    usd = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users), np.zeros(1))
+    per_work = np.divide(usd, work, out=np.zeros_like(usd), where=work > 0)
     fewest = max(replicas - 1, 0)
-    costs = (
-        (curve.response.table(priced.work, replicas + 1, fewest) * priced.usd_per_work[:, None]).mean(axis=0).tolist()
-    )
+    costs = (curve.response.table(work, replicas + 1, fewest) * per_work[:, None]).mean(axis=0).tolist()
     fewer, now, more = costs[0], costs[replicas - fewest], costs[-1]
     return Sizing(
         replicas=replicas,
@@ -267,24 +273,36 @@ def _sizing(
     )
 
 
-def _with_bounds(
-    view: LaneView, curve: Curve, replicas: int, loads: Mapping[str, Load], rates: Mapping[str, Floats]
-) -> Sizing:
-    """The same with what it would cost outside the lane's bounds."""
-    bounds = (view.spec.replicas.min, view.spec.replicas.max)
-    found = beyond(_priced(view, curve, loads, rates), replicas, bounds, view.pool_replicas)
-    return replace(_sizing(view, curve, replicas, loads, rates), beyond=found)
+def _beyond(
+    view: LaneView,
+    sized: Sequence[LaneView],
+    lanes: Mapping[str, OwnLane],
+    loads: Mapping[str, Load],
+    rates: Mapping[str, Floats],
+) -> Beyond | None:
+    """What the lane would cost outside its bounds, the other own lanes of its classes moving with it."""
+    mine = set(_users(view, loads))
+    beside = [other for other in sized if other is not view and mine & set(_users(other, loads))]
+    beside.sort(key=lambda other: (other.usd_per_work, other.name))
+    keys = mine.union(*(_users(other, loads) for other in beside))
+    work = Work(
+        {key: rates[key] for key in keys},
+        {key: _usd_per_request(loads[key]) for key in keys},
+        {key: _usd_per_request(loads[key]) for key in keys if loads[key].outlets},
+    )
+    return beyond(lanes[view.name], [lanes[other.name] for other in beside], work, view.pool_replicas)
 
 
-def _priced(view: LaneView, curve: Curve, loads: Mapping[str, Load], rates: Mapping[str, Floats]) -> Priced:
-    users, none = _users(view, loads), np.zeros(1)
-    work = sum((rates[key] * curve.request_seconds[key] for key in users), none)
-    usd = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users), none)
-    billed = sum((3600 * rates[key] * _usd_per_request(loads[key]) for key in users if loads[key].outlets), none)
-    some = work > 0
-    per_work = np.divide(usd, work, out=np.zeros_like(usd), where=some)
-    billed_per_work = np.divide(billed + none, work, out=np.zeros_like(usd), where=some)
-    return Priced(curve.response, work, per_work, billed_per_work, view.usd_per_replica_hour)
+def _own_lane(view: LaneView, curve: Curve, asked: int, loads: Mapping[str, Load]) -> OwnLane:
+    bounds, room = view.spec.replicas, view.pool_replicas
+    return OwnLane(
+        response=curve.response,
+        request_seconds={key: curve.request_seconds[key] for key in _users(view, loads)},
+        usd_per_replica_hour=view.usd_per_replica_hour,
+        low=bounds.min,
+        high=bounds.max if room is None else max(bounds.min, min(bounds.max, max(room, asked))),
+        asked=asked,
+    )
 
 
 def _usd_per_request(load: Load) -> float:
