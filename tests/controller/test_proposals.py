@@ -343,3 +343,16 @@ async def test_the_basis_is_the_plan_its_lanes_and_its_classes(stage: Stage) -> 
         ("CapacityPlan", "main"),
         ("WorkloadClass", "chat"),
     ]
+
+
+async def test_sights_that_cannot_be_entered_stop_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.make()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ObservationKeeper, "enter", broken)
+    assert (await stage.tick()).known
+    assert "could not be entered" in caplog.text

@@ -76,8 +76,11 @@ class Proposals:
         if not await self._observations.load():
             return
         for each in decided:
-            basis = basis_hash(live_basis(cluster, each.snapshot.plan))
-            self._observations.enter(each.snapshot.key, basis, sights(each), now)
+            try:
+                basis = basis_hash(live_basis(cluster, each.snapshot.plan))
+                self._observations.enter(each.snapshot.key, basis, sights(each), now)
+            except Exception:  # as below
+                logger.exception("plan %s: what its lanes show could not be entered", each.snapshot.key)
         self._observations.keep({scope.plan.metadata.key for scope in cluster.plans})
         await self._observations.save(now)
 
