@@ -102,7 +102,7 @@ class Proposals:
         too_dear: list[str] = []
         if may_propose(decided):
             for item in self._proposed(scope, decided.snapshot):
-                if change_key(item.change) in silenced(changes, now):
+                if silenced(item.change, changes, now):
                     continue
                 if text := too_dear_of(scope.plan, item):
                     too_dear.append(text)

@@ -9,8 +9,8 @@ import pytest
 
 from advise.structural.builders import DAY, NOW, own_lane, plan, workload
 from spillway.advise.structural.lifecycle import Live, Stand, outlived, seconds, silenced, stand
-from spillway.advise.structural.patches import change_key
-from spillway.api import CapacityLane, CapacityPlan, ChangeState, LaneChange, WorkloadClass
+from spillway.advise.structural.patches import replaced
+from spillway.api import CapacityLane, CapacityPlan, ChangedKind, ChangeState, LaneChange, ObjectChange, WorkloadClass
 from spillway.api.basis import basis_hash, basis_of
 
 PATH = "/spec/selfHosted/replicas/min"
@@ -142,20 +142,28 @@ def test_a_part_that_is_in_place_does_not_undo_the_rest() -> None:
     assert stand(both, live(own_lane(min=1, generation=3)), NOW).state is ChangeState.SUPERSEDED, "and something else"
 
 
+def to_bound(name: str, now: int, lane: str = "gpu") -> tuple[ObjectChange, ...]:
+    steps = replaced(f"/spec/selfHosted/replicas/{name}", now, 9)
+    return (ObjectChange(kind=ChangedKind.LANE, namespace="ai", name=lane, patch=steps),)
+
+
 def test_what_must_not_be_proposed_again() -> None:
-    key = change_key(change().spec.change)
-
-    def quiet(state: str, ended: str | None, now: float) -> bool:
-        status = {"state": state} | ({"endedAt": ended} if ended else {})
-        return key in silenced([change(status=status)], now)
-
     ended = "2027-01-15T08:00:00Z"
-    assert quiet("Proposed", None, NOW)
-    assert quiet("Approved", None, NOW)
-    assert quiet("Rejected", ended, NOW + 29 * DAY)
-    assert not quiet("Rejected", ended, NOW + 30 * DAY)
-    assert not any(quiet(state, ended, NOW) for state in ("Applied", "Superseded", "Expired"))
-    assert silenced([], NOW) == frozenset()
+
+    def quiet(state: str, wanted: tuple[ObjectChange, ...], now: float = NOW) -> bool:
+        status = {"state": state} | ({} if state in ("Proposed", "Approved") else {"endedAt": ended})
+        return silenced(wanted, [change(status=status)], now)
+
+    for state in ("Proposed", "Approved"):
+        assert quiet(state, to_bound("min", 3))
+        assert quiet(state, to_bound("max", 8)), "one of a lane at a time"
+        assert not quiet(state, to_bound("min", 3, "other"))
+    assert quiet("Rejected", to_bound("min", 3), NOW + 29 * DAY)
+    assert not quiet("Rejected", to_bound("min", 3), NOW + 30 * DAY)
+    assert not quiet("Rejected", to_bound("min", 4)), "it is no longer what was rejected"
+    assert not quiet("Rejected", to_bound("max", 8))
+    assert not any(quiet(state, to_bound("min", 3)) for state in ("Applied", "Superseded", "Expired"))
+    assert not silenced(to_bound("min", 3), [], NOW)
 
 
 def test_ended_ones_are_kept_for_a_month() -> None:

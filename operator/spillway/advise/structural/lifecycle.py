@@ -85,7 +85,7 @@ def _applied(change: LaneChange, live: Live) -> bool:
 
 
 def _has(live: Live, item: ObjectChange) -> bool:
-    found = live.documents.get((item.kind.value, item.namespace, item.name))
+    found = live.documents.get(_object(item))
     return found is not None and in_place(found, item.patch)
 
 
@@ -93,7 +93,7 @@ def _moved(change: LaneChange, live: Live) -> str:
     """What is no longer as it was when the proposal was made; a patch of its own that is in place doesn't count."""
     now = {_key(each): each for each in live.basis}
     before = {_key(each): each for each in change.spec.basis}
-    own = {(item.kind.value, item.namespace, item.name) for item in change.spec.change if _has(live, item)}
+    own = {_object(item) for item in change.spec.change if _has(live, item)}
     for key, old in before.items():
         new = now.get(key)
         if new is None or new.uid != old.uid:
@@ -108,6 +108,10 @@ def _key(each: BasisObject) -> Key:
     return (each.kind.value, each.namespace, each.name)
 
 
+def _object(item: ObjectChange) -> Key:
+    return (item.kind.value, item.namespace, item.name)
+
+
 def _named(key: Key) -> str:
     return f"{key[0]} {key[1]}/{key[2]}"
 
@@ -118,10 +122,13 @@ def seconds(text: str) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
-def silenced(changes: Sequence[LaneChange], now: float) -> frozenset[str]:
-    """Keys of changes that must not be proposed: equal ones are open, or were rejected of late."""
-    return frozenset(
-        change_key(each.spec.change) for each in changes if each.state.open or _rejected_of_late(each, now)
+def silenced(wanted: Sequence[ObjectChange], changes: Sequence[LaneChange], now: float) -> bool:
+    """Whether it must not be proposed: a change of the same object is open, or an equal one was rejected of late."""
+    objects, key = {_object(item) for item in wanted}, change_key(wanted)
+    return any(
+        (each.state.open and not objects.isdisjoint(map(_object, each.spec.change)))
+        or (_rejected_of_late(each, now) and change_key(each.spec.change) == key)
+        for each in changes
     )
 
 
