@@ -16,7 +16,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("support.plane_cases")
 
-pytest_plugins = ["support.clusters", "support.world", "support.gateways", "support.live", "support.selection"]
+pytest_plugins = [
+    "support.clusters",
+    "support.world",
+    "support.gateways",
+    "support.live",
+    "support.selection",
+    "support.lane_changes",
+]
 
 
 @pytest.fixture(scope="session")

@@ -90,6 +90,7 @@ AI_GATEWAY_ROUTES = Resource("aigateway.envoyproxy.io/v1beta1", "aigatewayroutes
 AI_SERVICE_BACKENDS = Resource("aigateway.envoyproxy.io/v1beta1", "aiservicebackends")
 EVENTS = Resource("events.k8s.io/v1", "events")
 ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False)
+SELF_REVIEWS = Resource("authentication.k8s.io/v1", "selfsubjectreviews", namespaced=False)
 CRDS = Resource("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
 
 
@@ -260,13 +261,21 @@ class Kube:
         )
 
     async def merge_patch(
-        self, resource: Resource, namespace: str | None, name: str, body: JSON, *, subresource: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: JSON,
+        *,
+        subresource: str | None = None,
+        field_manager: str = FIELD_MANAGER,
+        dry_run: bool = False,
     ) -> JSON:
-        """JSON merge patch."""
+        """JSON merge patch. A ``metadata.uid`` in the body is a precondition."""
         return await self.request(
             "PATCH",
             resource.path(namespace, name, subresource),
-            query={"fieldManager": FIELD_MANAGER},
+            query={"fieldManager": field_manager} | ({"dryRun": "All"} if dry_run else {}),
             body=body,
             content_type="application/merge-patch+json",
         )
@@ -279,13 +288,17 @@ class Kube:
         operations: Items,
         *,
         field_manager: str = FIELD_MANAGER,
+        dry_run: bool = False,
     ) -> JSON:
-        """JSON Patch, with ``test`` operations as preconditions; a failed one is a conflict."""
+        """JSON Patch, with ``test`` operations as preconditions; a failed one is a conflict.
+
+        ``dry_run``: the apiserver admits and validates it, and stores nothing.
+        """
         try:
             return await self.request(
                 "PATCH",
                 resource.path(namespace, name),
-                query={"fieldManager": field_manager},
+                query={"fieldManager": field_manager} | ({"dryRun": "All"} if dry_run else {}),
                 body=operations,
                 content_type="application/json-patch+json",
             )
@@ -294,6 +307,15 @@ class Kube:
             if error.status == 422 and "error in our request" in error.message:
                 raise KubeError(409, "Conflict", "it changed since it was read") from error
             raise
+
+    async def whoami(self) -> str:
+        """The user name that the apiserver knows these credentials by (SelfSubjectReview)."""
+        body = {"apiVersion": SELF_REVIEWS.api_version, "kind": "SelfSubjectReview"}
+        answer = await self.request("POST", SELF_REVIEWS.path(), body=body)
+        name = ((answer.get("status") or {}).get("userInfo") or {}).get("username")
+        if not name:
+            raise KubeError(0, "NoUser", "the apiserver does not say which user these credentials are")
+        return str(name)
 
     async def resource_for(self, api_version: str, kind: str) -> Resource | None:
         """How the API serves a kind (discovery, remembered once found); None when it does not."""

@@ -30,6 +30,7 @@ MODULES = Path(__file__).parent / "tools"
 KUBERNETES = "k8s.io/kubernetes"
 ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
 AI_GATEWAY = "github.com/envoyproxy/ai-gateway"
+FLUX = "github.com/fluxcd/kustomize-controller"
 # Raised when the way of building changes, so that cached tools are built again.
 RECIPE = "1"
 REQUIREMENTS = "requirements.txt"
@@ -53,6 +54,7 @@ def _tools() -> tuple[GoTool, ...]:
         GoTool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
         GoTool("helm", "helm", "helm.sh/helm/v4/cmd/helm", (f"helm.sh/helm/v4/internal/version.version={helm}",)),
         GoTool("envoy-gateway", "envoy-gateway", f"{ENVOY_GATEWAY}/cmd/envoy-gateway"),
+        GoTool("gitops", "gitops", "spillway.dev/tools/gitops"),
     )
 
 
@@ -74,6 +76,8 @@ FILES = (
     _Files("gateway-api", "gateway-api", "sigs.k8s.io/gateway-api", "config/crd"),
     _Files("envoy-gateway-crds", "envoy-gateway", ENVOY_GATEWAY, "charts/gateway-helm/charts/crds/crds/generated"),
     _Files("ai-gateway-crds", "ai-gateway", AI_GATEWAY, "manifests/charts/ai-gateway-crds-helm/templates"),
+    _Files("argocd-crds", "gitops", "github.com/argoproj/argo-cd/v3", "manifests/crds"),
+    _Files("flux-crds", "flux", FLUX, "config/crd/bases"),
 )
 
 # Envoy's wheels are for Linux and macOS; only on Linux can the gateway's processes run (gateway/sandbox.py).
@@ -89,6 +93,8 @@ class Tools:
     gateway_api: Path
     envoy_gateway: Path
     ai_gateway: Path
+    argocd: Path
+    flux: Path
 
     def path(self, name: str) -> str:
         """The path of a program, such as `kubectl` or `prometheus`."""
@@ -105,6 +111,10 @@ class Tools:
     def ai_gateway_crds(self, *plurals: str) -> list[Path]:
         """Envoy AI Gateway's CRD files of these kinds, such as `aigatewayroutes`."""
         return [self.ai_gateway / f"aigateway.envoyproxy.io_{plural}.yaml" for plural in plurals]
+
+    def gitops_crds(self) -> list[Path]:
+        """The CRD files of Argo CD's Application and of Flux' Kustomization."""
+        return [self.argocd / "application-crd.yaml", self.flux / "kustomize.toolkit.fluxcd.io_kustomizations.yaml"]
 
     @property
     def envoy_version(self) -> str:
@@ -191,7 +201,8 @@ def _run_step(step: _Step, progress: BuildProgress) -> None:
 
 
 def _module_cache(module: str) -> Path:
-    return _cache_of(module, "go.mod", "go.sum")
+    own = sorted(path.name for path in (MODULES / module).glob("*.go"))
+    return _cache_of(module, "go.mod", "go.sum", *own)
 
 
 def _wheel_cache(wheel: WheelTool) -> Path:

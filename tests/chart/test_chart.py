@@ -58,8 +58,21 @@ def of_kind(documents: list[Document], kind: str) -> list[Document]:
     return [document for document in documents if document["kind"] == kind]
 
 
+PEOPLE = ("spillway-approver", "spillway-viewer")
+"""ClusterRoles that the operator's account is not bound to."""
+
+
+def of_the_operator(documents: list[Document], kind: str) -> list[Document]:
+    return [each for each in of_kind(documents, kind) if each["metadata"]["name"] not in PEOPLE]
+
+
 def granted(documents: list[Document], *names: str) -> set[tuple[str, str, str]]:
-    roles = [role for role in documents if role["kind"] in ("Role", "ClusterRole")]
+    """What the named roles grant; without names, those of the operator's account."""
+    roles = [
+        role
+        for role in documents
+        if role["kind"] in ("Role", "ClusterRole") and (names or role["metadata"]["name"] not in PEOPLE)
+    ]
     return {
         (group, resource, verb)
         for role in roles
@@ -139,14 +152,14 @@ def test_recommend_grants_what_the_doctor_asks_for_and_no_more(template: Render)
 
 def test_namespaced_install_has_roles_only_there(template: Render) -> None:
     documents = template('namespaces=["team-a", "team-b"]', "rbac.clusterReads=false")
-    assert not of_kind(documents, "ClusterRole")
+    assert not of_the_operator(documents, "ClusterRole")
     assert {role["metadata"]["namespace"] for role in of_kind(documents, "Role")} == {
         "team-a",
         "team-b",
         "spillway-system",
     }
     with_reads = template('namespaces=["team-a"]')
-    (cluster_role,) = of_kind(with_reads, "ClusterRole")
+    (cluster_role,) = of_the_operator(with_reads, "ClusterRole")
     assert granted([cluster_role]) == wanted(set(Need), {Scope.CLUSTER})
 
 
@@ -183,7 +196,7 @@ def test_a_proxys_configuration_is_opened_by_name(template: Render) -> None:
     named = 'rbac.litellm.configMaps=["litellm-config"]'
 
     def on_config_maps(*settings: str) -> list[dict[str, Any]]:
-        (role,) = of_kind(template(named, *settings), "ClusterRole")
+        (role,) = of_the_operator(template(named, *settings), "ClusterRole")
         return [rule for rule in role["rules"] if "configmaps" in rule["resources"]]
 
     assert [(rule["resourceNames"], rule["verbs"]) for rule in on_config_maps()] == [(["litellm-config"], ["get"])]
@@ -262,3 +275,38 @@ def test_recording_is_a_volume_of_its_own_and_off_by_default(template: Render) -
     pod, _ = pod_and_config("recording.existingClaim=kept")
     (volume,) = (v for v in pod["volumes"] if v["name"] == "recording")
     assert volume["persistentVolumeClaim"] == {"claimName": "kept"}
+
+
+def test_people_approve_by_a_role_of_their_own(template: Render) -> None:
+    documents = template()
+    own = ("capacitylanes", "capacityplans", "lanechanges", "workloadclasses")
+    reading = {("spillway.dev", resource, verb) for resource in own for verb in ("get", "list", "watch")}
+    patching = {("spillway.dev", resource, "patch") for resource in own}
+    assert granted(documents, "spillway-viewer") == reading
+    assert granted(documents, "spillway-approver") == reading | patching | {("spillway.dev", "lanechanges", "approve")}
+    labels = {role["metadata"]["name"]: role["metadata"]["labels"] for role in of_kind(documents, "ClusterRole")}
+    assert labels["spillway-viewer"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
+    assert not [key for key in labels["spillway-approver"] if "aggregate" in key]
+    bound = {each["roleRef"]["name"] for each in documents if each["kind"].endswith("RoleBinding")}
+    assert not bound & set(PEOPLE)
+    assert not of_kind(template("rbac.personRoles=false", "rbac.clusterReads=false", 'namespaces=["a"]'), "ClusterRole")
+
+
+def test_the_operator_never_approves(template: Render) -> None:
+    for mode in ("recommend", "apply"):
+        assert not [each for each in granted(template(f"rbac.mode={mode}")) if each[2] == "approve"]
+    (policy,) = [
+        each
+        for each in of_kind(template(), "ValidatingAdmissionPolicy")
+        if each["metadata"]["name"].endswith("approval")
+    ]
+    said = str(policy["spec"]["validations"])
+    assert "'system:serviceaccount:spillway-system:spillway'" in said
+    (binding,) = [
+        each
+        for each in of_kind(template(), "ValidatingAdmissionPolicyBinding")
+        if each["spec"]["policyName"] == policy["metadata"]["name"]
+    ]
+    assert binding["spec"]["validationActions"] == ["Deny"]
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert not of_kind(template("rbac.approvalPolicy=false"), "ValidatingAdmissionPolicy")

@@ -94,6 +94,7 @@ def test_the_pod_becomes_ready(control_plane: ControlPlane, helm: Helm) -> None:
     control_plane.kubectl("wait", "--for=condition=Established", "crd/capacityplans.spillway.dev", "--timeout=120s")
     notes = helm("get", "notes", "spillway")
     assert "recommend permissions" in notes
+    assert "--clusterrole=spillway-approver" in notes
 
 
 def test_recommend_reads_and_cannot_write(control_plane: ControlPlane, helm: Helm) -> None:
@@ -119,6 +120,7 @@ def test_other_config_maps_and_own_specs_are_out_of_reach(control_plane: Control
     assert not may(control_plane, "patch", "spillway.dev", "lanechanges", "default")
     assert not may(control_plane, "approve", "spillway.dev", "lanechanges", "default")
     assert not may(control_plane, "delete", "", "pods", "default")
+    assert not may(control_plane, "approve", "spillway.dev", "lanechanges", "default")
 
 
 def test_a_stop_outlives_an_upgrade_which_may_then_apply(control_plane: ControlPlane, helm: Helm) -> None:

@@ -61,6 +61,8 @@ def values_schema() -> Schema:
             create=FLAG,
             mode={"enum": ["recommend", "apply"]},
             admissionPolicy=FLAG,
+            approvalPolicy=FLAG,
+            personRoles=FLAG,
             clusterReads=FLAG,
             litellm=closed(configMaps={"type": "array", "items": TEXT}),
             extraTargets={"type": "array", "items": target},

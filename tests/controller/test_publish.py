@@ -103,6 +103,21 @@ async def test_a_finding_turns_plan_and_lane_and_is_told_once(
     assert events(control_plane, made) == told
 
 
+async def test_who_else_writes_replicas_is_told_each_time_that_it_happens(
+    kube: Kube, control_plane: ControlPlane, made: str
+) -> None:
+    publisher = Publisher(kube, OperatorMetrics())
+    about = f"CapacityLane/{made}/gpu"
+    contested = Finding(Severity.WARNING, "ReplicasContested", "argocd-controller sets the replicas too", about)
+    other = Finding(Severity.WARNING, "TokenMixUnknown", "not measured yet", about)
+    for seconds, findings in enumerate([(), (contested, other), (contested,), (other,), (contested,)]):
+        await tick(kube, publisher, made, NOW + seconds, *findings)
+    assert events(control_plane, made) == [("CapacityLane", "Warning", "ReplicasContested")] * 2
+    _, lane = await observed(kube, made)
+    assert lane.status is not None
+    assert lane.status.conditions[0].status.value == "True"
+
+
 async def test_a_plan_that_is_gone_or_another_one_is_not_written(
     kube: Kube, control_plane: ControlPlane, made: str
 ) -> None:

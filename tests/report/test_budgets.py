@@ -120,7 +120,7 @@ def test_a_tick_that_decides_nothing_takes_nothing_back() -> None:
     assert again.conditions == before.conditions
     assert not simple_status_changed(before, again, RENEWAL_SECONDS)
     left = class_status(item, (), None, NOW + 15, {})
-    assert {each.type for each in left.conditions} == {"Ready"}, "in no plan"
+    assert {each.type for each in left.conditions} == {"Ready", "Stalled"}, "in no plan"
 
 
 def test_a_plan_says_the_gravest_of_its_classes() -> None:

@@ -266,14 +266,17 @@ def test_what_is_written_reads_back_as_the_same_status() -> None:
 
 def test_lanes_and_classes_say_whether_and_by_whom_they_are_used() -> None:
     used = lane_status(lane(), (), "inference/main", NOW)
-    assert conditions(used) == {"Ready": ("True", "Accepted")}
+    assert conditions(used) == {"Ready": ("True", "Accepted"), "Stalled": ("False", "Progressing")}
     assert used.plan == "inference/main"
     unused = lane_status(lane(), (), None, NOW)
-    assert conditions(unused) == {"Ready": ("True", "Unused")}
+    assert conditions(unused) == {"Ready": ("True", "Unused"), "Stalled": ("False", "Progressing")}
     refused = class_status(
         workload(), (replace(conflict("plan x does not allow"), reason="NamespaceNotAllowed"),), None, NOW
     )
-    assert conditions(refused) == {"Ready": ("False", "NamespaceNotAllowed")}
+    assert conditions(refused) == {
+        "Ready": ("False", "NamespaceNotAllowed"),
+        "Stalled": ("True", "NamespaceNotAllowed"),
+    }
     assert simple_status_changed(None, used)
     assert not simple_status_changed(used, lane_status(lane(), (), "inference/main", NOW + 999))
     assert simple_status_changed(used, unused)

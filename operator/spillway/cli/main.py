@@ -15,6 +15,7 @@ import click
 
 from spillway import __version__
 from spillway.api import API_VERSION, crd
+from spillway.cli.approval.options import approve, pause, propose, reject, resume
 from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
 from spillway.cli.output import Form, print_json
@@ -332,6 +333,10 @@ def size(**asked: Any) -> int:
     from spillway.cli.size.command import size_command  # noqa: PLC0415 - keep --help quick
 
     return size_command(asked)
+
+
+for _command in (approve, reject, pause, resume, propose):
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:

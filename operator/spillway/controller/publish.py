@@ -25,7 +25,7 @@ from spillway.decide.ceilings import windows
 from spillway.kube import CLASSES, EVENTS, LANES, PLANS, Kube, KubeError, Resource
 from spillway.observe.membership import subject
 from spillway.observe.scope import ClusterView
-from spillway.report.events import Event, object_events, plan_events
+from spillway.report.events import Event, momentary_events, object_events, plan_events
 from spillway.report.hosted import spill_shares
 from spillway.report.metrics import OperatorMetrics, PlanReport
 from spillway.report.status import class_status, lane_status, plan_status, simple_status_changed, status_changed
@@ -49,6 +49,8 @@ class Publisher:
         self._kube, self._metrics = kube, metrics
         self._written_at: dict[str, float] = {}
         """When a plan's or class's status was last written, by UID, Unix time in seconds."""
+        self._found = dict[str, frozenset[str]]()
+        """Reasons of the last tick's findings about a lane, by subject."""
 
     async def publish(self, cluster: ClusterView, decided: Iterable[Decided], now: float) -> None:
         """Write what changed; a write that fails is tried again at the next tick."""
@@ -67,6 +69,9 @@ class Publisher:
             findings = tuple(found.get(subject(lane), ()))
             status = lane_status(lane, findings, cluster.object_plans.get(subject(lane)), now)
             await self._publish_simple(LANES, lane, lane.status, status, now)
+            before = self._found.get(subject(lane), frozenset())
+            await self.post(lane, momentary_events(before, findings), now)
+        self._found = {about: frozenset(each.reason for each in those) for about, those in found.items()}
         for resource in cluster.classes:
             findings = tuple(found.get(subject(resource), ()))
             plan = cluster.object_plans.get(subject(resource))

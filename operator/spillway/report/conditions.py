@@ -72,13 +72,14 @@ def told(conditions: Iterable[Condition], kind: str) -> tuple[State, ...]:
     )
 
 
-def object_state(findings: tuple[Finding, ...], plan: str | None, unused: str) -> State:
-    """``Ready`` of a lane or class."""
-    if found := errors(findings):
-        return State("Ready", False, found[0].reason, sentences(found))
+def object_states(findings: tuple[Finding, ...], plan: str | None, unused: str) -> tuple[State, State]:
+    """``Ready`` and ``Stalled`` of a lane or class: by ``Ready`` alone kstatus would wait for a person's next edit."""
+    found = errors(findings)
+    if found:
+        return State("Ready", False, found[0].reason, sentences(found)), _stalled(found)
     if plan is None:
-        return State("Ready", True, "Unused", unused)
-    return State("Ready", True, "Accepted", f"plan {plan} decides on it")
+        return State("Ready", True, "Unused", unused), _stalled(found)
+    return State("Ready", True, "Accepted", f"plan {plan} decides on it"), _stalled(found)
 
 
 def plan_states(decision: Decision, snapshot: PlanSnapshot, routes: Sequence[RouteStatus] = ()) -> tuple[State, ...]:

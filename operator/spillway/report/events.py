@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from spillway.api import CapacityPlanStatus, Condition, LaneStatus, SimpleStatus
 from spillway.api.status import ConditionStatus, LaneMoveStatus, MoveState
+from spillway.decide.reasons import Code
+from spillway.decide.snapshot import Finding
 from spillway.report.figures import shorten
 
 
@@ -34,6 +36,9 @@ _BAD_WHEN_TRUE = frozenset({"Degraded", "CapacityUnavailable", "Stalled", "Budge
 _SILENT = frozenset({"Stalled", "RecommendationAvailable", "ApprovalRequired"})
 """Stalled says what Ready says; a recommendation is told lane by lane, what waits for approval one by one."""
 
+_MOMENTARY = frozenset({Code.REPLICAS_CONTESTED.value})
+"""Warnings for which there is no condition: they hold until Spillway writes again, which is at the next tick."""
+
 
 def plan_events(previous: CapacityPlanStatus | None, new: CapacityPlanStatus) -> tuple[Event, ...]:
     """What changed about a plan: conditions that turned, lanes whose recommendation changed or that are held now."""
@@ -49,6 +54,15 @@ def plan_events(previous: CapacityPlanStatus | None, new: CapacityPlanStatus) ->
 def object_events(previous: SimpleStatus | None, new: SimpleStatus) -> tuple[Event, ...]:
     """What changed about a lane or class."""
     return tuple(_condition_events(previous.conditions if previous else (), new.conditions))
+
+
+def momentary_events(before: Collection[str], findings: Iterable[Finding]) -> tuple[Event, ...]:
+    """Warnings that no condition tells. ``before``: reasons of the findings of the last tick."""
+    return tuple(
+        Event(EventType.WARNING, found.reason, shorten(found.message))
+        for found in findings
+        if found.reason in _MOMENTARY and found.reason not in before
+    )
 
 
 def _condition_events(previous: Iterable[Condition], new: Iterable[Condition]) -> Iterable[Event]:

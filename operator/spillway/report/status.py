@@ -22,7 +22,7 @@ from spillway.api.status import LaneMoveStatus, MoveState
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Utilization
 from spillway.decide.snapshot import Finding, PlanSnapshot
 from spillway.report.budgets import AT_RISK, Positions, budget_status, class_state, with_budgets
-from spillway.report.conditions import State, dated, object_state, plan_states, told
+from spillway.report.conditions import State, dated, object_states, plan_states, told
 from spillway.report.figures import percent, rate, ratio, shorten, timestamp, usd, usd_small
 from spillway.report.lane_changes import APPROVAL_REQUIRED, UNKNOWN, PlanChanges, approval_state
 
@@ -104,7 +104,7 @@ def _simple(
     before = resource.status.conditions if resource.status else ()
     return SimpleStatus(
         observed_generation=generation,
-        conditions=dated((object_state(findings, plan, unused), *more), before, generation, now),
+        conditions=dated((*object_states(findings, plan, unused), *more), before, generation, now),
         plan=plan,
     )
 

@@ -1,0 +1,1 @@
+"""``spillway approve``, ``reject``, ``pause``, ``resume`` and ``propose``."""
