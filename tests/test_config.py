@@ -48,6 +48,8 @@ def test_the_environment_replaces_a_prometheus_that_is_none(tmp_path: Path, empt
         (URL + "gpuPools: [{name: a, gpus: 1}, {name: a, gpus: 2}]", "gpuPools: a is there twice"),
         (URL + "gateways: [{name: g, type: Nginx, role: Front}]", "gateways.0.type: "),
         (URL + "httpPort: 70000", "httpPort: "),
+        (URL + "proposals: {observeSeconds: 5}", "proposals.observeSeconds: Input should be greater than or equal"),
+        (URL + "proposals: {observeDays: 5}", "proposals.observeDays: no such setting"),
         ("- a\n- b", "expected a mapping"),
         ("a: [", "not valid YAML in line 1"),
         (b"\xff\xfe\x00", "not UTF-8 text"),

@@ -111,6 +111,13 @@ class RecordingConfig(ConfigModel):
     """Most that the recordings take there together; the oldest go first."""
 
 
+class ProposalsConfig(ConfigModel):
+    """When structural changes are proposed."""
+
+    observe_seconds: int = Field(default=3 * 86_400, ge=60, le=14 * 86_400)
+    """How long a lane must have been observed under the same specs. Days: weekends and nights differ."""
+
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -131,6 +138,7 @@ class OperatorConfig(ConfigModel):
     gateways: tuple[GatewayConfig, ...] = ()
     gpu_pools: tuple[GpuPool, ...] = ()
     emergency_stop: EmergencyStop = Field(default_factory=EmergencyStop)
+    proposals: ProposalsConfig = Field(default_factory=ProposalsConfig)
     recording: RecordingConfig | None = None
     """None: nothing is recorded."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080

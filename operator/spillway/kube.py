@@ -235,6 +235,11 @@ class Kube:
         query = {"fieldManager": FIELD_MANAGER}
         return await self.request("POST", resource.path(namespace), query=query, body=body)
 
+    async def delete(self, resource: Resource, namespace: str | None, name: str, uid: str) -> None:
+        """Delete that very object; one made anew under its name since is a conflict."""
+        body = {"preconditions": {"uid": uid}}
+        await self.request("DELETE", resource.path(namespace, name), body=body)
+
     async def apply(
         self,
         resource: Resource,

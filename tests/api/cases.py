@@ -124,7 +124,8 @@ class _Maker:
 
     def enum(self, values: list[str]) -> list[Case]:
         accepts = [self._variant_with(value) for value in values]
-        return accepts + [self._refuse(value, "Unsupported value") for value in ("Unheard-of", values[0].lower(), "")]
+        strangers = ("Unheard-of", values[0].swapcase(), "")
+        return accepts + [self._refuse(value, "Unsupported value") for value in strangers]
 
     def _variant_with(self, value: str) -> Case:
         """An object that holds the value: one that is made for it, else this one with it put in."""
@@ -174,6 +175,8 @@ class _Maker:
         """Distinct items, made from the first."""
         first = self.current[0]
         keys = self.node.get("x-kubernetes-list-map-keys", ())
+        if self.node.get("x-kubernetes-list-type") == "atomic":
+            return [first] * count
         if not keys:
             return [first + number if isinstance(first, int) else f"{first}-{number}" for number in range(count)]
         return [first | {keys[-1]: f"{first[keys[-1]]}-{number}"} for number in range(count)]
@@ -197,11 +200,17 @@ class _Maker:
     def unique_map(self, _: bool) -> list[Case]:
         keys = self.node["x-kubernetes-list-map-keys"]
         first = self.current[0]
-        by_each_key = [self._accept([first, first | {key: f"{first[key]}-2"}]) for key in keys]
+        by_each_key = [self._accept([first, first | {key: self._other(key)}]) for key in keys]
         optional = [name for name in first if name not in self.node["items"]["required"]]
         same_keys = {name: value for name, value in first.items() if name not in optional[-1:]}
         duplicate = Case(self._with([first, same_keys]), "Duplicate value", f"{field_text(self.path)}[1]")
         return [*by_each_key, duplicate]
+
+    def _other(self, key: str) -> str:
+        """Another value of a key of the first item."""
+        current: str = self.current[0][key]
+        known: list[str] = self.node["items"]["properties"][key].get("enum", [])
+        return next((value for value in known if value != current), f"{current}-2")
 
     def _entries(self, count: int) -> dict[str, Any]:
         first = next(iter(self.current.values()))

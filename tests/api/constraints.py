@@ -34,6 +34,7 @@ _NOT_CONSTRAINTS = {
     "items",
     "additionalProperties",
     "x-kubernetes-list-map-keys",
+    "x-kubernetes-preserve-unknown-fields",
 }
 
 

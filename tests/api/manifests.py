@@ -101,6 +101,7 @@ PLAN_SPEC = {
         "scaleDownStabilizationSeconds": 300,
         "manualOverrideSeconds": 3600,
     },
+    "approval": {"structural": "Required", "maxMonthlyIncreaseUsd": "500"},
     "forecast": {"seasonalitySeconds": [86_400, 604_800]},
 }
 PLAN_STATUS = {
@@ -202,6 +203,41 @@ PLAN_STATUS = {
 }
 
 
+BASIS = [
+    {"kind": "CapacityLane", "namespace": "inference", "name": "gpu-h100", "uid": "0c9d", "generation": 4},
+    {"kind": "CapacityPlan", "namespace": "inference", "name": "main", "uid": "7a1e", "generation": 2},
+]
+MINIMUM = "/spec/selfHosted/replicas/min"
+CHANGE_SPEC = {
+    "planRef": {"name": "main"},
+    "reason": "LowerMinimum",
+    "message": "For 3 days 1 replica was enough for gpu-h100 95% of the time; its minimum of 3 kept 2 more.",
+    "change": [
+        {
+            "kind": "CapacityLane",
+            "namespace": "inference",
+            "name": "gpu-h100",
+            "patch": [
+                {"op": "test", "path": MINIMUM, "value": 3},
+                {"op": "replace", "path": MINIMUM, "value": 1},
+            ],
+        }
+    ],
+    "basis": BASIS,
+    "planHash": "6f1c0d2e9a3b4c5d",
+    "generation": 2,
+    "expiresAt": "2026-01-12T09:00:00Z",
+    "effect": {"usdPerMonth": "-3212.5", "attainmentPercent": "99.4", "observedSeconds": 259_200},
+}
+CHANGE_STATUS = {
+    "observedGeneration": 1,
+    "state": "Applied",
+    "message": "The specs are as proposed.",
+    "endedAt": TIME,
+    "conditions": [CONDITION],
+}
+
+
 def manifest(kind: str, spec: dict[str, Any], status: dict[str, Any]) -> Manifest:
     """A whole object, independent of what it was made from."""
     parts = {
@@ -237,6 +273,7 @@ _HOSTED = manifest(
     "CapacityLane", {"type": "HostedRealtime", "models": ["gpt-5-nano"], "hosted": HOSTED}, SIMPLE_STATUS
 )
 _PLAN = manifest("CapacityPlan", PLAN_SPEC, PLAN_STATUS)
+_CHANGE = manifest("LaneChange", CHANGE_SPEC, CHANGE_STATUS)
 
 VARIANTS: dict[str, tuple[Manifest, ...]] = {
     "WorkloadClass": (
@@ -259,6 +296,11 @@ VARIANTS: dict[str, tuple[Manifest, ...]] = {
         edited(_PLAN, {"spec.routing": {"plane": "None"}}),
         edited(_PLAN, {"spec.routing": {"plane": "LiteLLM", "litellm": LITELLM}}),
         edited(_PLAN, {"spec.routing": {"plane": "EnvoyAIGateway"}}),
+    ),
+    "LaneChange": (
+        _CHANGE,
+        edited(_CHANGE, {"spec.change.0.patch.1": {"op": "remove", "path": "/spec/lanes/1"}}),
+        edited(_CHANGE, {"spec.change.0.patch.1.value": {"kept": [1, {"a": None}], "text": "é"}}),
     ),
 }
 """By kind: the first is the fullest; the others use the fields and values that exclude those of the first."""
@@ -290,5 +332,21 @@ MINIMAL: dict[str, Manifest] = {
         {},
     ),
     "CapacityPlan": manifest("CapacityPlan", {"lanes": ["gpu"]}, {}),
+    "LaneChange": manifest(
+        "LaneChange",
+        {
+            **{name: value for name, value in CHANGE_SPEC.items() if name not in ("change", "effect")},
+            "change": [
+                {
+                    "kind": "CapacityPlan",
+                    "namespace": "inference",
+                    "name": "main",
+                    "patch": [{"op": "remove", "path": "/spec/lanes/1"}],
+                }
+            ],
+            "effect": {"usdPerMonth": "0", "observedSeconds": 0},
+        },
+        {},
+    ),
 }
 """By kind: only what is required."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from spillway.api.common import DECIMAL_PATTERN, DNS_LABEL, DNS_SUBDOMAIN, PERCENT_PATTERN, SUCCESS_PATTERN
+from spillway.api.common import (
+    DECIMAL_PATTERN,
+    DNS_LABEL,
+    DNS_SUBDOMAIN,
+    PERCENT_PATTERN,
+    SIGNED_PATTERN,
+    SUCCESS_PATTERN,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,17 @@ PATTERNS: dict[str, Pattern] = {
         ("", "-1", "+1", ".5", "1.", "1e3", "1,5", "NaN", "$1", " 1"),
         lambda n: "1" * (n - 10) + ".000000001",
     ),
+    SIGNED_PATTERN: Pattern(
+        ("0", "-0.5", "3.850", "-120.5", "1.000000001"),
+        ("", "+1", "--1", "-", "-.5", "1.", "1e3", "1,5", "NaN", "$1", "- 1"),
+        lambda n: "-" + "1" * (n - 11) + ".000000001",
+    ),
+    "^/spec/[!-~]+$": Pattern(
+        ("/spec/lanes", "/spec/selfHosted/replicas/min"),
+        ("spec/lanes", "/status/state", "/spec", "/spec/", "/metadata/name", "", " /spec/lanes", "/spec/a b"),
+        lambda n: "/spec/" + "a" * (n - 6),
+    ),
+    "^[0-9a-f]+$": Pattern(("6f1c0d2e9a3b4c5d", "0123456789ab"), ("6F1C0D2E9A3B4C5D", "6f1c0d2e9a3b-c5d", "g" * 16)),
     PERCENT_PATTERN: Pattern(
         ("50", "99.999", "99"),
         ("49.9", "100", "99.", "9", "-99", "99%"),

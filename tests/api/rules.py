@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .manifests import DELETE, HOSTED, LITELLM, SELF_HOSTED, VARIANTS, Manifest, edited
+from .manifests import BASIS, DELETE, HOSTED, LITELLM, SELF_HOSTED, VARIANTS, Manifest, edited
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Rule:
 _CLASS, _CLASS_BY_HEADER, *_ = VARIANTS["WorkloadClass"]
 _LANE, _HOSTED_LANE, *_ = VARIANTS["CapacityLane"]
 _PLAN = VARIANTS["CapacityPlan"][0]
+_CHANGE, _CHANGE_REMOVES, _CHANGE_OBJECT = VARIANTS["LaneChange"]
 _BINDING = "spec.routing.bindings.0"
 _ON_AI_GATEWAY = {
     "spec.routing.plane": "EnvoyAIGateway",
@@ -183,4 +184,27 @@ _rule(
 )
 RULES["type cannot be changed: create another lane"] = Rule(
     "spec", (_LANE, edited(_LANE, {"spec.models": ["other"]})), (_HOSTED_LANE,), old=_LANE
+)
+_STEP = "spec.change.0.patch.1"
+RULES[
+    "a proposal can't be changed: approve or reject it, or write the change that you want into the class, lane or plan "
+    "itself"
+] = Rule(
+    "spec",
+    (_CHANGE,),
+    (
+        _CHANGE_REMOVES,
+        _CHANGE_OBJECT,
+        *(edited(_CHANGE, {f"{_STEP}.value": value}) for value in (2, "1", None, DELETE, [1], {"min": 1}, True)),
+        edited(_CHANGE, {f"{_STEP}.path": "/spec/selfHosted/replicas/max"}),
+        edited(_CHANGE, {"spec.change.0.name": "other"}),
+        edited(_CHANGE, {"spec.basis": BASIS[:1]}),
+        edited(_CHANGE, {"spec.basis.0.generation": 5}),
+        edited(_CHANGE, {"spec.planHash": "6f1c0d2e9a3b4c5e"}),
+        edited(_CHANGE, {"spec.expiresAt": "2027-01-12T09:00:00Z"}),
+        edited(_CHANGE, {"spec.effect.usdPerMonth": "-9999"}),
+        edited(_CHANGE, {"spec.effect.attainmentPercent": DELETE}),
+        edited(_CHANGE, {"spec.message": "Trust me."}),
+    ),
+    old=_CHANGE,
 )

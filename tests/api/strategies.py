@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from hypothesis import strategies as st
-from pydantic import BaseModel, WithJsonSchema
+from pydantic import BaseModel, JsonValue, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from spillway.api import (
@@ -20,6 +20,7 @@ from spillway.api import (
     CapacityLane,
     CapacityLaneSpec,
     CapacityPlan,
+    LaneChange,
     LaneType,
     LatencyClass,
     Match,
@@ -39,6 +40,11 @@ Values = dict[str, Any]
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 TIMES = st.datetimes().map(lambda moment: f"{moment.replace(microsecond=0):%Y-%m-%dT%H:%M:%S}Z".zfill(20))
 TEXT = st.characters(codec="utf-8")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(TEXT, max_size=24),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
 
 
 class _Limits:
@@ -79,6 +85,8 @@ def _value(annotation: Any, limits: _Limits) -> st.SearchStrategy[Any]:
     if origin is dict:
         values = _value(arguments[1], _Limits())
         return st.dictionaries(NAMES, values, min_size=limits.min_length, max_size=3)
+    if annotation is JsonValue:
+        return JSON
     if annotation is bool:
         return st.booleans()
     if annotation is int:
@@ -196,8 +204,9 @@ _RULES: dict[type[BaseModel], Callable[[Draw, Values], Values]] = {
     Routing: _routing,
 }
 
-RESOURCES: dict[str, st.SearchStrategy[WorkloadClass | CapacityLane | CapacityPlan]] = {
+RESOURCES: dict[str, st.SearchStrategy[WorkloadClass | CapacityLane | CapacityPlan | LaneChange]] = {
     "WorkloadClass": model(WorkloadClass),
     "CapacityLane": model(CapacityLane),
     "CapacityPlan": model(CapacityPlan),
+    "LaneChange": model(LaneChange),
 }

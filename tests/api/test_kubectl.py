@@ -13,9 +13,9 @@ from spillway_dev.processes import wait_until
 
 from .conftest import Api
 from .constraints import ITEM, VALUE, load_crds, nodes, schema_of
-from .manifests import MINIMAL, PLAN_STATUS, SIMPLE_STATUS, VARIANTS, Manifest, edited
+from .manifests import CHANGE_SPEC, CHANGE_STATUS, MINIMAL, PLAN_STATUS, SIMPLE_STATUS, VARIANTS, Manifest, edited
 
-SHORT_NAMES = {"WorkloadClass": "wclass", "CapacityLane": "clane", "CapacityPlan": "cplan"}
+SHORT_NAMES = {"WorkloadClass": "wclass", "CapacityLane": "clane", "CapacityPlan": "cplan", "LaneChange": "lchange"}
 
 
 class Kubectl:
@@ -62,6 +62,7 @@ def stored(api: Api) -> dict[str, Manifest]:
         ("WorkloadClass", SIMPLE_STATUS),
         ("CapacityLane", SIMPLE_STATUS),
         ("CapacityPlan", PLAN_STATUS),
+        ("LaneChange", CHANGE_STATUS),
     ):
         made = api.create_live(VARIANTS[kind][0], "full")
         written[kind] = api.update_status(made, status, dry_run=False).body
@@ -136,7 +137,21 @@ def test_columns_of_a_class(kubectl: Kubectl, stored: dict[str, Manifest]) -> No
     }
 
 
-def test_the_category_lists_all_three_kinds(kubectl: Kubectl, stored: dict[str, Manifest]) -> None:
+def test_columns_of_a_proposal(kubectl: Kubectl, stored: dict[str, Manifest]) -> None:
+    rows = kubectl.table("lchange")
+    assert _row(rows, "full") == {
+        "PLAN": "main",
+        "REASON": "LowerMinimum",
+        "$/MONTH": "-3212.5",
+        "STATE": "Applied",
+        "EXPIRES": "2026-01-12T09:00:00Z",
+    }
+    assert _row(rows, "bare")["STATE"] == ""
+    wide = _row(kubectl.table("lchange", "-o", "wide"), "full")
+    assert (wide["SLO"], wide["HASH"], wide["WHY"]) == ("99.4", "6f1c0d2e9a3b4c5d", CHANGE_SPEC["message"])
+
+
+def test_the_category_lists_all_kinds(kubectl: Kubectl, stored: dict[str, Manifest]) -> None:
     names = kubectl("get", "spillway", "-o", "name").split()
     for kind in stored:
         assert f"{kind.lower()}.spillway.dev/full" in names
@@ -157,6 +172,7 @@ def test_defaults_are_shown(kubectl: Kubectl, stored: dict[str, Manifest]) -> No
             "scaleDownStabilizationSeconds": 300,
             "manualOverrideSeconds": 3600,
         },
+        "approval": {"structural": "Required"},
         "forecast": {"seasonalitySeconds": [86_400, 604_800]},
     }
 

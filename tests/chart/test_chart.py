@@ -168,7 +168,20 @@ def test_never_a_verb_on_secrets_nor_a_wildcard(template: Render, mode: str) -> 
     for group, resource, verb in granted(template(f"rbac.mode={mode}")):
         assert "secret" not in resource
         assert "*" not in (group, resource, verb)
-        assert verb not in ("delete", "deletecollection", "escalate", "bind", "impersonate", "update")
+        assert verb not in ("deletecollection", "escalate", "bind", "impersonate", "update")
+        assert verb != "delete" or (group, resource) == ("spillway.dev", "lanechanges"), "proposals that have ended"
+
+
+@pytest.mark.parametrize("mode", ["recommend", "apply"])
+def test_no_verb_changes_a_spec_of_ours(template: Render, mode: str) -> None:
+    own = {
+        (resource, verb) for group, resource, verb in granted(template(f"rbac.mode={mode}")) if group == "spillway.dev"
+    }
+    written = {(resource, verb) for resource, verb in own if verb not in ("get", "list", "watch")}
+    assert {resource for resource, verb in written if verb == "patch"} == {
+        f"{plural}/status" for plural in ("workloadclasses", "capacitylanes", "capacityplans", "lanechanges")
+    }
+    assert {pair for pair in written if pair[1] != "patch"} == {("lanechanges", "create"), ("lanechanges", "delete")}
 
 
 def test_extra_targets_follow_the_mode(template: Render) -> None:

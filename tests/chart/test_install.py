@@ -113,7 +113,12 @@ def test_secrets_are_out_of_reach(control_plane: ControlPlane, helm: Helm, verb:
 def test_other_config_maps_and_own_specs_are_out_of_reach(control_plane: ControlPlane, helm: Helm) -> None:
     assert not may(control_plane, "get", "", "configmaps", NAMESPACE, "something-else")
     assert not may(control_plane, "patch", "", "configmaps", NAMESPACE, "spillway-emergency-stop")
+    assert all(
+        may(control_plane, verb, "", "configmaps", NAMESPACE, "spillway-observations") for verb in ("get", "patch")
+    )
     assert not may(control_plane, "patch", "spillway.dev", "capacityplans", "default")
+    assert not may(control_plane, "patch", "spillway.dev", "lanechanges", "default")
+    assert not may(control_plane, "approve", "spillway.dev", "lanechanges", "default")
     assert not may(control_plane, "delete", "", "pods", "default")
     assert not may(control_plane, "approve", "spillway.dev", "lanechanges", "default")
 

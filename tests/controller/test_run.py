@@ -77,3 +77,14 @@ def test_only_changes_of_the_spec_and_deletions_are_news() -> None:
     assert seen.is_news("MODIFIED", {"uid": "u", "generation": 2, "deletionTimestamp": "now"})
     assert seen.is_news("DELETED", {"uid": "u", "generation": 2})
     assert seen.is_news("ADDED", {"uid": "u", "generation": 2})
+
+
+def test_a_persons_word_on_a_proposal_is_news() -> None:
+    seen = Generations()
+    meta = {"uid": "u", "generation": 1, "annotations": {}}
+    assert seen.is_news(None, meta)
+    assert not seen.is_news("MODIFIED", meta | {"annotations": {"somebody": "else"}})
+    approved = {"spillway.dev/approved": "6f1c0d2e9a3b4c5d"}
+    assert seen.is_news("MODIFIED", meta | {"annotations": approved})
+    assert not seen.is_news("MODIFIED", meta | {"annotations": approved})
+    assert seen.is_news("MODIFIED", meta | {"annotations": approved | {"spillway.dev/rejected": "no"}})

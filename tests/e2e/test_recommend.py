@@ -1,8 +1,8 @@
-"""Recommend and Observe: nothing is written but the operator's own statuses, Events and spend ledger."""
+"""Recommend and Observe: nothing is written but the operator's own statuses, Events, ledger and observations."""
 
 from __future__ import annotations
 
-from support.world import World
+from support.world import OWN_CONFIG_MAPS, World
 
 
 def test_recommend_shows_what_it_would_do_and_writes_nothing_else(world: World) -> None:
@@ -21,7 +21,7 @@ def test_recommend_shows_what_it_would_do_and_writes_nothing_else(world: World) 
     writes = world.journal.writes(since=since, user=world.user)
     own = {"capacityplans", "capacitylanes", "workloadclasses"}
     assert writes
-    others = [w for w in writes if (w.resource, w.name) != ("configmaps", "spillway-ledger") and w.resource != "events"]
+    others = [w for w in writes if (w.resource, w.name) not in OWN_CONFIG_MAPS and w.resource != "events"]
     assert [w for w in others if w.resource not in own or w.subresource != "status"] == []
 
 

@@ -26,6 +26,7 @@ EXPECTED = {
     "Ready",
     "MetricsAvailable",
     "RecommendationAvailable",
+    "ApprovalRequired",
     "OverflowActive",
     "SpillArmed",
     "BudgetAtRisk",

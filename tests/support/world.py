@@ -35,6 +35,7 @@ WAIT_SECONDS = 180.0
 LEFT_OVER_PERCENT = 5
 """At the hosted lane's price a replica pays for itself from about 1 request a second on."""
 ACCOUNT = "spillway"
+OWN_CONFIG_MAPS = {("configmaps", name) for name in ("spillway-ledger", "spillway-observations")}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -406,13 +407,13 @@ class OperatorWorld:
         self.wait(held, f"condition {kind}={status} {reason or ''}", timeout)
 
     def operator_writes(self, since: int) -> list[AuditEntry]:
-        """What the operator wrote since a mark, its own statuses, Events and ledger apart."""
+        """What the operator wrote since a mark, its own statuses, Events, ledger and observations apart."""
         return [
             entry
             for entry in self.journal.writes(since=since, user=self.user)
             if entry.subresource != "status"
             and entry.resource not in ("events", "selfsubjectaccessreviews", "selfsubjectrulesreviews")
-            and (entry.resource, entry.name) != ("configmaps", "spillway-ledger")
+            and (entry.resource, entry.name) not in OWN_CONFIG_MAPS
         ]
 
 

@@ -65,8 +65,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [spillway.dev]
   resources: [workloadclasses, capacitylanes, capacityplans]
   verbs: [get, list, watch]
+# Structural changes are proposed in either mode, and changed by nobody: there is no verb that edits one.
 - apiGroups: [spillway.dev]
-  resources: [workloadclasses/status, capacitylanes/status, capacityplans/status]
+  resources: [lanechanges]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [spillway.dev]
+  resources: [workloadclasses/status, capacitylanes/status, capacityplans/status, lanechanges/status]
   verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]

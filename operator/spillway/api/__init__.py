@@ -34,6 +34,7 @@ from spillway.api.lanechange import (
 from spillway.api.money import Budget, DeclaredDemand, TeamCap
 from spillway.api.plan import (
     AllowedClasses,
+    Approval,
     Binding,
     CapacityPlan,
     CapacityPlanSpec,
@@ -44,6 +45,7 @@ from spillway.api.plan import (
     Ownership,
     Routing,
     RoutingPlane,
+    StructuralApproval,
     ValueTier,
 )
 from spillway.api.status import (
@@ -71,6 +73,7 @@ __all__ = [
     "GROUP",
     "VERSION",
     "AllowedClasses",
+    "Approval",
     "Binding",
     "Budget",
     "CapacityLane",
@@ -118,6 +121,7 @@ __all__ = [
     "ServiceProfile",
     "SimpleStatus",
     "Slo",
+    "StructuralApproval",
     "TargetRef",
     "TeamCap",
     "TotalsStatus",

@@ -54,10 +54,13 @@ class PatchOp(StrEnum):
     TEST = "test"
 
 
+Generation = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
 class PlanName(Model):
     """The plan of a proposal, in the proposal's namespace."""
 
-    name: Name = Field(description="Name of the CapacityPlan.")
+    name: ObjectName = Field(description="Name of the CapacityPlan.")
 
 
 class PatchStep(Model):
@@ -65,12 +68,12 @@ class PatchStep(Model):
 
     op: PatchOp = Field(description="add, remove, replace, or test: the patch is refused unless the value is there.")
     path: str = Field(
-        min_length=1, max_length=512, pattern="^/spec/", description="JSON Pointer into the object, below /spec."
+        max_length=512, pattern="^/spec/[!-~]+$", description="JSON Pointer into the object, below /spec."
     )
     value: JsonValue = Field(
         default=None,
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
-        description="Value to set or to test; absent with remove.",
+        description="Value to set or to test, any JSON; absent with remove. Default: null.",
     )
 
     def to_wire(self) -> dict[str, Any]:
@@ -100,7 +103,7 @@ class BasisObject(Model):
     namespace: Name = Field(description="Namespace of the object.")
     name: ObjectName = Field(description="Name of the object.")
     uid: str = Field(min_length=1, max_length=64, description="UID of the object.")
-    generation: Annotated[int, Field(ge=0)] = Field(description="metadata.generation of the object.")
+    generation: Generation = Field(description="metadata.generation of the object.")
 
 
 class Effect(Model):
@@ -115,7 +118,9 @@ class Effect(Model):
         "(percent). Default: not known.",
     )
     observed_seconds: int = Field(
-        ge=0, description="Length of the observation that the effect was worked out from, in seconds."
+        ge=0,
+        le=31_622_400,
+        description="Length of the observation that the effect was worked out from, in seconds.",
     )
 
 
@@ -163,7 +168,7 @@ class LaneChangeSpec(Model):
     plan_hash: str = Field(
         min_length=12, max_length=64, pattern="^[0-9a-f]+$", description="Hash of basis: what an approval is bound to."
     )
-    generation: int = Field(ge=0, description="metadata.generation of the plan.")
+    generation: Generation = Field(description="metadata.generation of the plan.")
     expires_at: str = Field(
         max_length=32,
         json_schema_extra={"format": "date-time"},

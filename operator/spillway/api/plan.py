@@ -299,6 +299,28 @@ class ForecastSpec(Model):
     )
 
 
+class StructuralApproval(StrEnum):
+    """Whether structural changes are proposed."""
+
+    REQUIRED = "Required"
+    OFF = "Off"
+
+
+class Approval(Model):
+    """What the operator may propose for a person to approve."""
+
+    structural: StructuralApproval = Field(
+        default=StructuralApproval.REQUIRED,
+        description="Required: changes of bounds and lanes that would have been better for days are proposed as "
+        "LaneChanges, and nothing is changed before a person approves; Off: none is proposed. Default: Required.",
+    )
+    max_monthly_increase_usd: DecimalText | None = Field(
+        default=None,
+        description="A change that would raise the bill by more than this is not proposed but told in the condition "
+        "ApprovalRequired, in US dollars a month of 730 hours. Default: no limit.",
+    )
+
+
 class CapacityPlanSpec(Model):
     """The contract: lanes, classes, limits and what the operator may do."""
 
@@ -332,6 +354,10 @@ class CapacityPlanSpec(Model):
     )
     guards: Guards = Field(
         default_factory=Guards, description="Bounds on how fast the operator acts. Default: those of its fields."
+    )
+    approval: Approval = Field(
+        default_factory=Approval,
+        description="What may be proposed for a person to approve. Default: structural changes, whatever they cost.",
     )
     forecast: ForecastSpec = Field(
         default_factory=ForecastSpec, description="The traffic's rhythm. Default: a day and a week."

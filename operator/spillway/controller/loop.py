@@ -20,6 +20,7 @@ from spillway.controller.budgets import budgeted, positions_or_unknown, team_cap
 from spillway.controller.hosted import HostedMeter
 from spillway.controller.ledger import LedgerKeeper
 from spillway.controller.moves import Moves, look, move_statuses, shown_moves
+from spillway.controller.proposals import Proposals
 from spillway.controller.publish import Publisher
 from spillway.controller.recorder import Recorder
 from spillway.decide import decide
@@ -36,6 +37,7 @@ from spillway.observe.scope import ClusterView
 from spillway.observe.spenders import counted as spending
 from spillway.report.budgets import Positions
 from spillway.report.health import TickHealth
+from spillway.report.lane_changes import UNKNOWN, PlanChanges
 from spillway.report.metrics import OperatorMetrics
 
 DEBOUNCE_SECONDS = 0.3
@@ -59,6 +61,8 @@ class Decided:
     """Where each own lane stands in the safe order, by name."""
     budgets: Positions = field(default_factory=dict)
     """Where classes stand in their budgets."""
+    changes: PlanChanges = UNKNOWN
+    """The plan's structural proposals."""
 
 
 @dataclass(slots=True)
@@ -100,6 +104,7 @@ class Loop:
         self._ledger = LedgerKeeper(kube, config)
         self._hosted = HostedMeter(metrics.hosted)
         self._publisher = Publisher(kube, metrics)
+        self._proposals = Proposals(kube, config, self._publisher)
         self._recorder = Recorder.of(config, clock)
         self._memory = Remembered()
         self._moves = Moves()
@@ -153,7 +158,10 @@ class Loop:
         await self._record()
         # 4. Act where a plan is in Apply, in the safe order; one plan's failure is its own.
         acted = tuple([await self._act(await self._confirmed(each)) for each in decided])
-        # 5. Report what was seen, decided and done.
+        # 5. Propose what only a person may change, once it has shown for days.
+        changes = await self._proposals.tick(cluster, acted, now)
+        acted = tuple(replace(each, changes=changes.get(each.snapshot.key, UNKNOWN)) for each in acted)
+        # 6. Report what was seen, decided and done.
         await self._publisher.publish(cluster, acted, now)
         self._memory.forget_others([plan.key for plan in snapshot.plans])
         self._hosted.keep([plan.key for plan in snapshot.plans])

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from spillway.advise.positions import BudgetPosition
-from spillway.api import API_VERSION, CapacityLane, CapacityPlan, CapacityPlanStatus, SimpleStatus, WorkloadClass
+from spillway.api import (
+    API_VERSION,
+    CapacityLane,
+    CapacityPlan,
+    CapacityPlanStatus,
+    LaneChange,
+    LaneChangeStatus,
+    SimpleStatus,
+    WorkloadClass,
+)
 from spillway.controller.moves import statuses
 from spillway.decide.ceilings import windows
 from spillway.kube import CLASSES, EVENTS, LANES, PLANS, Kube, KubeError, Resource
@@ -29,7 +38,8 @@ NOTE_LIMIT = 1024
 
 logger = logging.getLogger("spillway.publish")
 
-Owner = CapacityPlan | CapacityLane | WorkloadClass
+Owner = CapacityPlan | CapacityLane | WorkloadClass | LaneChange
+Status = CapacityPlanStatus | SimpleStatus | LaneChangeStatus
 
 
 class Publisher:
@@ -60,7 +70,7 @@ class Publisher:
             status = lane_status(lane, findings, cluster.object_plans.get(subject(lane)), now)
             await self._publish_simple(LANES, lane, lane.status, status, now)
             before = self._found.get(subject(lane), frozenset())
-            await self._post(LANES, lane, momentary_events(before, findings), now)
+            await self.post(lane, momentary_events(before, findings), now)
         self._found = {about: frozenset(each.reason for each in those) for about, those in found.items()}
         for resource in cluster.classes:
             findings = tuple(found.get(subject(resource), ()))
@@ -73,15 +83,18 @@ class Publisher:
         snapshot, decision = decided.snapshot, decided.decision
         plan = snapshot.plan
         routes = statuses(decided.seen.found.values())
-        status = plan_status(decision, snapshot, plan.status, now, routes, decided.moves, decided.budgets)
+        status = plan_status(
+            decision, snapshot, plan.status, now, routes, decided.moves, decided.budgets, decided.changes
+        )
         uid = plan.metadata.uid
-        if status_changed(plan.status, status, now, self._written_at.get(uid)) and await self._write(
+        if status_changed(plan.status, status, now, self._written_at.get(uid)) and await self.write(
             PLANS, plan, status
         ):
             self._written_at[uid] = now
-            await self._post(PLANS, plan, plan_events(plan.status, status), now)
+            await self.post(plan, plan_events(plan.status, status), now)
         ceilings = tuple((window.period, window.ceiling_usd) for window in windows(snapshot))
-        return PlanReport(decision, status, snapshot.spent, ceilings, spill_shares(snapshot), decided.budgets)
+        spill = spill_shares(snapshot)
+        return PlanReport(decision, status, snapshot.spent, ceilings, spill, decided.budgets, decided.changes)
 
     async def _publish_simple(
         self,
@@ -92,11 +105,12 @@ class Publisher:
         now: float,
     ) -> None:
         waited = now - self._written_at.get(owner.metadata.uid, 0.0)
-        if simple_status_changed(previous, status, waited) and await self._write(resource, owner, status):
+        if simple_status_changed(previous, status, waited) and await self.write(resource, owner, status):
             self._written_at[owner.metadata.uid] = now
-            await self._post(resource, owner, object_events(previous, status), now)
+            await self.post(owner, object_events(previous, status), now)
 
-    async def _write(self, resource: Resource, owner: Owner, status: CapacityPlanStatus | SimpleStatus) -> bool:
+    async def write(self, resource: Resource, owner: Owner, status: Status) -> bool:
+        """Write a status; False where it was not, which is tried again at the next tick."""
         meta = owner.metadata
         body = {
             "apiVersion": API_VERSION,
@@ -110,17 +124,23 @@ class Publisher:
         except KubeError as error:
             self._metrics.wrote("status", "Failed")
             if not error.not_found and not error.conflict:
-                logger.error("status of %s was not written: %s", subject(owner), error.message)
+                logger.error("status of %s was not written: %s", named(owner), error.message)
             return False
         self._metrics.wrote("status", "Written")
         return True
 
-    async def _post(self, resource: Resource, owner: Owner, events: Iterable[Event], now: float) -> None:
+    async def post(self, owner: Owner, events: Iterable[Event], now: float) -> None:
+        """Post Events about an object."""
         for event in events:
             try:
                 await self._kube.create(EVENTS, owner.metadata.namespace, event_body(owner, event, now))
             except KubeError as error:
-                logger.warning("Event %s on %s was not posted: %s", event.reason, subject(owner), error.message)
+                logger.warning("Event %s on %s was not posted: %s", event.reason, named(owner), error.message)
+
+
+def named(owner: Owner) -> str:
+    """ "Kind/namespace/name"."""
+    return f"{owner.KIND}/{owner.metadata.key}"
 
 
 def event_body(owner: Owner, event: Event, now: float) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import kopf
 
-from spillway.api import API_VERSION, CapacityLane, CapacityPlan, WorkloadClass
+from spillway.api import API_VERSION, CapacityLane, CapacityPlan, LaneChange, WorkloadClass
+from spillway.api.names import APPROVED_ANNOTATION, REJECTED_ANNOTATION
 from spillway.config import OperatorConfig
 from spillway.controller.loop import Loop
 from spillway.kube import Kube, KubeError
@@ -23,19 +24,20 @@ logger = logging.getLogger("spillway")
 
 
 class Generations:
-    """Tells changes that matter from the operator's own status writes, which change no generation."""
+    """Tells changes that matter (a spec, a person's word on a proposal) from the operator's own status writes."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, tuple[object, ...]] = {}
 
     def is_news(self, event_type: str | None, meta: Mapping[str, Any]) -> bool:
         """Whether the watch event on an object with this metadata asks for a tick."""
-        uid, generation = str(meta.get("uid")), int(meta.get("generation") or 0)
+        notes, uid = meta.get("annotations") or {}, str(meta.get("uid"))
+        found = (int(meta.get("generation") or 0), notes.get(APPROVED_ANNOTATION), notes.get(REJECTED_ANNOTATION))
         if event_type == "DELETED":
             self._seen.pop(uid, None)
             return True
-        known, self._seen[uid] = self._seen.get(uid), generation
-        return known != generation or bool(meta.get("deletionTimestamp"))
+        known, self._seen[uid] = self._seen.get(uid), found
+        return known != found or bool(meta.get("deletionTimestamp"))
 
 
 def build_registry(wake: Callable[[], None]) -> kopf.OperatorRegistry:
@@ -54,7 +56,7 @@ def build_registry(wake: Callable[[], None]) -> kopf.OperatorRegistry:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
     group, version = API_VERSION.split("/")
-    for kind in (CapacityPlan, CapacityLane, WorkloadClass):
+    for kind in (CapacityPlan, CapacityLane, WorkloadClass, LaneChange):
         kopf.on.event(group, version, kind.PLURAL, registry=registry)(changed)
     kopf.on.login(registry=registry)(login)
     return registry

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spillway.api.why import WhyStep, WhyUnit
+from spillway.decide.freed import Freed
 from spillway.decide.snapshot import Finding
 
 
@@ -77,6 +78,8 @@ class LaneDecision:
     """Most requests in flight per Ready replica, where the plane can cap them."""
     chain: tuple[Link, ...] = ()
     """Own lanes: why so many replicas, in the order of deciding; at most ten."""
+    freed: Freed | None = None
+    """What it would be asked for without its bounds; None for hosted lanes and where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

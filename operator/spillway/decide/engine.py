@@ -11,6 +11,7 @@ from spillway.decide.curves import Curve
 from spillway.decide.decision import ClassDecision, Decision, LaneDecision, Reason, RouteDecision
 from spillway.decide.demand import ClassDemand, class_demands, fresh
 from spillway.decide.eligibility import Placement, fallback_findings, lane_findings, placements, usd_per_request
+from spillway.decide.freed import Freed, freed
 from spillway.decide.gateway import hold_seconds, owed, spilled_by_gateway, with_valve
 from spillway.decide.guards import contested
 from spillway.decide.lanes import LaneView, lane_views, loads_of, view_findings
@@ -161,7 +162,15 @@ def _own_lane(
         usd_per_hour=usd,
         usd_per_mtok=costs.usd_per_mtok(usd, costs.tokens_per_second(view.lane, snapshot)),
         replica_requests_per_second=explain.replica_rate(scaled, demands),
+        freed=_freed(scaled),
     )
+
+
+def _freed(scaled: Scaled) -> Freed | None:
+    if scaled.sizing is None or scaled.blocked is not None:
+        return None
+    bounds = scaled.view.spec.replicas
+    return freed(scaled.sizing.replicas, scaled.sizing.beyond, (bounds.min, bounds.max), scaled.fewest)
 
 
 def _worth_writing(scaled: Scaled) -> bool:

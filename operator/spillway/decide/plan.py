@@ -10,6 +10,7 @@ from spillway.decide.allocation import AllocationState
 from spillway.decide.calibration import Calibration
 from spillway.decide.compared import Compared
 from spillway.decide.forecast import Steady
+from spillway.decide.freed import Beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Sizing:
     """What the last replica saves."""
     hosted_usd_per_hour: float
     """Expected hosted dollars."""
+    beyond: Beyond | None = None
+    """What it would cost outside the lane's bounds, where one binds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,7 @@ from spillway.decide.curves import Curve
 from spillway.decide.demand import ClassDemand, joint_paths
 from spillway.decide.eligibility import Placement, self_hosted
 from spillway.decide.forecast import Floats, steadied
+from spillway.decide.freed import Beyond, OwnLane, Work, beyond
 from spillway.decide.lanes import LaneView, startup_seconds
 from spillway.decide.overflow import Load
 from spillway.decide.plan import Planned, Sizing
@@ -128,8 +129,14 @@ def _solved(
         Settings(solve_seconds=0.0, orders_only=True),
     )
     at_lead = {key: paths[key][:, -1] for key in keys}
+    asked = {view.name: found.lanes[view.name].replicas for view in sized}
+    own = {view.name: _own_lane(view, curves[view.name], asked[view.name], loads) for view in sized}
     sizings = {
-        view.name: _sizing(view, curves[view.name], found.lanes[view.name].replicas, loads, at_lead) for view in sized
+        view.name: replace(
+            _sizing(view, curves[view.name], asked[view.name], loads, at_lead),
+            beyond=_beyond(view, sized, own, loads, at_lead),
+        )
+        for view in sized
     }
     for view in sized:
         size, moment = sizings[view.name], snapshot.at + view.startup_seconds
@@ -263,6 +270,38 @@ def _sizing(
         next_saves_usd_per_hour=now - more,
         last_saves_usd_per_hour=fewer - now,
         hosted_usd_per_hour=now,
+    )
+
+
+def _beyond(
+    view: LaneView,
+    sized: Sequence[LaneView],
+    lanes: Mapping[str, OwnLane],
+    loads: Mapping[str, Load],
+    rates: Mapping[str, Floats],
+) -> Beyond | None:
+    """What the lane would cost outside its bounds, the other own lanes of its classes moving with it."""
+    mine = set(_users(view, loads))
+    beside = [other for other in sized if other is not view and mine & set(_users(other, loads))]
+    beside.sort(key=lambda other: (other.usd_per_work, other.name))
+    keys = mine.union(*(_users(other, loads) for other in beside))
+    work = Work(
+        {key: rates[key] for key in keys},
+        {key: _usd_per_request(loads[key]) for key in keys},
+        {key: _usd_per_request(loads[key]) for key in keys if loads[key].outlets},
+    )
+    return beyond(lanes[view.name], [lanes[other.name] for other in beside], work, view.pool_replicas)
+
+
+def _own_lane(view: LaneView, curve: Curve, asked: int, loads: Mapping[str, Load]) -> OwnLane:
+    bounds, room = view.spec.replicas, view.pool_replicas
+    return OwnLane(
+        response=curve.response,
+        request_seconds={key: curve.request_seconds[key] for key in _users(view, loads)},
+        usd_per_replica_hour=view.usd_per_replica_hour,
+        low=bounds.min,
+        high=bounds.max if room is None else max(bounds.min, min(bounds.max, max(room, asked))),
+        asked=asked,
     )
 
 

@@ -47,6 +47,8 @@ class Scaled:
     """Whether the weights to this lane must stay as they are, as nothing is known of it."""
     memory: LaneMemory
     pods_to_remove: tuple[str, ...] = ()
+    fewest: int = 0
+    """1 where it may not stand at 0, whatever its minimum."""
 
 
 def scale_all(
@@ -126,6 +128,7 @@ def scale(
         holds_traffic=hold is not None,
         memory=memory,
         pods_to_remove=_least_loaded(snapshot, view, current - final.replicas),
+        fewest=0 if _stuck(view, places) is None else 1,
     )
 
 
@@ -154,12 +157,17 @@ def _zero_allowed(step: Step, current: int, view: LaneView, places: Mapping[str,
     """Zero only where every class of the lane has a usable hosted lane and a rule that can move its traffic."""
     if step.replicas > 0 or view.spec.replicas.max == 0:
         return step
+    why = _stuck(view, places)
+    return step if why is None else step.to(1, Code.ZERO_NOT_ALLOWED, f"Not to 0, as {why}.")
+
+
+def _stuck(view: LaneView, places: Mapping[str, Placement]) -> str | None:
+    """Why the lane may not stand at 0, if it may not."""
     serving = [key for key, place in places.items() if view.name in place.own]
+    if not serving:
+        return "no class is known to use the lane"
     stuck = next((key for key in serving if not places[key].hosted or places[key].route is None), None)
-    if serving and stuck is None:
-        return step
-    why = "no class is known to use the lane" if stuck is None else f"{stuck} has no usable hosted lane"
-    return step.to(1, Code.ZERO_NOT_ALLOWED, f"Not to 0, as {why}.")
+    return None if stuck is None else f"{stuck} has no usable hosted lane"
 
 
 def _routes_of(snapshot: PlanSnapshot, view: LaneView, places: Mapping[str, Placement]) -> list[RouteState]:

@@ -33,8 +33,8 @@ class Event:
 
 _GOOD_WHEN_TRUE = frozenset({"Ready", "MetricsAvailable"})
 _BAD_WHEN_TRUE = frozenset({"Degraded", "CapacityUnavailable", "Stalled", "BudgetAtRisk"})
-_SILENT = frozenset({"Stalled", "RecommendationAvailable"})
-"""Stalled says what Ready says; a recommendation is told lane by lane."""
+_SILENT = frozenset({"Stalled", "RecommendationAvailable", "ApprovalRequired"})
+"""Stalled says what Ready says; a recommendation is told lane by lane, what waits for approval one by one."""
 
 _MOMENTARY = frozenset({Code.REPLICAS_CONTESTED.value})
 """Warnings for which there is no condition: they hold until Spillway writes again, which is at the next tick."""

@@ -29,6 +29,7 @@ from spillway.decide.decision import ClassDecision, Decision, LaneDecision
 from spillway.decide.snapshot import Spent
 from spillway.report.budgets import BUDGET_DEFINITIONS, Positions, budget_samples
 from spillway.report.hosted import HostedCounters, SpillShare
+from spillway.report.lane_changes import DEFINITION, UNKNOWN, PlanChanges, change_samples
 
 TICK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds."""
@@ -46,6 +47,7 @@ class PlanReport:
     """By period."""
     spill: tuple[SpillShare, ...] = ()
     budgets: Positions = field(default_factory=dict)
+    changes: PlanChanges = UNKNOWN
 
 
 class OperatorMetrics:
@@ -195,6 +197,7 @@ _DEFINITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("spillway_class_attainment_ratio", "Share of own-GPU requests that met the SLO.", ("plan", "class")),
     ("spillway_class_usd_per_hour", "Dollars that the class causes, US dollars an hour.", ("plan", "class")),
     *BUDGET_DEFINITIONS,
+    DEFINITION,
 )
 
 
@@ -230,6 +233,8 @@ def _plan(report: PlanReport, families: _Families) -> None:
         if lane.move is not None:
             states = ((state.value, float(state is lane.move.state)) for state in MoveState)
             _set_each(families, "spillway_lane_move", (key, lane.name), states)
+    for labels, number in change_samples(key, report.changes):
+        _set(families, DEFINITION[0], labels, number)
     conditions = ((each.type, float(each.status is ConditionStatus.TRUE)) for each in report.status.conditions)
     _set_each(families, "spillway_plan_condition", (key,), conditions)
 

@@ -24,6 +24,7 @@ from spillway.decide.snapshot import Finding, PlanSnapshot
 from spillway.report.budgets import AT_RISK, Positions, budget_status, class_state, with_budgets
 from spillway.report.conditions import State, dated, object_states, plan_states, told
 from spillway.report.figures import percent, rate, ratio, shorten, timestamp, usd, usd_small
+from spillway.report.lane_changes import APPROVAL_REQUIRED, UNKNOWN, PlanChanges, approval_state
 from spillway.report.why import weights_status, why_status
 
 NO_MOVES: Mapping[str, LaneMoveStatus] = MappingProxyType({})
@@ -48,12 +49,14 @@ def plan_status(
     routes: tuple[RouteStatus, ...] = (),
     moves: Mapping[str, LaneMoveStatus] = NO_MOVES,
     budgets: Positions = NO_BUDGETS,
+    changes: PlanChanges = UNKNOWN,
 ) -> CapacityPlanStatus:
     """What the plan's status should say; ``previous`` only lends its transition times. ``moves``: by lane name."""
     generation = snapshot.plan.metadata.generation
     before = previous.conditions if previous else ()
     states = plan_states(decision, snapshot, routes)
     states = tuple(with_budgets(state, budgets) if state.type == AT_RISK else state for state in states)
+    states = (*states[:3], approval_state(snapshot.plan, changes), *states[3:])
     return CapacityPlanStatus(
         observed_generation=generation,
         conditions=dated(states, before, generation, now),
@@ -255,6 +258,7 @@ def _transitions(status: CapacityPlanStatus) -> tuple[object, ...]:
     return (
         status.observed_generation,
         _conditions(status.conditions),
+        [each.message for each in status.conditions if each.type == APPROVAL_REQUIRED and each.status.value == "True"],
         [(lane.name, lane.current, lane.ready, lane.recommended, lane.reason, _stand(lane)) for lane in status.lanes],
         sorted((each.namespace, each.name) for each in status.classes),
         sorted((each.class_, each.stage, each.reason) for each in status.routes),

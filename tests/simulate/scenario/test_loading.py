@@ -140,6 +140,7 @@ def test_what_a_class_is_planned_with_changes_nothing(tmp_path: Path) -> None:
         successRatePercent="97.5",
         revenuePerSuccessUsd="0.05",
     )
+    files.plan["spec"].update(approval={"structural": "Off", "maxMonthlyIncreaseUsd": "500"})
     planned = load_scenario(files.write(tmp_path))
     assert planned.warnings == bare.warnings
     assert planned.world.classes == bare.world.classes
@@ -151,7 +152,6 @@ def test_vocabulary_without_effect_is_taken_out_with_a_warning_each(tmp_path: Pa
     files.plan["spec"].update(
         overflow={"mode": "Spill", "ceilingUsd": {"perHour": "50", "perDay": "400", "perMonth": "5000"}},
         disruptionBudgets=[{"replicas": 2}],
-        approval={"structural": "Required"},
         routing={
             "plane": "LiteLLM",
             "litellm": {"configMap": "litellm", "deployment": "litellm"},
@@ -159,7 +159,7 @@ def test_vocabulary_without_effect_is_taken_out_with_a_warning_each(tmp_path: Pa
         },
     )
     scenario = load_scenario(files.write(tmp_path))
-    assert len(scenario.warnings) == 7
+    assert len(scenario.warnings) == 6
     assert all("has no effect in the backtest yet" in line and "\n" not in line for line in scenario.warnings)
     assert str(scenario.known.plan.spec.overflow.mode) == "Split"
     assert scenario.known.plan.spec.overflow.ceiling_usd.per_hour == 50

@@ -24,7 +24,7 @@ class Scope(StrEnum):
     STOP = "stop"
     """The namespace of the emergency stop's ConfigMap."""
     LEDGER = "ledger"
-    """The operator's own namespace, where the spend ledger is kept."""
+    """The operator's own namespace, where the spend ledger and what is observed of lanes are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ GATEWAY = "gateway.networking.k8s.io"
 ENVOY = "gateway.envoyproxy.io"
 ENVOY_AI = "aigateway.envoyproxy.io"
 OWN = "spillway.dev"
-OWN_KINDS = ("workloadclasses", "capacitylanes", "capacityplans")
+OWN_KINDS = ("workloadclasses", "capacitylanes", "capacityplans", "lanechanges")
 
 
 def _read(group: str, *resources: str, verbs: str = "get list", optional: bool = False) -> tuple[Permission, ...]:
@@ -86,6 +86,7 @@ def _write(group: str, *resources: str, verbs: str = "patch", optional: bool = F
 PERMISSIONS: tuple[Permission, ...] = (
     *_read(OWN, *OWN_KINDS, verbs="get list watch"),
     *_read(OWN, *(f"{kind}/status" for kind in OWN_KINDS), verbs="patch"),
+    *_read(OWN, "lanechanges", verbs="create delete"),
     *_read("events.k8s.io", "events", verbs="create"),
     *_read("", "pods", verbs="list"),
     *_read("apps", "deployments", "replicasets", "statefulsets"),
