@@ -99,6 +99,23 @@ def test_classes_of_one_side_are_said(traffic: Path, tmp_path: Path) -> None:
     assert one.requests_per_month == two.requests_per_month
 
 
+def test_requests_over_a_ceiling_are_told(tmp_path: Path) -> None:
+    """A class that hosted lanes alone serve, and a ceiling that it reaches at once."""
+    change = Change()
+    for side in (change.base, change.head):
+        side["code"] = another_class("code")
+        side["plan"]["spec"]["routing"]["bindings"].append(binding("code", "api"))
+    change.head["plan"]["spec"]["overflow"] = {"mode": "Split", "ceilingUsd": {"perHour": "0.001"}}
+    effect = replayed(change, Ask(traffic=trace(tmp_path / "t.csv", "chat", "code", requests=6000)))
+    one, two = effect.base.of("inference/code"), effect.head.of("inference/code")
+    assert one is not None
+    assert two is not None
+    assert one.ceiling_share == 0.0
+    assert two.ceiling_share > 0.5
+    said = " ".join(effect.doubts)
+    assert "WorkloadClass inference/code: hosted spending is at its ceiling" in said
+
+
 def test_a_scenario_brings_traffic_truths_and_time(tmp_path: Path) -> None:
     files = Files()
     files.scenario["truth"]["gpu"]["alphaMs"] = 30

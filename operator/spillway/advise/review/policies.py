@@ -19,6 +19,8 @@ HOURS_PER_DAY = 24
 MANY_PERCENT = 400
 LEAST_SHARE = 0.001
 """Of the time; what binds more rarely isn't told."""
+MORE_OFTEN = 0.01
+"""Of the time: a ceiling that is reached so much more often than on base is the change's doing."""
 """A rise from which on its percentage says nothing."""
 NOT_ESTIMATED = "not checked: cost and SLO were not estimated"
 
@@ -161,9 +163,7 @@ def _held_back(each: ClassFigures, plan: PlanPair, side: SideFigures) -> str:
         if lane.name in own and lane.at_most_share >= LEAST_SHARE
     ]
     if each.ceiling_share >= LEAST_SHARE:
-        found.append(
-            f"the ceiling of hosted spending keeps some of it from hosted lanes {_of_time(each.ceiling_share)}"
-        )
+        found.append(f"the ceiling of hosted spending keeps some of it on them {_of_time(each.ceiling_share)}")
     return f" ({'; '.join(found)})" if found else ""
 
 
@@ -250,11 +250,17 @@ def _ceilings(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Findin
             yield limits.ceilings.near.verdict, f"{text}: more than {limits.ceilings.near_percent:f}%"
     for each in effect.head.classes:
         before = effect.base.of(each.key)
-        least = LEAST_SHARE if before is None else before.ceiling_share + LEAST_SHARE
-        if each.ceiling_share >= least:
-            was = "" if before is None else f", on base {_of_time(before.ceiling_share)}"
-            text = f"a ceiling keeps some of {short_class(each.key, plan)} from hosted lanes"
-            yield limits.ceilings.near.verdict, f"{text} {_of_time(each.ceiling_share)}{was}"
+        share = each.ceiling_share
+        if share >= MORE_OFTEN + (0.0 if before is None else before.ceiling_share):
+            was = "" if before is None else f" instead of {100 * before.ceiling_share:.2g}%"
+            yield limits.ceilings.near.verdict, f"{_at_ceiling(each.key, plan)} {_of_time(share)}{was}"
+
+
+def _at_ceiling(key: str, plan: PlanPair) -> str:
+    item, name = plan.head.classes.get(key), short_class(key, plan)
+    if item is not None and plan.head.own_lanes(item):
+        return f"a ceiling keeps some of {name} on own GPUs"
+    return f"what {name} asks for is over a ceiling, which the gateway would refuse,"
 
 
 def _ceiling_terms(plan: PlanPair, head: SideFigures) -> Iterator[tuple[Decimal, Decimal, str]]:

@@ -61,7 +61,13 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
     results = run_all(sides, traffic, seeds, ask, progress)
     one, two = results.runs[BASE], results.runs[HEAD]
     difference = _band(_by_day(two) - _by_day(one), _factor(one))
-    doubts = [*traffic.doubts, *_doubts(sides), *beyond_seen(sides, one, two), *_of_figures(one, difference)]
+    doubts = [
+        *traffic.doubts,
+        *_doubts(sides),
+        *beyond_seen(sides, one, two),
+        *over_ceilings(sides[1], two),
+        *_of_figures(one, difference),
+    ]
     confidence, sentences = ranked(doubts)
     return Effect(
         plan_key=after.plan.metadata.key,
@@ -209,6 +215,20 @@ def beyond_seen(sides: Sequence[Side], one: Sequence[RunFigures], two: Sequence[
         else:
             continue
         found.append(Doubt(text))
+    return found
+
+
+def over_ceilings(side: Side, runs: Sequence[RunFigures]) -> list[Doubt]:
+    """Classes without own lanes while a ceiling is reached: a gateway's armed limit is not simulated."""
+    found = []
+    for key, truth in zip(side.keys, side.world.classes, strict=True):
+        share = fmean(run.classes[key].ceiling_share for run in runs)
+        if share > 0 and not truth.own:
+            text = (
+                f"WorkloadClass {key}: hosted spending is at its ceiling {100 * share:.2g}% of the time; what the "
+                "gateway then refuses is served, and paid, in the replay."
+            )
+            found.append(Doubt(text))
     return found
 
 

@@ -6,8 +6,9 @@ An estimate is of high confidence unless a doubt says otherwise; it is as good a
   than 5%; a lane on a new GPU type with the profile of the one before; a class without traffic; a plan of which the
   traffic can't tell what it changes (its mode).
 - medium: under six days; service that is declared and was not learned from the lane's own engines, or measured
-  elsewhere; latency, start-up, cache or queues assumed; batches beyond what was measured or seen on the base's side; an
-  interval wider than a quarter of the difference; a plan that doesn't apply its decisions by itself.
+  elsewhere; latency, start-up, cache or queues assumed; batches beyond what was measured or seen on the base's side;
+  requests over a ceiling; an interval wider than a quarter of the difference; a plan that doesn't apply its
+  decisions by itself.
 """
 
 from __future__ import annotations
