@@ -10,6 +10,7 @@ import pytest
 
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
 from spillway.api.basis import basis_hash, basis_of
+from spillway.cli.main import main
 from support.world import World, own_lane
 
 OBSERVE_SECONDS = 60
@@ -146,6 +147,16 @@ def approve_and_patch(world: World, made: dict[str, Any]) -> None:
     assert about(world, "CapacityPlan", "LaneChangeApplied")
 
 
+def approve(world: World, made: dict[str, Any]) -> None:
+    """The whole way: a person's command approves and patches, and the operator sees it done."""
+    name = made["metadata"]["name"]
+    person = ["--kubeconfig", str(world.cluster.kubeconfig), "-n", world.namespace]
+    assert main(["approve", name, "--yes", *person]) == 0
+    wait_state(world, name, "Applied")
+    assert main(["approve", name, "--yes", *person]) == 0, "twice is harmless"
+    assert state(world, name) == "Applied"
+
+
 def assert_no_spec_was_written(world: World, since: int) -> None:
     """By the operator's account: proposals are made, and statuses written."""
     writes = world.journal.writes(since=since, user=world.user)
@@ -181,4 +192,10 @@ def test_a_proposal_is_made_once_and_told_until_it_ends(world: World) -> None:
     approve_and_patch(world, second)
     goal = second["spec"]["change"][0]["patch"][1]["value"]
     world.wait(lambda: world.replicas() == goal, "the lane at its need")
+
+    # Five, as lowering from four is what a person rejected above.
+    world.apply(own_lane(world.namespace, replicas={"min": 5, "max": 8}))
+    third = wait_proposal(world)
+    assert_lowers(third, 5)
+    approve(world, third)
     assert_no_spec_was_written(world, since)

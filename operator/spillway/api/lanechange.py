@@ -17,7 +17,6 @@ class ChangeReason(StrEnum):
     LOWER_MINIMUM = "LowerMinimum"
     RAISE_MAXIMUM = "RaiseMaximum"
     REMOVE_LANE = "RemoveLane"
-    ADD_LANE = "AddLane"
     MOVE_CLASS = "MoveClass"
 
 
@@ -143,7 +142,7 @@ class LaneChangeSpec(Model):
     plan_ref: PlanName = Field(description="The plan whose decision would be better.")
     reason: ChangeReason = Field(
         description="LowerMinimum, RaiseMaximum: a bound of a lane's replicas costs money for days; RemoveLane: a lane "
-        "is never used; AddLane: a lane beside the plan would be cheaper; MoveClass: a class is served by other lanes."
+        "is never used; MoveClass: a class is served by other lanes."
     )
     message: str = Field(min_length=1, max_length=1024, description="One sentence for people, with the figures.")
     change: tuple[ObjectChange, ...] = Field(
