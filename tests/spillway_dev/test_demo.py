@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from spillway.api import CapacityLane, CapacityPlan, WorkloadClass
+from spillway.api.crd import KINDS
 from spillway_dev.demo.manifests import example_documents, operator_values, render_chart
 from spillway_dev.demo.page import page, page_result
 from spillway_dev.demo.samples import OperatorFigures, PlanView, Sample, build_sample, parse_figures
@@ -202,7 +203,7 @@ def test_the_chart_gives_the_operators_rights_and_configuration(tools: Tools, tm
     chart = render_chart(tools, operator_values("http://127.0.0.1:9"), tmp_path)
     assert chart.config["prometheus"]["url"] == "http://127.0.0.1:9"
     assert chart.config["operatorNamespace"] == "spillway-system"
-    assert len(chart.crds) == 3
+    assert len(chart.crds) == len(KINDS)
     assert chart.service_account == "spillway"
     kinds = {document["kind"] for document in chart.others}
     assert {"ClusterRole", "ClusterRoleBinding", "ConfigMap"} <= kinds
