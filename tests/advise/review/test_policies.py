@@ -103,7 +103,7 @@ def test_a_missed_objective_says_what_stood_in_the_way() -> None:
     found = replace(found, head=replace(found.head, lanes=(replace(gpu, at_most_share=0.2), hosted)))
     _, text = one("slo", found=found)
     assert "(lane gpu has its most replicas and needs more 20% of the time; the ceiling of hosted" in text
-    assert "spending keeps some of it on them 15% of the time)" in text
+    assert "spending keeps some of it on own GPUs 15% of the time)" in text
 
 
 def test_a_ceiling_that_binds_more_often_than_before_warns() -> None:

@@ -163,7 +163,8 @@ def _held_back(each: ClassFigures, plan: PlanPair, side: SideFigures) -> str:
         if lane.name in own and lane.at_most_share >= LEAST_SHARE
     ]
     if each.ceiling_share >= LEAST_SHARE:
-        found.append(f"the ceiling of hosted spending keeps some of it on them {_of_time(each.ceiling_share)}")
+        effect = "keeps some of it on own GPUs" if own else "would have some of it refused"
+        found.append(f"the ceiling of hosted spending {effect} {_of_time(each.ceiling_share)}")
     return f" ({'; '.join(found)})" if found else ""
 
 
