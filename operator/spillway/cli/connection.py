@@ -31,7 +31,7 @@ class Connection:
 
     async def connect(self) -> Kube:
         """An authenticated client. Raises ``KubeError``."""
-        return await Kube.connect(self.kubeconfig, self.context, impersonate=self.impersonate)
+        return await Kube.connect(self.kubeconfig, self.context, impersonate=self.impersonate, pod_first=False)
 
     def namespaces(self) -> tuple[str, ...]:
         """The namespaces that are meant; none means all."""
@@ -73,7 +73,7 @@ def cluster_options(command: Command) -> Command:
         "--kubeconfig",
         metavar="FILE",
         type=click.Path(exists=True, dir_okay=False),
-        help="Kubeconfig. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.",
+        help="Kubeconfig. Default: $KUBECONFIG, ~/.kube/config, the pod's service account.",
     )(decorated)
 
 
