@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spillway.act.approval.patches import RESOURCES, Operations, guarded, words
-from spillway.act.approval.read import Proposal, RefusedError, key_of, named
+from spillway.act.approval.read import Proposal, RefusedError
+from spillway.act.approval.sound import key_of, named
 from spillway.act.writes import Outcome, Write
 from spillway.api.lanechange import LaneChange, ObjectChange
 from spillway.api.names import (

@@ -12,16 +12,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from spillway.act.approval.patches import RESOURCES, in_place
-from spillway.api.basis import basis_hash
+from spillway.act.approval.sound import WAY_OUT, Key, key_of, named, not_sound
 from spillway.api.lanechange import BasisObject, ChangeState, LaneChange, ObjectChange
 from spillway.api.names import APPROVED_ANNOTATION, APPROVED_BY_ANNOTATION, REJECTED_ANNOTATION, REJECTED_BY_ANNOTATION
 from spillway.api.tracking import Tracker, tracker_of
 from spillway.kube import LANE_CHANGES, Kube, KubeError
 
 JSON = dict[str, Any]
-Key = tuple[str, str, str]
-"""Kind, namespace, name."""
-WAY_OUT = "wait for a new proposal, or reject this one"
 
 
 class RefusedError(Exception):
@@ -70,16 +67,6 @@ class Proposal:
         """Objects to patch that Argo CD or Flux keeps as Git has them."""
         found = {key_of(each): tracker_of(self.live[key_of(each)]) for each in self.change.spec.change}
         return {key: tracker for key, tracker in found.items() if tracker is not None}
-
-
-def key_of(item: BasisObject | ObjectChange) -> Key:
-    """Kind, namespace and name."""
-    return (item.kind.value, item.namespace, item.name)
-
-
-def named(key: Key) -> str:
-    """ "CapacityLane inference/gpu"."""
-    return f"{key[0]} {key[1]}/{key[2]}"
 
 
 async def read_change(kube: Kube, namespace: str, name: str) -> tuple[LaneChange, JSON]:
@@ -194,20 +181,6 @@ def not_open(change: LaneChange, now: datetime) -> str | None:
 def _when(change: LaneChange) -> str:
     ended = change.status.ended_at if change.status else None
     return f" at {ended}" if ended else ""
-
-
-def not_sound(change: LaneChange) -> str | None:
-    """Why it can't be what the operator proposed; None where it can."""
-    spec = change.spec
-    if change.metadata.generation != 1:
-        return f"was edited: generation {change.metadata.generation}, was 1; {WAY_OUT}"
-    if basis_hash(spec.basis) != spec.plan_hash:
-        return f"has a spec.planHash ({spec.plan_hash}) that is not that of its spec.basis; {WAY_OUT}"
-    based = {key_of(each) for each in spec.basis}
-    strange = [key_of(each) for each in spec.change if key_of(each) not in based]
-    if strange:
-        return f"changes {named(strange[0])}, which is not in its spec.basis; {WAY_OUT}"
-    return None
 
 
 def stale(proposal: Proposal) -> str | None:

@@ -11,7 +11,8 @@ from typing import Any
 import jsonpatch
 
 from spillway.act.approval.patches import RESOURCES, steps_of, words
-from spillway.act.approval.read import Proposal, key_of, named
+from spillway.act.approval.read import Proposal
+from spillway.act.approval.sound import key_of, named
 from spillway.api.lanechange import ObjectChange
 from spillway.api.tracking import Tracker, tracker_of
 from spillway.cli.approval.gitform import git_steps, snippet, target, to_yaml

@@ -11,7 +11,7 @@ import jsonpointer
 import yaml
 
 from spillway.act.approval.patches import Operations
-from spillway.act.approval.read import Key
+from spillway.act.approval.sound import Key
 from spillway.api.common import API_VERSION
 
 JSON = dict[str, Any]
