@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes.aio.config import incluster_config, kube_config
+from kubernetes.aio.config import incluster_config
 
 from spillway import credentials
 from spillway.credentials import CredentialsError
@@ -34,7 +34,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home folder, and no kubeconfig that the environment names."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / ".kube" / "config"))
     return tmp_path
 
 
@@ -74,8 +73,20 @@ async def test_what_is_named_comes_before_the_pod(home: Path, tmp_path: Path) ->
 
 @pytest.mark.usefixtures("home")
 async def test_neither_kubeconfig_nor_pod_is_one_line() -> None:
-    with pytest.raises(CredentialsError, match=r"no usable kubeconfig: .*; set KUBECONFIG"):
+    with pytest.raises(CredentialsError, match=r"no kubeconfig .*/\.kube/config \(the default, .*; name another"):
         await credentials.load(None, None, pod_first=False)
+
+
+async def test_what_is_wrong_names_file_and_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere/config")
+    with pytest.raises(CredentialsError, match=r"there is no kubeconfig /nowhere/config \(\$KUBECONFIG\)"):
+        await credentials.load(None, None, pod_first=False)
+    path = kubeconfig(tmp_path / "config", token="t")
+    with pytest.raises(CredentialsError, match=f"no context nope in kubeconfig {path}: --context takes x, viewing"):
+        await credentials.load(path, "nope", pod_first=False)
+    (tmp_path / "aimless").write_text((tmp_path / "config").read_text().replace("current-context: x", ""))
+    with pytest.raises(CredentialsError, match=r"there is no current-context in .*: --context takes x, viewing"):
+        await credentials.load(str(tmp_path / "aimless"), None, pod_first=False)
 
 
 async def test_a_kubeconfig_that_acts_as_another_does_so(tmp_path: Path) -> None:
@@ -89,5 +100,5 @@ async def test_a_kubeconfig_that_acts_as_another_does_so(tmp_path: Path) -> None
 @pytest.mark.parametrize("field", credentials.UNSUPPORTED)
 async def test_to_act_as_more_than_a_name_is_refused_rather_than_left_out(tmp_path: Path, field: str) -> None:
     path = kubeconfig(tmp_path / "config", **{"as": "alice", field: ["group"]})
-    with pytest.raises(CredentialsError, match=f"the kubeconfig's user has {field}, which is not supported"):
+    with pytest.raises(CredentialsError, match=f"the user in kubeconfig {path} has {field}, which is not supported"):
         await credentials.load(path, None, pod_first=False)

@@ -169,7 +169,8 @@ class Kube:
             raise KubeError(0, "NoCredentials", f"the credentials can't be read: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             detail = "timed out" if isinstance(error, TimeoutError) else type(error).__name__
-            raise KubeError(0, "Unreachable", f"the apiserver did not answer: {detail}") from error
+            host = self._client.configuration.host
+            raise KubeError(0, "Unreachable", f"the apiserver at {host} did not answer: {detail}") from error
         if response.status >= 400:
             raise _error_from(response.status, data)
         try:

@@ -12,7 +12,7 @@ import click
 from kubernetes.aio import config as k8s_config
 
 from spillway.cli.output import Form
-from spillway.kube import Kube
+from spillway.kube import Kube, KubeError
 
 Command = Callable[..., Any]
 
@@ -52,6 +52,12 @@ def current_namespace(kubeconfig: str | None, context: str | None) -> str:
         return "default"
     chosen = next((each for each in contexts if each["name"] == context), active) if context else active
     return str(chosen["context"].get("namespace") or "default")
+
+
+def said(error: KubeError) -> str:
+    """What went wrong, with the way out where nobody answered."""
+    hint = "; check --context and `kubectl cluster-info`" if error.reason == "Unreachable" else ""
+    return f"{error.message}{hint}"
 
 
 def cluster_options(command: Command) -> Command:

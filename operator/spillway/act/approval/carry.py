@@ -19,8 +19,8 @@ from spillway.api.names import (
 )
 from spillway.kube import LANE_CHANGES, Kube, KubeError
 
-MANAGER = "kubectl-spillway"
-"""Field manager of what a person writes with these commands: never the operator's."""
+MANAGER = "spillway-cli"
+"""Field manager of what a person writes with these commands: not kubectl's, whose fields Flux removes."""
 NOT_TRIED = "not tried"
 
 
