@@ -45,7 +45,9 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
     """
     started = time.monotonic()
     if importlib.util.find_spec("numba") is None:
-        raise ScenarioError("the simulator needs numba, which is not installed: pip install 'spillway[backtest]'")
+        raise ScenarioError(
+            "the simulator needs numba, which is not installed: install Spillway with its extra `backtest`"
+        )
     before, after = _read(base, head)
     source = source_of(ask)
     classes = {item.metadata.key: item for item in (*after.classes, *before.classes)}
