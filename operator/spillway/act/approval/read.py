@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spillway.act.approval.patches import RESOURCES, in_place
+from spillway.act.approval.patches import RESOURCES, PatchError, applied, in_place, steps_of
 from spillway.act.approval.sound import WAY_OUT, Key, key_of, named, not_sound
 from spillway.api.lanechange import BasisObject, ChangeState, LaneChange, ObjectChange
 from spillway.api.names import APPROVED_ANNOTATION, APPROVED_BY_ANNOTATION, REJECTED_ANNOTATION, REJECTED_BY_ANNOTATION
@@ -141,13 +141,15 @@ async def read_proposal(kube: Kube, namespace: str, name: str, now: datetime) ->
 
 
 async def complete(kube: Kube, change: LaneChange, manifest: JSON, now: datetime) -> Proposal:
-    """The proposal with its objects. Raises RefusedError where it is not open or stale, KubeError."""
+    """The proposal with its objects. Raises RefusedError where it is not open, stale or unfit, KubeError."""
     for reason in (not_open(change, now), not_sound(change)):
         if reason:
             raise RefusedError(f"LaneChange {change.metadata.key} {reason}")
     proposal = Proposal(change, manifest, await read_live(kube, change))
     if reason := stale(proposal):
         raise RefusedError(f"{proposal.subject} is stale: {reason}; {WAY_OUT}")
+    if reason := _unfit(proposal):
+        raise RefusedError(f"{proposal.subject} can't be carried out: {reason}; {WAY_OUT}")
     return proposal
 
 
@@ -197,6 +199,16 @@ def stale(proposal: Proposal) -> str | None:
         own = proposal.approved_by and key in patches and proposal.done(patches[key])
         if generation != basis.generation and not own:
             return f"{named(key)} has changed: generation {generation}, was {basis.generation}"
+    return None
+
+
+def _unfit(proposal: Proposal) -> str | None:
+    """Which patch can't be made on its object, also where the apiserver will not be asked; None where all can."""
+    for change in proposal.open():
+        try:
+            applied(proposal.live[key_of(change)], steps_of(change))
+        except PatchError as error:
+            return f"{named(key_of(change))}: {error}"
     return None
 
 
