@@ -97,7 +97,7 @@ def test_what_has_no_fields_is_no_outcome_of_a_patch_below_it(op: str, path: str
     kept = copy.deepcopy(BEFORE)
     with pytest.raises(PatchError, match=re.escape(dotted(path))):
         patches.applied(BEFORE, steps)
-    assert BEFORE == kept
+    assert kept == BEFORE
     if op != "remove" or path in BELOW[:5]:
         assert not in_place(change(*steps), BEFORE)
 
