@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -134,10 +135,26 @@ async def carried_out(kube: Kube, change: LaneChange) -> list[bool]:
     return [key_of(each) in live and proposal.done(each) for each in change.spec.change]
 
 
-async def read_proposal(kube: Kube, namespace: str, name: str, now: datetime) -> Proposal:
-    """A LaneChange that is open and rests on what is there. Raises RefusedError, KubeError."""
-    change, manifest = await read_change(kube, namespace, name)
-    return await complete(kube, change, manifest, now)
+async def read_again(kube: Kube, shown: Proposal, now: datetime) -> Proposal:
+    """What was shown, as it is now. Raises RefusedError where another stands under its name by now, KubeError.
+
+    planHash does not tell: it is that of the basis, not of the patches.
+    """
+    meta = shown.change.metadata
+    change, manifest = await read_change(kube, meta.namespace, meta.name)
+    if _identity(manifest) != _identity(shown.manifest):
+        raise RefusedError(f"{shown.subject} was made anew while you looked: nothing was written; look again")
+    proposal = await complete(kube, change, manifest, now)
+    if proposal.trackers() != shown.trackers():
+        raise RefusedError(
+            f"{shown.subject}: what Git keeps has changed while you looked: nothing was written; look again"
+        )
+    return proposal
+
+
+def _identity(manifest: JSON) -> tuple[str, str]:
+    """Whole and as text: 1 is not true."""
+    return str(manifest["metadata"].get("uid")), json.dumps(manifest.get("spec"), sort_keys=True)
 
 
 async def complete(kube: Kube, change: LaneChange, manifest: JSON, now: datetime) -> Proposal:

@@ -12,7 +12,7 @@ import click
 
 from spillway.act.approval.carry import Approval, as_document, carry_out, try_out
 from spillway.act.approval.patches import steps_of
-from spillway.act.approval.read import Proposal, RefusedError, complete, read_change, read_proposal
+from spillway.act.approval.read import Proposal, RefusedError, complete, read_again, read_change
 from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.cli.approval.find import places
 from spillway.cli.approval.gitform import git_steps
@@ -74,7 +74,7 @@ async def _one(kube: Kube, namespace: str, name: str, user: str, request: Reques
         if change.state is ChangeState.APPLIED:
             return answer("already applied", _applied(change), True)
         proposal = await complete(kube, change, manifest, datetime.now(UTC))
-        if proposal.approved_by is not None and not proposal.open():
+        if _settled(proposal):
             return answer("already applied", f"approved by {proposal.approved_by}", True)
         tracked = bool(proposal.trackers())
         _show(proposal, user, form)
@@ -84,8 +84,10 @@ async def _one(kube: Kube, namespace: str, name: str, user: str, request: Reques
         if not request.yes:
             if not click.confirm("Approve?", default=False):
                 return answer("left", "not approved", False)
-            # What was shown is bound by its hash; the operator may have written its status meanwhile.
-            proposal = await read_proposal(kube, namespace, name, datetime.now(UTC))
+            # Its status may have been written meanwhile; its name may stand for another by now.
+            proposal = await read_again(kube, proposal, datetime.now(UTC))
+            if _settled(proposal):
+                return answer("already applied", f"approved by {proposal.approved_by}", True)
         approval = await carry_out(kube, proposal, user, tracked=tracked)
     except (RefusedError, KubeError) as error:
         return answer("refused", str(error), False)
@@ -97,6 +99,10 @@ async def _one(kube: Kube, namespace: str, name: str, user: str, request: Reques
     return answer(
         "applied" if approval.complete else "incomplete", _written(approval, user), approval.complete, writes=writes
     )
+
+
+def _settled(proposal: Proposal) -> bool:
+    return proposal.approved_by is not None and not proposal.open()
 
 
 def _applied(change: LaneChange) -> str:
