@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from cli.approval.objects import (
     WRONG_TEST,
     Cluster,
     answering,
+    lines,
     run,
 )
 from spillway.kube import LANE_CHANGES
@@ -103,6 +106,29 @@ def test_what_another_has_carried_out_meanwhile_is_done(monkeypatch: Patch, caps
     assert run(monkeypatch, cluster, "approve", "lower") == 0
     assert "already applied: approved by carol" in capsys.readouterr().out
     assert cluster.writes == []
+
+
+def test_ctrl_c_at_the_question_ends_it_at_once(monkeypatch: Patch, capsys: Capture) -> None:
+    cluster, asked = Cluster(), []
+    cluster.propose("first")
+    cluster.propose("second")
+    before = signal.getsignal(signal.SIGINT)
+
+    def answer() -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(10**6):
+            pass
+        asked.append("went on")
+        return "y"
+
+    answering(monkeypatch, answer)
+    assert run(monkeypatch, cluster, "approve", "first", "second") == 130
+    assert lines(capsys.readouterr().err) == [
+        f"{NS}/first: nothing was written", f"not begun: {NS}/second", "error: interrupted"
+    ]  # fmt: skip
+    assert asked == []
+    assert cluster.writes == []
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 UNFIT: dict[str, tuple[Sequence[dict[str, Any]], str]] = {
