@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spillway.act.approval.patches import RESOURCES, in_place
+from spillway.act.approval.patches import RESOURCES, PatchError, applied, in_place, steps_of
 from spillway.act.approval.sound import WAY_OUT, Key, key_of, named, not_sound
 from spillway.api.lanechange import BasisObject, ChangeState, LaneChange, ObjectChange
 from spillway.api.names import APPROVED_ANNOTATION, APPROVED_BY_ANNOTATION, REJECTED_ANNOTATION, REJECTED_BY_ANNOTATION
@@ -134,20 +135,38 @@ async def carried_out(kube: Kube, change: LaneChange) -> list[bool]:
     return [key_of(each) in live and proposal.done(each) for each in change.spec.change]
 
 
-async def read_proposal(kube: Kube, namespace: str, name: str, now: datetime) -> Proposal:
-    """A LaneChange that is open and rests on what is there. Raises RefusedError, KubeError."""
-    change, manifest = await read_change(kube, namespace, name)
-    return await complete(kube, change, manifest, now)
+async def read_again(kube: Kube, shown: Proposal, now: datetime) -> Proposal:
+    """What was shown, as it is now. Raises RefusedError where another stands under its name by now, KubeError.
+
+    planHash does not tell: it is that of the basis, not of the patches.
+    """
+    meta = shown.change.metadata
+    change, manifest = await read_change(kube, meta.namespace, meta.name)
+    if _identity(manifest) != _identity(shown.manifest):
+        raise RefusedError(f"{shown.subject} was made anew while you looked: nothing was written; look again")
+    proposal = await complete(kube, change, manifest, now)
+    if proposal.trackers() != shown.trackers():
+        raise RefusedError(
+            f"{shown.subject}: what Git keeps has changed while you looked: nothing was written; look again"
+        )
+    return proposal
+
+
+def _identity(manifest: JSON) -> tuple[str, str]:
+    """Whole and as text: 1 is not true."""
+    return str(manifest["metadata"].get("uid")), json.dumps(manifest.get("spec"), sort_keys=True)
 
 
 async def complete(kube: Kube, change: LaneChange, manifest: JSON, now: datetime) -> Proposal:
-    """The proposal with its objects. Raises RefusedError where it is not open or stale, KubeError."""
+    """The proposal with its objects. Raises RefusedError where it is not open, stale or unfit, KubeError."""
     for reason in (not_open(change, now), not_sound(change)):
         if reason:
             raise RefusedError(f"LaneChange {change.metadata.key} {reason}")
     proposal = Proposal(change, manifest, await read_live(kube, change))
     if reason := stale(proposal):
         raise RefusedError(f"{proposal.subject} is stale: {reason}; {WAY_OUT}")
+    if reason := _unfit(proposal):
+        raise RefusedError(f"{proposal.subject} can't be carried out: {reason}; {WAY_OUT}")
     return proposal
 
 
@@ -197,6 +216,16 @@ def stale(proposal: Proposal) -> str | None:
         own = proposal.approved_by and key in patches and proposal.done(patches[key])
         if generation != basis.generation and not own:
             return f"{named(key)} has changed: generation {generation}, was {basis.generation}"
+    return None
+
+
+def _unfit(proposal: Proposal) -> str | None:
+    """Which patch can't be made on its object, also where the apiserver will not be asked; None where all can."""
+    for change in proposal.open():
+        try:
+            applied(proposal.live[key_of(change)], steps_of(change))
+        except PatchError as error:
+            return f"{named(key_of(change))}: {error}"
     return None
 
 

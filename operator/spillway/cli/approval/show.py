@@ -33,7 +33,7 @@ def wrapped(text: str, indent: str = "", hang: str = "  ") -> str:
     )  # fmt: skip
 
 
-COLOURS = {"red": ("incomplete", "not paused", "not resumed"), "yellow": ("dry run", "left", "left out")}
+COLOURS = {"red": ("incomplete", "not known", "not paused", "not resumed"), "yellow": ("dry run", "left", "left out")}
 """Of results; the others went well."""
 
 
