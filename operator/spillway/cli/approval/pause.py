@@ -12,7 +12,7 @@ from spillway.act.approval.carry import NOT_KNOWN
 from spillway.act.approval.interruption import checkpoint, noting, unanswered
 from spillway.act.approval.pausing import is_paused, reason_of, set_paused, settled
 from spillway.api.names import STOP_ANNOTATION
-from spillway.api.tracking import Tracker, tracker_of
+from spillway.api.tracking import Tracker, stated, tracker_of
 from spillway.cli.approval.gitform import kustomize_patch, snippet
 from spillway.cli.approval.show import told, wrapped
 from spillway.cli.approval.tally import Tally
@@ -106,7 +106,7 @@ async def _one(kube: Kube, plan: JSON, wish: Wish, reason: str | None) -> JSON:
         why = f": {reason_of(plan)}" if wish.paused and reason_of(plan) else ""
         return answer | {"result": f"already {wish.done}", "detail": f"spec.paused is {str(wish.paused).lower()}{why}"}
     tracker = tracker_of(plan)
-    if tracker is not None and is_paused(plan) != wish.paused:
+    if tracker is not None and is_paused(plan) != wish.paused and stated(plan, "paused"):
         return answer | {"result": "for Git", "detail": _undone(tracker, meta, wish)} | _git(plan, wish)
     await checkpoint()
     try:
@@ -121,7 +121,7 @@ async def _one(kube: Kube, plan: JSON, wish: Wish, reason: str | None) -> JSON:
         return answer | {"result": "failed", "detail": error.message}
     if wish.dry_run:
         return answer | {"result": "dry run", "detail": f"could be {wish.done}; nothing was written"}
-    return answer | {"result": wish.done, "detail": _mode(plan) + (reason or "")}
+    return answer | {"result": wish.done, "detail": _mode(plan) + _stays(tracker) + (reason or "")}
 
 
 def _mode(plan: JSON) -> str:
@@ -129,11 +129,17 @@ def _mode(plan: JSON) -> str:
     return "" if mode == "Apply" else f"mode is {mode}: it changes nothing anyway; "
 
 
+def _stays(tracker: Tracker | None) -> str:
+    return f"Git, by {tracker.text}, says nothing of spec.paused, so that this stays; " if tracker else ""
+
+
 def _undone(tracker: Tracker, meta: JSON, wish: Wish) -> str:
     said = f"it comes from Git by {tracker.text}, which would undo it; commit the patch below"
     if not wish.paused:
         return said
-    return f"{said}. At once: kubectl annotate namespace {meta['namespace']} {STOP_ANNOTATION}=true"
+    # Flux takes back what a manager of kubectl's has written to a namespace that is in Git.
+    stop = f"kubectl annotate namespace {meta['namespace']} {STOP_ANNOTATION}=true --field-manager=spillway-stop"
+    return f"{said}. At once, for all plans of the namespace: {stop}"
 
 
 def _git(plan: JSON, wish: Wish) -> JSON:
