@@ -67,9 +67,7 @@ def stand(change: LaneChange, live: Live, now: float) -> Stand:
         said = f"its expiresAt, {change.spec.expires_at!r}, is no time that Spillway can read, so it can't be approved"
         return Stand(ChangeState.EXPIRED, said)
     # An approval that was seen in time does not expire: what it has begun may come to its end.
-    if now >= expires and (
-        approved != change.spec.plan_hash or change.state is not ChangeState.APPROVED
-    ):
+    if now >= expires and (approved != change.spec.plan_hash or change.state is not ChangeState.APPROVED):
         return Stand(ChangeState.EXPIRED, f"not approved by {change.spec.expires_at}")
     if approved == change.spec.plan_hash:
         who = _by(notes, APPROVED_BY_ANNOTATION)

@@ -80,7 +80,9 @@ def change_key(changes: Sequence[ObjectChange]) -> str:
         tested = {step.path: step.value for step in change.patch if step.op is PatchOp.TEST}
         where = f"{change.kind}/{change.namespace}/{change.name}"
         parts += [
-            f"{where} {_placeless(step.path)} {tested.get(step.path)!r}" for step in change.patch if step.op is not PatchOp.TEST
+            f"{where} {_placeless(step.path)} {tested.get(step.path)!r}"
+            for step in change.patch
+            if step.op is not PatchOp.TEST
         ]
     return "\n".join(sorted(parts))
 
