@@ -99,13 +99,13 @@ class MemoryKube(Kube):
             raise error
 
 
-def config(namespace: str) -> OperatorConfig:
+def config(namespace: str, observe: int = OBSERVE) -> OperatorConfig:
     return OperatorConfig.model_validate(
         {
             "prometheus": {"url": "http://p"},
             "operatorNamespace": namespace,
             "namespaces": [namespace],
-            "proposals": {"observeSeconds": OBSERVE},
+            "proposals": {"observeSeconds": observe},
         }
     )
 

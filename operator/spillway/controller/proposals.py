@@ -120,7 +120,8 @@ class Proposals:
             if made.change is not None:
                 changes.append(made.change)
                 states[made.change.metadata.name] = await self._tell(scope.plan, made.change, live, now)
-        return PlanChanges(True, states, tuple(too_dear), tuple(refused))
+        short = self._observations.short(scope.plan.metadata.key)
+        return PlanChanges(True, states, tuple(too_dear), tuple(refused), short)
 
     async def _tell(self, plan: CapacityPlan, change: LaneChange, live: Live, now: float) -> ChangeState:
         status = change_status(change, stand(change, live, now), now)
