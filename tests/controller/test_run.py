@@ -66,7 +66,7 @@ def test_without_a_cluster_it_says_why(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     line = done.stderr.strip().splitlines()[-1]
-    assert "no usable kubeconfig" in line
+    assert "there is no kubeconfig" in line
 
 
 def test_only_changes_of_the_spec_and_deletions_are_news() -> None:

@@ -189,7 +189,7 @@ def not_open(change: LaneChange, now: datetime) -> str | None:
     if notes.get(APPROVED_ANNOTATION) == change.spec.plan_hash:
         return None
     try:
-        expires = datetime.fromisoformat(change.spec.expires_at)
+        expires = datetime.fromisoformat(change.spec.expires_at.upper())
     except ValueError:
         return f"has no usable spec.expiresAt ({change.spec.expires_at!r}); {WAY_OUT}"
     if (expires if expires.tzinfo else expires.replace(tzinfo=UTC)) <= now:

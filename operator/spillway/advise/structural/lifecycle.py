@@ -72,7 +72,8 @@ def stand(change: LaneChange, live: Live, now: float) -> Stand:
     if approved == change.spec.plan_hash:
         who = _by(notes, APPROVED_BY_ANNOTATION)
         return Stand(ChangeState.APPROVED, f"approved{who}; its patches are not yet in place")
-    text = f"waits until {change.spec.expires_at} for a person: kubectl spillway approve or reject {name}"
+    way = f"kubectl spillway approve {name} -n {change.metadata.namespace}, or reject it there with --reason"
+    text = f"waits until {change.spec.expires_at} for a person: {way}"
     if approved is not None:
         text += f"; what {APPROVED_ANNOTATION} says is not its planHash"
     return Stand(ChangeState.PROPOSED, text)

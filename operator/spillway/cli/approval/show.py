@@ -18,6 +18,7 @@ from spillway.cli.output import WIDTH, Form
 
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3600
+MINUTE_SECONDS = 60
 
 
 def plain(text: str) -> str:
@@ -62,7 +63,9 @@ def effect_words(spec: LaneChangeSpec) -> str:
 def _length(seconds: int) -> str:
     if seconds >= DAY_SECONDS:
         return f"{seconds / DAY_SECONDS:.1f} days"
-    return f"{seconds / HOUR_SECONDS:.1f} hours"
+    if seconds >= 2 * HOUR_SECONDS:
+        return f"{seconds / HOUR_SECONDS:.1f} hours"
+    return f"{seconds / MINUTE_SECONDS:.0f} min of observation"
 
 
 def head(change: LaneChange) -> Iterator[str]:

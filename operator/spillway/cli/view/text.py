@@ -64,7 +64,7 @@ def number(value: object) -> str:
 def moment(text: str | None) -> float | None:
     """Unix time in seconds of an RFC 3339 text; None where there is none that can be read."""
     try:
-        found = datetime.fromisoformat(text) if text else None
+        found = datetime.fromisoformat(text.upper()) if text else None
     except ValueError:
         return None
     return None if found is None else (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
