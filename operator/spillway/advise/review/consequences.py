@@ -10,7 +10,13 @@ from spillway.advise.review.fields import words_of
 from spillway.advise.review.objects import Pair, PlanPair, PlanSide
 from spillway.advise.review.values import joined, price
 from spillway.advise.review.walk import Difference
-from spillway.api import CapacityLane, DataPolicy, WorkloadClass
+from spillway.api import CapacityLane, DataPolicy, LatencyClass, WorkloadClass
+
+ALONE = "own GPUs alone hold the objective"
+BY_COST = (
+    f"own replicas are then sized by what they save in hosted tokens, not so that {ALONE}: fewer of them, and more of "
+    "the misses that it allows, may follow"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +67,25 @@ def short_class(key: str, plan: PlanPair) -> str:
 
 
 def _data_policy(case: Case) -> str:
-    after = case.pair.after
-    if not isinstance(after, WorkloadClass):
+    """Where its prompts go, and what that makes of its own replicas (docs/concepts.md)."""
+    before, after = case.pair.before, case.pair.after
+    if not isinstance(after, WorkloadClass) or not isinstance(before, WorkloadClass):
         return ""
     if after.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY:
-        return "its prompts stay on own GPUs, whatever the load"
+        text = "its prompts stay on own GPUs, whatever the load"
+        both = _justifies_own(case.plan.head, after) and case.plan.base.fallbacks(before)
+        return f"{text}; replicas are then sized so that {ALONE}, whatever they cost" if both else text
     reached = providers(case.plan.head, after).values()
     if not reached:
         return "its prompts may now leave own GPUs, though no hosted lane of the plan serves one of its models yet"
-    return f"prompts may now go to {joined(reached)}"
+    text = f"prompts may now go to {joined(reached)}"
+    both = _justifies_own(case.plan.head, after) and case.plan.head.fallbacks(after)
+    return f"{text}; {BY_COST}" if both else text
+
+
+def _justifies_own(side: PlanSide, item: WorkloadClass) -> bool:
+    """Whether own replicas are sized for it: deferrable classes take what is left over."""
+    return item.spec.latency is not LatencyClass.DEFERRABLE and bool(side.own_lanes(item))
 
 
 def _new_reach(case: Case) -> str:
