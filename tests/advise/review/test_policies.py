@@ -102,8 +102,11 @@ def test_a_missed_objective_says_what_stood_in_the_way() -> None:
     gpu, hosted = found.head.lanes
     found = replace(found, head=replace(found.head, lanes=(replace(gpu, at_most_share=0.2), hosted)))
     _, text = one("slo", found=found)
-    assert "(lane gpu has its most replicas and needs more 20% of the time; the ceiling of hosted" in text
-    assert "spending keeps some of it on own GPUs 15% of the time)" in text
+    assert (
+        "(lane gpu has its most replicas and needs more 20% of the time: look at raising replicas.max of gpu, or at"
+        in text
+    )
+    assert "at its GPU pool; the ceiling of hosted spending keeps some of it on own GPUs 15% of the time)" in text
 
 
 def test_a_ceiling_that_binds_more_often_than_before_warns() -> None:

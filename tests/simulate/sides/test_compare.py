@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from spillway.advise.review.effect import Confidence, Effect
+from spillway.advise.review.effect import Band, Confidence, Effect
 from spillway.simulate.scenario import ScenarioError
 from spillway.simulate.sides import Ask, replay
 from spillway.simulate.sides.compare import beyond_seen
@@ -35,7 +36,8 @@ def test_a_change_of_nothing_changes_nothing(traffic: Path, tmp_path: Path) -> N
     lines: list[str] = []
     effect = replayed(Change(), ask, lines)
     assert effect.base == effect.head
-    assert effect.difference.value == effect.difference.low == effect.difference.high == 0
+    assert effect.difference == Band(0.0)  # one day, so no interval
+    assert effect.base.usd_per_month.low is effect.base.usd_per_month.high is None
     assert effect.base.usd_per_month.value > 0
     assert effect.plan_key == "inference/main"
     assert effect.traffic.source == "t.csv"
@@ -62,7 +64,10 @@ def test_a_dearer_provider_costs_more_on_the_same_requests(traffic: Path) -> Non
     base, head = effect.base, effect.head
     assert head.hosted_usd_per_month == pytest.approx(2 * base.hosted_usd_per_month)
     assert effect.difference.value == pytest.approx(base.hosted_usd_per_month)
-    assert effect.difference.low <= effect.difference.value <= effect.difference.high
+    low, high = effect.difference.low, effect.difference.high
+    assert low is not None
+    assert high is not None
+    assert low <= effect.difference.value <= high
     assert effect.traffic.seeds == 2
     for side in (base, head):
         chat, api = side.of(CHAT), side.lane("api")
@@ -113,7 +118,29 @@ def test_requests_over_a_ceiling_are_told(tmp_path: Path) -> None:
     assert one.ceiling_share == 0.0
     assert two.ceiling_share > 0.5
     said = " ".join(effect.doubts)
-    assert "WorkloadClass inference/code: hosted spending is at its ceiling" in said
+    share = f"{100 * two.ceiling_share:.2g}%"
+    text = f"WorkloadClass inference/code: hosted spending is at its ceiling {share} of the time on head alone"
+    assert text in said
+    assert "so that part of the difference is of such requests." in said
+
+
+def test_what_base_pays_for_over_a_ceiling_is_told_too(tmp_path: Path) -> None:
+    """A class that hosted lanes alone serve on base, over its ceiling, and that gets own GPUs."""
+    change = Change()
+    for side in (change.base, change.head):
+        side["code"] = another_class("code")
+        side["code"]["spec"]["equivalentModels"] = list(side["chat"]["spec"]["equivalentModels"])
+        side["plan"]["spec"]["overflow"] = {"mode": "Split", "ceilingUsd": {"perHour": "0.001"}}
+    routes = change.base["plan"]["spec"]["routing"]["bindings"], change.head["plan"]["spec"]["routing"]["bindings"]
+    routes[0].append(binding("code", "api"))
+    routes[1].append(binding("code", "api"))
+    path = trace(tmp_path / "t.csv", "chat", "code", requests=6000)
+    (same,) = [text for text in replayed(change, Ask(traffic=path)).doubts if "at its ceiling" in text]
+    assert re.search(r"at its ceiling (\S+%) of the time on base and \1 on head; what the gateway then", same)
+    assert "part of the difference" not in same
+    routes[1][-1] = binding("code")
+    (moved,) = [text for text in replayed(change, Ask(traffic=path)).doubts if "at its ceiling" in text]
+    assert "of the time on base alone; what the gateway then refuses is served, and paid, in the replay" in moved
 
 
 def test_a_scenario_brings_traffic_truths_and_time(tmp_path: Path) -> None:

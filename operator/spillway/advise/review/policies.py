@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from spillway.advise.review.ceilings import IF_SERVED, LEAST_SHARE, of_time, over, refused, within
 from spillway.advise.review.consequences import new_providers, providers, short_class
-from spillway.advise.review.effect import HOURS_PER_MONTH, ClassFigures, Confidence, Effect, SideFigures
+from spillway.advise.review.effect import ClassFigures, Confidence, Effect, SideFigures
 from spillway.advise.review.limits import CostLimits, Limits, Verdict
 from spillway.advise.review.objects import PlanPair
 from spillway.advise.review.values import joined, price
@@ -15,12 +16,7 @@ from spillway.advise.review.words import attained, count, exact, interval, signe
 from spillway.api import DataPolicy, WorkloadClass
 
 WORST = (Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.SKIP)
-HOURS_PER_DAY = 24
 MANY_PERCENT = 400
-LEAST_SHARE = 0.001
-"""Of the time; what binds more rarely isn't told."""
-MORE_OFTEN = 0.01
-"""Of the time: a ceiling that is reached so much more often than on base is the change's doing."""
 """A rise from which on its percentage says nothing."""
 NOT_ESTIMATED = "not checked: cost and SLO were not estimated"
 
@@ -60,9 +56,10 @@ def _estimated(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Polic
         fine = _cost_fine(effect, given, sign, name)
         yield _result(f"monthlyCost.{name}", f"Cost {name}", _cost(effect, limits, given, sign), fine)
     held = ", ".join(_attainment(each, plan) for each in effect.head.classes)
-    yield _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], f"held: {held}")
+    fine = f"held: {held}" if held else "no class is served"
+    yield _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], fine)
     yield _result("budgets", "Class budgets", _budgets(plan, effect, limits), _budgets_fine(plan, effect))
-    yield _result("ceilings", "Hosted ceilings", _ceilings(plan, effect, limits), _ceilings_fine(plan, effect))
+    yield _result("ceilings", "Hosted ceilings", over(plan, effect, limits), within(plan, effect))
     low = effect.confidence is Confidence.LOW
     why = f": {effect.doubts[0].removesuffix('.')}" if effect.doubts else ""
     found = [(limits.confidence.low.verdict, f"low{why}")] if low else []
@@ -131,7 +128,10 @@ def _surely(effect: Effect, sign: int) -> str:
 
 
 def _attainment(each: ClassFigures, plan: PlanPair) -> str:
-    return f"{short_class(each.key, plan)} {attained(each.attainment_percent)} (goal {_objective(each)})"
+    if not each.requests_per_month:
+        return f"{short_class(each.key, plan)} – (no requests)"
+    less = f", {IF_SERVED}" if refused(each, plan.head) else ""
+    return f"{short_class(each.key, plan)} {attained(each.attainment_percent)} (goal {_objective(each)}{less})"
 
 
 def _objective(each: ClassFigures) -> str:
@@ -158,18 +158,15 @@ def _held_back(each: ClassFigures, plan: PlanPair, side: SideFigures) -> str:
     item = plan.head.classes.get(each.key)
     own = [] if item is None else [lane.metadata.name for lane in plan.head.own_lanes(item)]
     found = [
-        f"lane {lane.name} has its most replicas and needs more {_of_time(lane.at_most_share)}"
+        f"lane {lane.name} has its most replicas and needs more {of_time(lane.at_most_share)}: look at "
+        f"raising replicas.max of {lane.name}, or at its GPU pool"
         for lane in side.lanes
         if lane.name in own and lane.at_most_share >= LEAST_SHARE
     ]
     if each.ceiling_share >= LEAST_SHARE:
         effect = "keeps some of it on own GPUs" if own else "would have some of it refused"
-        found.append(f"the ceiling of hosted spending {effect} {_of_time(each.ceiling_share)}")
+        found.append(f"the ceiling of hosted spending {effect} {of_time(each.ceiling_share)}")
     return f" ({'; '.join(found)})" if found else ""
-
-
-def _of_time(share: float) -> str:
-    return f"{100 * share:.2g}% of the time"
 
 
 def _misses(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
@@ -240,50 +237,6 @@ def _budgets_fine(plan: PlanPair, effect: Effect) -> str:
         if (item := plan.head.classes.get(each.key)) is not None and (budget := _budget(item, effect)) is not None
     ]
     return f"kept: {', '.join(kept)}" if kept else "no class has one"
-
-
-def _ceilings(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
-    for ceiling, spent, per in _ceiling_terms(plan, effect.head):
-        text = f"hosted lanes would take {usd(float(spent))} {per} of the ceiling of {usd(float(ceiling))}"
-        if spent > ceiling:
-            yield limits.ceilings.exceeded.verdict, f"{text}: traffic beyond it finds no hosted lane"
-        elif spent and spent >= ceiling * limits.ceilings.near_percent / 100:
-            yield limits.ceilings.near.verdict, f"{text}: more than {limits.ceilings.near_percent:f}%"
-    for each in effect.head.classes:
-        before = effect.base.of(each.key)
-        share = each.ceiling_share
-        if share >= MORE_OFTEN + (0.0 if before is None else before.ceiling_share):
-            was = "" if before is None else f" instead of {100 * before.ceiling_share:.2g}%"
-            yield limits.ceilings.near.verdict, f"{_at_ceiling(each.key, plan)} {_of_time(share)}{was}"
-
-
-def _at_ceiling(key: str, plan: PlanPair) -> str:
-    item, name = plan.head.classes.get(key), short_class(key, plan)
-    if item is not None and plan.head.own_lanes(item):
-        return f"a ceiling keeps some of {name} on own GPUs"
-    return f"what {name} asks for is over a ceiling, which the gateway would refuse,"
-
-
-def _ceiling_terms(plan: PlanPair, head: SideFigures) -> Iterator[tuple[Decimal, Decimal, str]]:
-    if plan.head.plan is None:
-        return
-    given = plan.head.plan.spec.overflow.ceiling_usd
-    month = exact(head.hosted_usd_per_month)
-    hours = Decimal(str(HOURS_PER_MONTH))
-    if given.per_month is not None:
-        yield given.per_month, month, "a month"
-    if given.per_day is not None:
-        yield given.per_day, month / hours * HOURS_PER_DAY, "a day on average"
-    if given.per_hour is not None:
-        yield given.per_hour, month / hours, "an hour on average"
-
-
-def _ceilings_fine(plan: PlanPair, effect: Effect) -> str:
-    terms = [
-        f"{usd(float(spent))} of {usd(float(most))} {per}" for most, spent, per in _ceiling_terms(plan, effect.head)
-    ]
-    hosted = usd(effect.head.hosted_usd_per_month)
-    return f"kept: {', '.join(terms)}" if terms else f"the plan has none; hosted lanes would take {hosted} a month"
 
 
 def _fallback(plan: PlanPair, limits: Limits) -> Iterator[Finding]:
