@@ -16,7 +16,7 @@ from spillway.report.diff.words import HOW_TO_ESTIMATE
 from spillway.simulate.scenario.errors import ScenarioError
 
 Manifests = Sequence[Mapping[str, Any]]
-ASKED = ("traffic", "scenario", "prometheus_url", "days", "config", "seeds", "jobs")
+ASKED = ("traffic", "scenario", "prometheus_url", "days", "config", "seeds", "jobs", "elsewhere")
 
 
 @dataclass(frozen=True, slots=True)
