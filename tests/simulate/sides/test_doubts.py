@@ -49,7 +49,7 @@ def test_days(days: float, confidence: Confidence, says: str) -> None:
         (Band(10, -80, 100), Confidence.LOW, "sign is open"),
         (Band(1, -20, 22), Confidence.HIGH, ""),
         (Band(0, 0, 0), Confidence.HIGH, ""),
-        (Band(-100), Confidence.LOW, "One day tells nothing"),
+        (Band(-100), Confidence.LOW, "A day or less tells nothing"),
     ],
 )
 def test_intervals_of_a_base_of_1000_dollars(difference: Band, confidence: Confidence, says: str) -> None:

@@ -59,7 +59,9 @@ def of_days(days: float) -> list[Doubt]:
 def of_interval(difference: Band, base_usd: float) -> list[Doubt]:
     """How far days differ in what the change does."""
     if difference.low is None or difference.high is None:
-        return [Doubt("One day tells nothing of how days differ: the difference has no interval.", Confidence.LOW)]
+        return [
+            Doubt("A day or less tells nothing of how days differ: the difference has no interval.", Confidence.LOW)
+        ]
     half = (difference.high - difference.low) / 2
     if half <= OPEN_SHARE * abs(base_usd) and difference.low <= 0.0 <= difference.high:
         return []  # that it hardly changes anything is sure
