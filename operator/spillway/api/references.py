@@ -66,6 +66,14 @@ def of_bindings(plan: CapacityPlan, classes: Sequence[WorkloadClass]) -> Iterato
                 yield Dangling(plan, Reason.LANE_NOT_FOUND, message)
 
 
+def of_addresses(plan: CapacityPlan, lanes: Sequence[str]) -> Iterator[Dangling]:
+    """Lanes that LiteLLM's addresses name and the plan, whose lanes are given, has not."""
+    proxy = plan.spec.routing.litellm
+    for name in sorted(set(() if proxy is None else proxy.addresses) - set(lanes)):
+        message = f"routing.litellm.addresses: {name} is not in spec.lanes: add or rename it"
+        yield Dangling(plan, Reason.LANE_NOT_FOUND, message)
+
+
 def of_tiers(plan: CapacityPlan, classes: Sequence[WorkloadClass]) -> Iterator[Dangling]:
     """Value tiers that classes name and the plan has not."""
     tiers = {tier.name for tier in plan.spec.value_tiers}

@@ -276,8 +276,8 @@ def test_the_json_document_is_stable(tmp_path: Path, capsys: Captured, monkeypat
         "plan", "headline", "verdict", "changes", "policies", "effect", "notEstimated", "textDiff",
     }  # fmt: skip
     assert [each["policy"] for each in plan["policies"]] == [
-        "dataPolicy", "fallback", "monthlyCost.increase", "monthlyCost.decrease", "slo", "budgets", "ceilings",
-        "confidence",
+        "dataPolicy", "fallback", "references", "notEstimated", "monthlyCost.increase", "monthlyCost.decrease", "slo",
+        "budgets", "ceilings", "confidence",
     ]  # fmt: skip
     assert set(plan["effect"]) == {
         "differenceUsd", "differencePercent", "confidence", "base", "head", "traffic", "notKnown", "lanesRestOn",

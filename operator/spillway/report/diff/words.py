@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from spillway.advise.review.consequences import short_class
+from spillway.advise.review.consequences import class_names, short_class
 from spillway.advise.review.effect import ClassFigures, Effect, LaneFigures
 from spillway.advise.review.limits import Verdict
 from spillway.advise.review.policies import PolicyResult
@@ -48,7 +48,7 @@ def headline(plan: PlanReview) -> str:
     """One sentence with what matters most."""
     if plan.effect is None:
         return f"{counted(len(plan.changes), 'change')} to {title(plan)}; cost and SLO not estimated"
-    return f"{_cost_words(plan.effect)}; {_slo_words(plan.effect, plan)}"
+    return f"{_cost_words(plan.effect)}; {_slo_words(plan.effect, plan)}{_left_out(plan.effect, plan)}"
 
 
 def title(plan: PlanReview) -> str:
@@ -79,6 +79,8 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
     missed = [each for each in effect.head.classes if not each.held]
     if not effect.head.classes:
         return "no class is served"
+    if not missed and _gone(effect):
+        return "SLO held by the class that stays" if len(effect.head.classes) == 1 else "SLO held by those that stay"
     if not missed:
         return "SLO held by all classes" if len(effect.head.classes) > 1 else "SLO held"
     texts = []
@@ -88,6 +90,17 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
         share = f"{attained(each.attainment_percent)}, goal {attained(each.objective_percent)}"
         texts.append(f"{short_class(each.key, plan.pair)} ({share}{again})")
     return f"SLO missed by {joined(texts)}"
+
+
+def _gone(effect: Effect) -> list[str]:
+    """Classes of which only base has figures."""
+    return [each.key for each in effect.base.classes if effect.head.of(each.key) is None]
+
+
+def _left_out(effect: Effect, plan: PlanReview) -> str:
+    """A saving that is no saving: the traffic isn't replayed any more."""
+    gone = _gone(effect)
+    return f"; traffic of {class_names(gone, plan.pair)} is no longer in the figures" if gone else ""
 
 
 def certainty(effect: Effect) -> str:
@@ -212,11 +225,13 @@ def method(effect: Effect) -> Iterator[str]:
 
 
 def policy_rows(policies: Sequence[PolicyResult]) -> list[tuple[Verdict, str, str]]:
-    """Worst first; what could not be checked in one row."""
+    """Worst first, without what passes and needs no row; what could not be checked for one reason in one row."""
     order = (Verdict.FAIL, Verdict.WARN, Verdict.PASS)
-    checked = sorted((p for p in policies if p.verdict in order), key=lambda p: order.index(p.verdict))
+    told = [p for p in policies if p.verdict in order and not (p.quiet and p.verdict is Verdict.PASS)]
+    checked = sorted(told, key=lambda p: order.index(p.verdict))
     rows = [(each.verdict, each.title, each.text) for each in checked]
-    skipped = [each for each in policies if each.verdict is Verdict.SKIP]
-    if skipped:
-        rows.append((Verdict.SKIP, ", ".join(each.title for each in skipped), skipped[0].text))
-    return rows
+    skipped: dict[str, list[str]] = {}
+    for each in policies:
+        if each.verdict is Verdict.SKIP:
+            skipped.setdefault(each.text, []).append(each.title)
+    return [*rows, *((Verdict.SKIP, ", ".join(titles), text) for text, titles in skipped.items())]

@@ -14,6 +14,7 @@ from spillway.advise.review.effect import (
     HOURS_PER_MONTH,
     Band,
     ClassFigures,
+    Confidence,
     Effect,
     LaneFigures,
     SideFigures,
@@ -32,6 +33,7 @@ from spillway.simulate.sides.traffic import Source, load_traffic, source_of
 from spillway.simulate.world import Floats
 
 BASE, HEAD = "base", "head"
+LOW = Confidence.LOW
 MONTH_SECONDS = HOURS_PER_MONTH * 3600.0
 BUSIER = 1.25
 """Batches this many times those of the base's side go beyond what was seen."""
@@ -192,7 +194,7 @@ def _one_sided(before: Resources, after: Resources) -> list[Doubt]:
         for key in sorted(two - one)
     ]
     return found + [
-        Doubt(f"WorkloadClass {key} is on the base's side alone: its traffic is taken as gone, wherever it goes.")
+        Doubt(f"WorkloadClass {key} is on the base's side alone: its traffic is taken as gone, wherever it goes.", LOW)
         for key in sorted(one - two)
     ]
 
