@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,9 +104,12 @@ def test_the_headline_says_whose_traffic_is_no_longer_in_the_figures() -> None:
     slo = {each.policy: each for each in review.policies}["slo"]
     assert (slo.verdict, slo.text) == (Verdict.SKIP, "not checked: no class is left on head")
     assert (Verdict.SKIP, "SLO", slo.text) in policy_rows(review.policies)
-    stays = CHAT_FIGURES.__class__("inference/code", 1, 1, 1.0, 0.0, 100.0, 99.0, 0.0, True)
+    stays = replace(CHAT_FIGURES, key="inference/code")
     review = review_plan(pair, effect(-5000, classes=(stays,)), "", Limits())
-    assert headline(review).endswith("; SLO held by the class that stays; traffic of chat is no longer in the figures")
+    assert headline(review).endswith("; SLO held; traffic of chat is no longer in the figures")
+    two = (stays, replace(stays, key="inference/more"))
+    words = headline(review_plan(pair, effect(-5000, classes=two), "", Limits()))
+    assert words.endswith("; SLO held by all other classes; traffic of chat is no longer in the figures")
 
 
 def test_a_new_class_that_may_reach_a_provider_warns() -> None:

@@ -10,7 +10,7 @@ import pytest
 from spillway.advise.review.effect import Confidence, Effect
 from spillway.simulate.scenario import ScenarioError
 from spillway.simulate.sides import Ask, replay
-from spillway.simulate.sides.compare import beyond_seen
+from spillway.simulate.sides.compare import beyond_seen, one_sided
 from spillway.simulate.sides.figures import LaneRun, RunFigures
 from spillway.simulate.sides.side import build_side, read_side
 from spillway.simulate.sides.traffic import load_traffic, source_of
@@ -89,6 +89,8 @@ def test_classes_of_one_side_are_said(traffic: Path, tmp_path: Path) -> None:
     new = effect.head.of("inference/new")
     assert new is not None
     assert (new.requests_per_month, new.usd_per_month, new.attainment_percent) == (0, 0, 100)
+    base, head = (read_side("side", documents) for documents in change.documents())
+    assert [doubt.most for doubt in one_sided(base, head)] == [Confidence.MEDIUM, Confidence.LOW]
     said = " ".join(effect.doubts)
     assert "WorkloadClass inference/new is on the head's side alone" in said
     assert "WorkloadClass inference/old is on the base's side alone" in said

@@ -48,7 +48,10 @@ def headline(plan: PlanReview) -> str:
     """One sentence with what matters most."""
     if plan.effect is None:
         return f"{counted(len(plan.changes), 'change')} to {title(plan)}; cost and SLO not estimated"
-    return f"{_cost_words(plan.effect)}; {_slo_words(plan.effect, plan)}{_left_out(plan.effect, plan)}"
+    slo, dropped = _slo_words(plan.effect, plan), _dropped(plan.effect, plan)
+    if dropped:
+        slo = slo.replace("all classes", "all other classes")
+    return f"{_cost_words(plan.effect)}; {slo}{dropped}"
 
 
 def title(plan: PlanReview) -> str:
@@ -79,8 +82,6 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
     missed = [each for each in effect.head.classes if not each.held]
     if not effect.head.classes:
         return "no class is served"
-    if not missed and _gone(effect):
-        return "SLO held by the class that stays" if len(effect.head.classes) == 1 else "SLO held by those that stay"
     if not missed:
         return "SLO held by all classes" if len(effect.head.classes) > 1 else "SLO held"
     texts = []
@@ -92,14 +93,9 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
     return f"SLO missed by {joined(texts)}"
 
 
-def _gone(effect: Effect) -> list[str]:
-    """Classes of which only base has figures."""
-    return [each.key for each in effect.base.classes if effect.head.of(each.key) is None]
-
-
-def _left_out(effect: Effect, plan: PlanReview) -> str:
-    """A saving that is no saving: the traffic isn't replayed any more."""
-    gone = _gone(effect)
+def _dropped(effect: Effect, plan: PlanReview) -> str:
+    """Where a saving is no saving: the traffic of classes that only base has isn't replayed any more."""
+    gone = [each.key for each in effect.base.classes if effect.head.of(each.key) is None]
     return f"; traffic of {class_names(gone, plan.pair)} is no longer in the figures" if gone else ""
 
 

@@ -100,7 +100,7 @@ def _doubts(sides: Sequence[Side]) -> list[Doubt]:
     """What the documents of both sides leave open."""
     before, after = (side.resources for side in sides)
     each = [doubt for side in sides for doubt in (*side.truths.doubts, *doubts_of(side))]
-    return [*each, *mode_doubt(before.plan, after.plan), *_one_sided(before, after)]
+    return [*each, *mode_doubt(before.plan, after.plan), *one_sided(before, after)]
 
 
 def _of_figures(base: Sequence[RunFigures], difference: Band) -> list[Doubt]:
@@ -185,7 +185,7 @@ def _class(key: str, objective: float, runs: Sequence[RunFigures]) -> ClassFigur
     )
 
 
-def _one_sided(before: Resources, after: Resources) -> list[Doubt]:
+def one_sided(before: Resources, after: Resources) -> list[Doubt]:
     """Classes that only one side has."""
     one = {item.metadata.key for item in before.classes}
     two = {item.metadata.key for item in after.classes}
