@@ -144,6 +144,7 @@ def test_a_class_of_another_name_with_the_same_traffic_is_the_same_class(
     assert verdict is FAIL, text
     assert f"which has the {what} that " in text
     assert "chat (SelfHostedOnly) had on base, may now go to provider openai (lane hosted)" in text
+    assert of("fallback", pair)[1].endswith(f" has its {what} now")
     any_before = pairs((before, *ALL[1:3], CHAT), (after, *ALL[1:3], renamed))["inference/main"]
     assert of("dataPolicy", any_before)[0] is WARN
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from spillway.advise.review.consequences import new_providers, providers, short_class
 from spillway.advise.review.limits import Finding, Limits
 from spillway.advise.review.objects import PlanPair
-from spillway.advise.review.takeover import taken_over
+from spillway.advise.review.takeover import successor, taken_over
 from spillway.advise.review.values import joined
 from spillway.api import DataPolicy
 
@@ -38,8 +38,10 @@ def _left(plan: PlanPair, limits: Limits) -> Iterator[Finding]:
     for key, item in plan.left.items():
         name = short_class(key, plan)
         if item is None:
-            text = f"class {name} is removed: its traffic, if it still comes, is planned for by nobody"
-            yield limits.fallback.class_removed.verdict, text
+            heir = successor(key, plan)
+            where = "its traffic, if it still comes, is planned for by nobody"
+            where = where if heir is None else f"class {short_class(heir[0], plan)} has its {heir[1]} now"
+            yield limits.fallback.class_removed.verdict, f"class {name} is removed: {where}"
         elif plan.base.plan is not None and plan.head_plans[item.plan_key].plan is None:
             text = f"{name} loses its last lane: it names plan {item.plan_key} (spec.planRef), which is not on head"
             yield limits.fallback.last_lane.verdict, text

@@ -14,14 +14,24 @@ def taken_over(key: str, plan: PlanPair) -> tuple[str, str] | None:
     The match or the route has to have been another's before and has to be nobody else's now; backends tell something of
     a class that comes where another goes.
     """
-    item = plan.head.classes[key]
     for home in plan.base_plans.values():
         for old, was in home.classes.items():
-            if old == key or was.spec.data_policy is not DataPolicy.SELF_HOSTED_ONLY:
-                continue
-            if what := _shared((home, was), (plan.head, item), plan.before(key), _alive(plan.after(old))):
+            strict = was.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY
+            if strict and (what := _taken(key, old, plan)):
                 return old, what
     return None
+
+
+def successor(old: str, plan: PlanPair) -> tuple[str, str] | None:
+    """The class of the plan's head that has the traffic of a class of base now, and what of it; None: no such."""
+    return next(((key, what) for key in plan.head.classes if (what := _taken(key, old, plan))), None)
+
+
+def _taken(key: str, old: str, plan: PlanPair) -> str:
+    was, item = plan.before(old), plan.head.classes[key]
+    if key == old or was is None:
+        return ""
+    return _shared(was, (plan.head, item), plan.before(key), _alive(plan.after(old)))
 
 
 def _shared(was: Home, now: Home, before: Home | None, after: Home | None) -> str:
