@@ -22,7 +22,7 @@ from advise.review.builders import (
     swapped,
     with_spec,
 )
-from spillway.advise.review.effect import Band, Confidence, Effect
+from spillway.advise.review.effect import Band, Confidence, Effect, SideFigures
 from spillway.advise.review.limits import Limits, Verdict
 from spillway.advise.review.policies import PolicyResult, check, worst
 
@@ -73,6 +73,26 @@ def test_an_increase_that_may_be_none_says_so() -> None:
     verdict, text = one("monthlyCost.increase", found=effect(600, spread=900))
     assert verdict is Verdict.WARN
     assert text.endswith("it may as well be none (95% interval -$300 to +$1,500)")
+
+
+def test_a_new_plan_is_held_against_the_limits_of_increases_by_what_it_costs() -> None:
+    def told(usd: float, policy: str, **limits: str) -> tuple[Verdict, str]:
+        found = effect(usd)
+        nothing = SideFigures(Band(0, 0, 0), 0, 0, (), ())
+        new = replace(found, base=nothing, difference=Band(usd, usd, usd), new=True)
+        return one(policy, found=new, limits={"monthlyCost": {"increase": limits}} if limits else None)
+
+    assert told(60_000, "monthlyCost.increase") == (
+        Verdict.WARN,
+        "new plan: $60,000 a month is more than $500 a month",
+    )
+    assert told(60_000, "monthlyCost.increase", failUsd="50000")[0] is Verdict.FAIL
+    assert told(400, "monthlyCost.increase") == (
+        Verdict.PASS,
+        "new plan: $400 a month; the limit is $500 a month",
+    )
+    assert told(60_000, "monthlyCost.decrease") == (Verdict.PASS, "no decrease")
+    assert told(60_000, "notEstimated")[0] is Verdict.PASS
 
 
 def test_a_base_that_costs_nothing_has_no_percent() -> None:

@@ -26,7 +26,7 @@ from advise.review.builders import (
     with_spec,
 )
 from cli.diff.sides import Captured, document, refused, run, sides
-from spillway.advise.review.effect import Effect
+from spillway.advise.review.effect import Band, Effect, SideFigures
 from spillway.cli.main import main
 from spillway.simulate.scenario.errors import ScenarioError
 from spillway.simulate.sides import Ask
@@ -228,6 +228,33 @@ def test_a_plan_without_an_estimate_can_fail(tmp_path: Path, capsys: Captured, m
     )
 
 
+def test_a_new_plan_is_replayed_alone(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    answers: list[Effect | ScenarioError] = [
+        replace(effect(50_000), base=SideFigures(Band(0, 0, 0), 0, 0, (), ()), difference=Band(60_000, 60_000, 60_000)),
+        ScenarioError("no requests"),
+    ]
+
+    def replay_new(head: Any, ask: Ask, progress: Any) -> Effect:
+        asked.append([each["metadata"]["name"] for each in head])
+        answer = answers.pop(0)
+        if isinstance(answer, ScenarioError):
+            raise answer
+        return replace(answer, new=True)
+
+    monkeypatch.setattr(spillway.simulate.sides, "replay_new", replay_new)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text('monthlyCost: {increase: {failUsd: "50000"}}', encoding="utf-8")
+    other = made("CapacityPlan", "other", {"lanes": ["gpu"]})
+    given = (*sides(tmp_path, base=(other, GPU)), "--traffic", "t.csv", "--plan", "inference/main")
+    out = run(capsys, *given, "--policy", str(policy), status=3)
+    assert out.startswith("New plan: $60,000 a month; SLO held.")
+    assert asked == [["main", "gpu", "hosted", "chat"]]
+    (plan,) = document(capsys, *given)["plans"]
+    assert plan["notEstimated"] == "The plan is new, and a replay of it alone could not be done: no requests"
+    assert {each["policy"]: each["verdict"] for each in plan["policies"]}["notEstimated"] == "warn"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -347,6 +374,7 @@ def test_the_json_document_is_stable(tmp_path: Path, capsys: Captured, monkeypat
     ]  # fmt: skip
     assert set(plan["effect"]) == {
         "differenceUsd", "differencePercent", "confidence", "base", "head", "traffic", "notKnown", "lanesRestOn",
+        "newPlan",
     }  # fmt: skip
     assert plan["effect"]["head"]["classes"][0]["attainmentPercent"] == "98.9900"
     assert plan["effect"]["base"]["lanes"][0]["usd"] == "8000.00"

@@ -154,7 +154,9 @@ def test_a_path_that_a_revision_lacks_is_told_and_everything_is_new(
     assert main(["diff", "main:README.md", "main:deploy"]) == 0
     assert "warning: BASE main:README.md: holds no CapacityPlan" in capsys.readouterr().err
     assert messages(found)[0] == "plan inference/main: added, in mode Apply, with lanes gpu and hosted"
-    assert found["plans"][0]["notEstimated"] == "The plan is on head alone: there is nothing to compare with"
+    assert found["plans"][0]["notEstimated"].startswith("No traffic was given to replay")
+    gone = document(capsys, "main:deploy", "main~2:deploy")["plans"][0]
+    assert gone["notEstimated"].startswith("The plan is on base alone: nothing is decided on its lanes any more")
 
 
 @pytest.mark.parametrize(

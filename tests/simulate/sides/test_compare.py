@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import spillway.simulate.sides.runs
 from spillway.advise.review.effect import Confidence, Effect
+from spillway.simulate.backtest.pool import run_each
 from spillway.simulate.scenario import ScenarioError
-from spillway.simulate.sides import Ask, replay
+from spillway.simulate.sides import Ask, replay, replay_new
 from spillway.simulate.sides.compare import beyond_seen, one_sided
 from spillway.simulate.sides.figures import LaneRun, RunFigures
 from spillway.simulate.sides.side import build_side, read_side
@@ -99,6 +102,39 @@ def test_classes_of_one_side_are_said(traffic: Path, tmp_path: Path) -> None:
     assert one is not None
     assert two is not None
     assert one.requests_per_month == two.requests_per_month
+
+
+def test_a_new_plan_is_replayed_alone_and_once(traffic: Path, tmp_path: Path) -> None:
+    _, head = Change().documents()
+    lines: list[str] = []
+    effect = replay_new(head, Ask(traffic=traffic, cache=tmp_path / "cache"), lines.append)
+    both = replayed(Change(), Ask(traffic=traffic))
+    assert effect.head == both.head
+    assert effect.difference == effect.head.usd_per_month
+    assert effect.new
+    assert not effect.base.classes
+    assert not effect.base.lanes
+    assert effect.base.usd_per_month.value == 0
+    assert effect.percent is None
+    assert "CapacityPlan inference/main is new" in " ".join(effect.doubts)
+    assert "both sides" not in " ".join(lines)
+    assert len(list((tmp_path / "cache").glob("*.json"))) == 1
+
+
+def test_sides_that_are_alike_are_run_once(traffic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: list[str] = []
+
+    def counted(work: Any, runs: Any, *rest: Any, **options: Any) -> Any:
+        run.extend(each.side for each in runs)
+        return run_each(work, runs, *rest, **options)
+
+    monkeypatch.setattr(spillway.simulate.sides.runs, "run_each", counted)
+    replayed(Change(), Ask(traffic=traffic))
+    assert run == ["base"]
+    change = Change()
+    change.head["gpu"]["spec"]["selfHosted"]["replicas"]["max"] += 1
+    replayed(change, Ask(traffic=traffic))
+    assert run == ["base", "base", "head"]
 
 
 def test_requests_over_a_ceiling_are_told(tmp_path: Path) -> None:

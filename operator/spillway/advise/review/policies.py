@@ -122,6 +122,8 @@ def _result(policy: str, title: str, findings: Iterable[Finding], fine: str) -> 
 
 
 def _difference(effect: Effect) -> str:
+    if effect.new:
+        return f"new plan: {usd(effect.difference.value)} a month"
     percent = signed_percent(effect.percent)
     return f"{signed_usd(effect.difference.value)} a month{f' ({percent})' if percent else ''}"
 
@@ -150,7 +152,7 @@ def _cost_fine(effect: Effect, given: CostLimits, sign: int, name: str) -> str:
         return f"no {name}"
     dollars, share = given.warn_usd or given.fail_usd, given.warn_percent or given.fail_percent
     limits = [f"{price(dollars)} a month"] if dollars is not None else []
-    limits += [f"{share:f}%"] if share is not None else []
+    limits += [f"{share:f}%"] if share is not None and not effect.new else []
     return (
         f"{_difference(effect)}; the limit is {' or '.join(limits)}" if limits else f"{_difference(effect)}; no limit"
     )

@@ -74,6 +74,7 @@ def _effect(effect: Effect) -> Document:
         },
         "notKnown": list(effect.doubts),
         "lanesRestOn": dict(effect.truths),
+        "newPlan": effect.new,
     }
 
 

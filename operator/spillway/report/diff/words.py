@@ -67,6 +67,8 @@ def nothing_changes(review: Review) -> str:
 
 def _cost_words(effect: Effect) -> str:
     base, head = effect.base.usd_per_month.value, effect.head.usd_per_month.value
+    if effect.new:
+        return f"New plan: {usd(head)} a month"
     sides, percent = f"{usd(base)} -> {usd(head)}", signed_percent(effect.percent)
     if not exact(effect.difference.value):
         return f"Monthly estimate stays at {usd(head)}"
@@ -101,6 +103,11 @@ def _dropped(effect: Effect, plan: PlanReview) -> str:
 
 def certainty(effect: Effect) -> str:
     """How far the estimate may be trusted, in one sentence."""
+    if effect.new:
+        return (
+            f"{effect.traffic.source} replayed on the new plan; what its traffic costs without it is not known. "
+            f"Confidence {effect.confidence.value}"
+        )
     day = _length(effect.traffic.days)
     no_change = ", so that zero is possible" if unsure(effect.difference) and effect.difference.value else ""
     return (
@@ -201,14 +208,14 @@ def method(effect: Effect) -> Iterator[str]:
     traffic = effect.traffic
     drawn = ", drawn from counts by time bin, not single requests" if traffic.sampled else ""
     yield (
-        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {_length(traffic.days)}{drawn}; the same "
-        f"requests on both sides, simulated {'once' if traffic.seeds == 1 else f'{traffic.seeds} times'}"
+        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {_length(traffic.days)}{drawn}; "
+        f"{_where(effect)}, simulated {'once' if traffic.seeds == 1 else f'{traffic.seeds} times'}"
     )
     yield (
         "Each side was decided by Spillway's own code and served by a simulated fleet; dollars are extrapolated to a "
         "month of 730 hours"
     )
-    for name, side in (("base", effect.base), ("head", effect.head)):
+    for name, side in (("base", effect.base), ("head", effect.head))[effect.new :]:
         yield (
             f"Estimate of {name}: {usd(side.usd_per_month.value)} a month (95% interval {usd(side.usd_per_month.low)} "
             f"to {usd(side.usd_per_month.high)}), of which GPUs {usd(side.gpu_usd_per_month)} and hosted APIs "
@@ -218,6 +225,10 @@ def method(effect: Effect) -> Iterator[str]:
         yield f"Lane {lane}: {truth}"
     for doubt in effect.doubts:
         yield f"Not known: {doubt.removesuffix('.')}"
+
+
+def _where(effect: Effect) -> str:
+    return "on head alone" if effect.new else "the same requests on both sides"
 
 
 def policy_rows(policies: Sequence[PolicyResult]) -> list[tuple[Verdict, str, str]]:
