@@ -7,16 +7,16 @@ apiserver's own message; response bodies never reach status or events.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
-import yaml
 from kubernetes.aio import client as k8s
 from kubernetes.aio import config as k8s_config
+
+from spillway import credentials
 
 FIELD_MANAGER = "spillway-controller"
 PAGE_SIZE = 500
@@ -119,33 +119,16 @@ class Kube:
         context: str | None = None,
         *,
         impersonate: str | None = None,
+        pod_first: bool = True,
         timeout_seconds: float = 15.0,
     ) -> Kube:
-        """Credentials from ``kubeconfig``, else ``$KUBECONFIG``, the pod's service account, the default kubeconfig."""
-        configuration = k8s.Configuration()
-        # None is the only value for "never": with 0 the library repeats a GET answered by 5xx for ever.
-        configuration.retries = None
+        """A client for whom the credentials are (see ``credentials.load``), or who is impersonated."""
         try:
-            if kubeconfig is None and context is None and not os.environ.get("KUBECONFIG"):
-                try:
-                    k8s_config.load_incluster_config(  # type: ignore[no-untyped-call]
-                        client_configuration=configuration
-                    )
-                except k8s_config.ConfigException:
-                    await k8s_config.load_kube_config(  # type: ignore[no-untyped-call]
-                        client_configuration=configuration
-                    )
-            else:
-                await k8s_config.load_kube_config(  # type: ignore[no-untyped-call]
-                    config_file=kubeconfig, context=context, client_configuration=configuration
-                )
-        except (k8s_config.ConfigException, OSError) as error:
-            raise KubeError(0, "NoCredentials", f"no usable kubeconfig: {error}; set KUBECONFIG") from error
-        except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
-            # What the library raises on text that is no kubeconfig; it may quote the file, so it is not shown.
-            message = f"no usable kubeconfig: {kubeconfig or 'the default one'} is no kubeconfig; set KUBECONFIG"
-            raise KubeError(0, "NoCredentials", message) from error
-        headers = {"Impersonate-User": impersonate} if impersonate else None
+            configuration, headers = await credentials.load(kubeconfig, context, pod_first=pod_first)
+        except credentials.CredentialsError as error:
+            raise KubeError(0, "NoCredentials", str(error)) from error
+        if impersonate:
+            headers = {"Impersonate-User": impersonate}
         return cls(k8s.ApiClient(configuration), timeout_seconds=timeout_seconds, headers=headers)
 
     async def __aenter__(self) -> Self:
@@ -186,7 +169,8 @@ class Kube:
             raise KubeError(0, "NoCredentials", f"the credentials can't be read: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             detail = "timed out" if isinstance(error, TimeoutError) else type(error).__name__
-            raise KubeError(0, "Unreachable", f"the apiserver did not answer: {detail}") from error
+            host = self._client.configuration.host
+            raise KubeError(0, "Unreachable", f"the apiserver at {host} did not answer: {detail}") from error
         if response.status >= 400:
             raise _error_from(response.status, data)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import jsonpatch
@@ -11,7 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillway.act.approval.patches import dotted, in_place, words
+from spillway.act.approval import patches
+from spillway.act.approval.patches import PatchError, dotted, in_place, words
 from spillway.api.lanechange import ObjectChange
 from spillway.cli.approval.gitform import git_steps, kustomize_patch, snippet
 
@@ -82,6 +84,34 @@ def test_it_is_in_place_once_it_is_made_and_not_before(steps: list[JSON]) -> Non
 def test_another_value_there_is_not_it(steps: list[JSON]) -> None:
     other = {"metadata": {}, "spec": {"lanes": ["other", "spare"], "own": {"min": 9, "max": 7}, "mode": "Observe"}}
     assert not in_place(change(*steps), other)
+
+
+BELOW = ("/spec/mode/x", "/spec/mode/0", "/spec/own/min/x", "/spec/own/min/-", "/spec/lanes/0/x", "/spec/new/x")
+
+
+@pytest.mark.parametrize("path", [*BELOW, "/spec/~2", "/spec/lanes/x"])
+@pytest.mark.parametrize("op", ["add", "remove", "replace"])
+def test_what_has_no_fields_is_no_outcome_of_a_patch_below_it(op: str, path: str) -> None:
+    """Nor can the patch be made; the field is named."""
+    steps = [{"op": op, "path": path} | ({} if op == "remove" else {"value": 1})]
+    kept = copy.deepcopy(BEFORE)
+    with pytest.raises(PatchError, match=re.escape(dotted(path))):
+        patches.applied(BEFORE, steps)
+    assert kept == BEFORE
+    if op != "remove" or path in BELOW[:5]:
+        assert not in_place(change(*steps), BEFORE)
+
+
+def test_why_a_patch_cannot_be_made() -> None:
+    def why(*steps: JSON) -> str:
+        with pytest.raises(PatchError) as refused:
+            patches.applied(BEFORE, list(steps))
+        return str(refused.value)
+
+    assert why(test("/spec/own/min", 3)) == "spec.own.min is 4, not 3, which its patch tests"
+    assert why(test("/spec/own/low", 3)) == "spec.own.low is not there"
+    assert why({"op": "remove", "path": "/spec/own/max"}, test("/spec/own/max", 8)) == "spec.own.max is not there"
+    assert why({"op": "add", "path": "/spec/lanes/9", "value": "a"}) == "nothing can be added at spec.lanes[9]"
 
 
 scalars = st.one_of(st.integers(0, 3), st.sampled_from(["a", "b"]), st.booleans())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spillway.api.tracking import tracker_of
+from spillway.api.tracking import LAST_APPLIED, stated, tracker_of
 
 TRACKING = "argocd.argoproj.io/tracking-id"
 OWN_ID = "prod:spillway.dev/CapacityLane:inference/gpu"
@@ -62,3 +62,30 @@ HELM = "helm.toolkit.fluxcd.io"
 def test_who_keeps_it(item: dict[str, Any], said: str | None) -> None:
     found = tracker_of(item)
     assert (found.text if found else None) == said
+
+
+def by(manager: str, *fields: str) -> dict[str, Any]:
+    item = lane()
+    item["metadata"]["managedFields"] = [{"manager": manager, "fieldsV1": {"f:spec": {f: {} for f in fields}}}]
+    return item
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (by("kustomize-controller", "f:mode"), False),
+        (by("kustomize-controller", "f:mode", "f:paused"), True),
+        (by("argocd-controller", "f:mode"), False),
+        (by("helm-controller", "f:paused"), True),
+        (by("somebody-else", "f:mode"), True),
+        (lane(), True),
+        (lane({LAST_APPLIED: '{"spec": {"mode": "Apply"}}'}, None, "argocd-controller"), False),
+        (lane({LAST_APPLIED: '{"spec": {"paused": false}}'}, None, "argocd-controller"), True),
+        (lane({LAST_APPLIED: '{"metadata": {}}'}), False),
+        (lane({LAST_APPLIED: "{"}), True),
+        (lane({LAST_APPLIED: "[]"}), True),
+    ],
+)
+def test_whether_git_states_a_field(item: dict[str, Any], said: bool) -> None:
+    """What is not known counts as stated: a pause that is taken back is worse than one that is refused."""
+    assert stated(item, "paused") is said

@@ -119,6 +119,7 @@ def test_other_config_maps_and_own_specs_are_out_of_reach(control_plane: Control
     assert not may(control_plane, "patch", "spillway.dev", "capacityplans", "default")
     assert not may(control_plane, "patch", "spillway.dev", "lanechanges", "default")
     assert not may(control_plane, "approve", "spillway.dev", "lanechanges", "default")
+    assert may(control_plane, "propose", "spillway.dev", "lanechanges", "default")
     assert not may(control_plane, "delete", "", "pods", "default")
     assert not may(control_plane, "approve", "spillway.dev", "lanechanges", "default")
 

@@ -269,7 +269,7 @@ def test_without_numba_it_says_what_to_install(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: the simulator needs numba, which is not installed: pip install 'spillway[backtest]'\n"
+        "error: the simulator needs numba, which is not installed: install Spillway with its extra `backtest`\n"
     )
 
 

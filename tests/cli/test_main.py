@@ -59,8 +59,8 @@ def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str], command: list[
         (["release", "--kubeconfig", "/nonexistent"], 2, "does not exist"),
         (["run", "--config", "/nonexistent.yaml"], 1, "configuration /nonexistent.yaml"),
         (["run"], 1, "prometheus: is required"),
-        (["release", "-A"], 1, "no usable kubeconfig"),
-        (["doctor"], 1, "no usable kubeconfig"),
+        (["release", "-A"], 1, "there is no kubeconfig"),
+        (["doctor"], 1, "there is no kubeconfig"),
     ],
 )
 def test_errors_are_one_line(
@@ -82,7 +82,7 @@ def test_errors_are_one_line(
 def test_a_missing_kubeconfig_is_one_line(tmp_path: Path) -> None:
     done = run("release", "x", env={**os.environ, "KUBECONFIG": str(tmp_path / "none")})
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no usable kubeconfig")
+    assert done.stderr.startswith("error: there is no kubeconfig")
     assert done.stderr.count("\n") == 1
 
 

@@ -51,6 +51,10 @@ def removal(pointer: str, old: Any) -> list[dict[str, Any]]:
     return [{"op": "test", "path": pointer, "value": old}, {"op": "remove", "path": pointer}]
 
 
+def inserted(pointer: str, value: Any, before: Any) -> list[dict[str, Any]]:
+    return [{"op": "test", "path": pointer, "value": before}, {"op": "add", "path": pointer, "value": value}]
+
+
 @pytest.mark.parametrize(
     ("before", "patch", "after"),
     [
@@ -93,6 +97,16 @@ def test_an_entry_goes_with_its_line_or_its_comma(before: str, patch: list[dict[
         ("spec:\n  own:\n  - min: 4\n    max: 8\n", removal("/spec/own/0/min", 4), "shares its line"),
         ("spec: {lanes: [a]}\n", [{"op": "add", "path": "/spec/lanes/-", "value": "b"}], "more than one value"),
         ("spec: {lanes: [a, b]}\n", steps(["a"], pointer="/spec/lanes"), "more than one value"),
+        ("spec: {lanes: [a, b]}\n", inserted("/spec/lanes/1", "c", "b"), "more than one value"),
+        ("spec: {lanes: [a, b]}\n", [{"op": "remove", "path": "/spec/lanes/1"}], "does not test it"),
+        ("spec:\n  lanes: \n", removal("/spec/lanes/1", "b"), "is not written there"),
+        ("spec: {lanes: 4}\n", removal("/spec/lanes/1", "b"), "is not written there"),
+        ("spec: {lanes: min}\n", removal("/spec/lanes/min", "b"), "is not written there"),
+        ("since: 2024-02-30\nspec: {replicas: {min: 4}}\n", steps(2), "day is out of range"),
+        ("on: !!bool x\nspec: {replicas: {min: 4}}\n", steps(2), "none of its YAML type"),
+        ("since: !!timestamp x\nspec: {replicas: {min: 4}}\n", steps(2), "none of its YAML type"),
+        pytest.param("a: " + "[" * 3000, steps(2), "recursion", id="depth"),
+        ("a: &a [*a]\nspec: {replicas: {min: 4}}\n", steps(2), "can't be changed there"),
     ],
 )
 def test_what_cannot_be_done_safely_is_left(text: str, patch: list[dict[str, Any]], said: str) -> None:
@@ -148,6 +162,7 @@ def test_the_objects_own_file_is_found(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "old.yaml").write_text(LANE % "")
     (tmp_path / "chart.yaml").write_text("{{ if x }}\n")
+    (tmp_path / "dates.yaml").write_text("since: 2024-02-30\n")
     (tmp_path / "deep" / "a.yaml").write_text("kind: ConfigMap\n---\n" + LANE % ", namespace: inference")
     (tmp_path / "deep" / "b.yml").write_text(LANE % ", namespace: other")
     (tmp_path / "link.yaml").symlink_to(tmp_path / "deep" / "a.yaml")

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from spillway.advise.structural.record import Sight
 from spillway.advise.structural.text import from_text
-from spillway.api import CapacityLane, CapacityPlan, ChangeState, WorkloadClass
-from spillway.config import OperatorConfig
+from spillway.api import ChangeState
 from spillway.controller.loop import Decided
 from spillway.controller.observations import NAME, WRITE_SECONDS, ObservationKeeper
-from spillway.controller.proposals import Proposals, live_basis
-from spillway.controller.publish import Publisher
-from spillway.decide.decision import Costs, Decision, LaneDecision, Reason
+from spillway.controller.proposals import live_basis
+from spillway.decide.decision import Reason
 from spillway.decide.freed import Freed
-from spillway.decide.snapshot import ClassSnapshot, LaneSnapshot, MetricsHealth, MetricsReason, PlanSnapshot
-from spillway.kube import CLASSES, CONFIG_MAPS, LANE_CHANGES, LANES, PLANS, Kube, KubeError, Resource
-from spillway.observe.scope import ClusterView, LaneScope, PlanScope
+from spillway.kube import CONFIG_MAPS, LANE_CHANGES, Kube, KubeError, Resource
 from spillway.report.lane_changes import PlanChanges
-from spillway.report.metrics import OperatorMetrics
 from spillway_dev.cluster import Cluster
-from support.world import hosted_lane, own_lane, plan, workload
-
-NOW = 1_800_000_000.0
-DAY = 86_400.0
-TICK = 50.0
-OBSERVE = 500
-NEEDS_ONE = Freed(1, {0: 6.0, 1: 6.0, 2: 3.0})
-DEARER = Freed(4, {n: -3.0 * (n - 3) for n in range(4, 8)})
+from support.proposals import DAY, DEARER, NEEDS_ONE, NOW, TICK, Stage, config
 
 
 @pytest.fixture
@@ -42,90 +29,9 @@ async def kube(cluster: Cluster, crds: object) -> AsyncIterator[Kube]:
         yield connected
 
 
-def config(namespace: str) -> OperatorConfig:
-    return OperatorConfig.model_validate(
-        {
-            "prometheus": {"url": "http://p"},
-            "operatorNamespace": namespace,
-            "namespaces": [namespace],
-            "proposals": {"observeSeconds": OBSERVE},
-        }
-    )
-
-
-@dataclass
-class Stage:
-    """A plan with its lanes and class on the apiserver, and an operator's proposals, tick by tick."""
-
-    cluster: Cluster
-    kube: Kube
-    namespace: str
-    now: float = NOW
-    freed: Freed | None = NEEDS_ONE
-    held: Reason | None = None
-    usable: bool = True
-    proposals: Proposals = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        publisher = Publisher(self.kube, OperatorMetrics())
-        self.proposals = Proposals(self.kube, config(self.namespace), publisher)
-
-    def apply(self, *manifests: dict[str, Any]) -> None:
-        self.cluster.apply(*manifests, field_manager="person")
-
-    def make(self, bounds: dict[str, int] | None = None, **plan_spec: Any) -> None:
-        ns = self.namespace
-        lane = own_lane(ns, replicas=bounds or {"min": 3, "max": 8})
-        self.apply(lane, hosted_lane(ns), workload(ns), plan(ns, **plan_spec))
-
-    async def view(self) -> tuple[ClusterView, Decided]:
-        ns = self.namespace
-        found = CapacityPlan.parse(await self.kube.get(PLANS, ns, "main"))
-        lanes = [CapacityLane.parse(await self.kube.get(LANES, ns, name)) for name in ("gpu", "hosted")]
-        item = WorkloadClass.parse(await self.kube.get(CLASSES, ns, "chat"))
-        reason = MetricsReason.FOUND if self.usable else MetricsReason.STALE
-        seen = tuple(LaneSnapshot(lane) for lane in lanes)
-        health = MetricsHealth(reason, "series", self.now)
-        snapshot = PlanSnapshot(self.now, found, (ClassSnapshot(item, None),), seen, (), health)
-        why = Reason("Steady", "Nothing to do.")
-        own = LaneDecision("gpu", 3, 3, 3, 3, why, freed=self.freed)
-        key = found.metadata.key
-        decision = Decision(key, self.now, self.now + TICK, (own,), (), (), Costs(), why, held=self.held)
-        scope = PlanScope(found, (item,), tuple(LaneScope(lane) for lane in lanes), ())
-        about = {f"WorkloadClass/{ns}/chat": key} | {f"CapacityLane/{ns}/{lane.metadata.name}": key for lane in lanes}
-        cluster = ClusterView(self.now, (scope,), object_plans=about, lanes=tuple(lanes), classes=(item,))
-        return cluster, Decided(snapshot, decision)
-
-    async def tick(self, number: int = 1) -> PlanChanges:
-        found: PlanChanges | None = None
-        for _ in range(number):
-            cluster, decided = await self.view()
-            found = (await self.proposals.tick(cluster, [decided], self.now)).get(decided.snapshot.key)
-            self.now += TICK
-        assert found is not None
-        return found
-
-    async def observe(self) -> PlanChanges:
-        """Until it was seen for long enough."""
-        return await self.tick(int(OBSERVE / TICK) + 1)
-
-    async def made(self) -> dict[str, dict[str, Any]]:
-        return {item["metadata"]["name"]: item for item in await self.kube.list(LANE_CHANGES, self.namespace)}
-
-    def annotate(self, name: str, note: str) -> None:
-        self.cluster.kubectl("annotate", "lchange", name, "-n", self.namespace, note)
-
-    def events(self, kind: str) -> list[str]:
-        found = self.cluster.kubectl("get", "events.events.k8s.io", "-n", self.namespace, "-o", "json")
-        return sorted(item["reason"] for item in json.loads(found)["items"] if item["regarding"]["kind"] == kind)
-
-
 @pytest.fixture
 def stage(cluster: Cluster, kube: Kube, namespace: str) -> Stage:
-    return Stage(cluster, kube, namespace)
+    return Stage(kube, namespace, cluster)
 
 
 async def test_made_once_over_ticks_and_restarts(stage: Stage) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from spillway.api import CapacityPlan, ChangedKind
+from spillway.api.basis import basis_hash, basis_of
 from spillway.cli.main import main
 from spillway.kube import CLASSES, LANE_CHANGES, LANES, Kube, Resource
 from spillway_dev.controlplane import ControlPlane
@@ -99,7 +101,14 @@ def test_what_is_no_proposal_of_the_operators_is_refused(
     proposals.propose("late", expiresAt="2020-01-01T00:00:00Z")
     proposals.propose("forged", planHash="0123456789abcdef")
     proposals.propose("beside", [change_on("CapacityLane", proposals.namespace, "spare", LOWER)])
+    other = "kube-public"
+    proposals.propose(
+        "elsewhere", [change_on("CapacityLane", other, "gpu", LOWER)], **based_on(proposals, other, "gpu")
+    )
+    proposals.propose("planless", planRef={"name": "other"})
     for name, said in (
+        ("elsewhere", f"changes CapacityLane {other}/gpu, which is not in its own namespace"),
+        ("planless", f"rests on other objects than its plan: CapacityPlan {proposals.namespace}/other is not in its"),
         ("late", "expired at 2020-01-01T00:00:00Z"),
         ("forged", "has a spec.planHash (0123456789abcdef) that is not that of its spec.basis"),
         ("beside", f"changes CapacityLane {proposals.namespace}/spare, which is not in its spec.basis"),
@@ -110,6 +119,13 @@ def test_what_is_no_proposal_of_the_operators_is_refused(
         assert name == "nothing" or proposals.notes(name) == {}
     assert run(proposals, alice, "approve", "late") == 2
     assert "add --yes" in capsys.readouterr().err
+
+
+def based_on(proposals: Proposals, namespace: str, lane: str) -> dict[str, Any]:
+    """A basis, with its hash, that holds a lane of another namespace besides."""
+    based = basis_of([CapacityPlan.parse(proposals.get("cplan", "main"))])
+    strange = based[0].model_copy(update={"kind": ChangedKind.LANE, "namespace": namespace, "name": lane})
+    return {"basis": [each.to_wire() for each in (*based, strange)], "planHash": basis_hash((*based, strange))}
 
 
 def test_an_object_that_cannot_be_read_is_taken_for_changed(

@@ -50,16 +50,19 @@ def test_the_apiserver_guards_the_annotations(proposals: Proposals) -> None:
     proposals.person("bob", "approver")
     approved, alice, bob = f"spillway.dev/approved={digest}", proposals.user("alice"), proposals.user("bob")
     for notes, said in (
-        ((approved, f"spillway.dev/approved-by={alice}"), "can name only who writes them"),
-        ((approved,), f"with spillway.dev/approved goes spillway.dev/approved-by: {bob}"),
+        ((approved, f"spillway.dev/approved-by={alice}"), f"who writes them, which is {bob}"),
+        ((approved,), f"with spillway.dev/approved goes spillway.dev/approved-by.*, which is {bob}"),
         ((f"spillway.dev/approved-by={bob}",), "goes with the approval"),
         (("spillway.dev/approved=ffffffffffffffff", f"spillway.dev/approved-by={bob}"), "own spec.planHash"),
-        (("spillway.dev/rejected=no",), "with spillway.dev/rejected goes"),
+        (("spillway.dev/rejected=no",), "with rejected goes rejected-by"),
     ):
         with pytest.raises(KubectlError, match=said):
             proposals.annotate("main-lower", *notes, person="bob")
     proposals.annotate("main-lower", approved, f"spillway.dev/approved-by={alice}", person="alice")
     proposals.annotate("main-lower", "note=fine", person="bob")
+    for taken_over in ("spillway.dev/approved-by-", f"spillway.dev/approved-by={bob}"):
+        with pytest.raises(KubectlError, match="is taken back first, not taken over"):
+            proposals.annotate("main-lower", taken_over, person="bob")
     rejection = ("spillway.dev/rejected=no", f"spillway.dev/rejected-by={bob}")
     with pytest.raises(KubectlError, match="not both"):
         proposals.annotate("main-lower", *rejection, person="bob")
@@ -68,6 +71,29 @@ def test_the_apiserver_guards_the_annotations(proposals: Proposals) -> None:
         proposals.annotate("main-lower", "spillway.dev/approved-", person="viewer")
     proposals.annotate("main-lower", "spillway.dev/approved-", "spillway.dev/approved-by-", person="bob")
     assert proposals.notes() == {"note": "fine"}
+
+
+def test_an_editor_proposes_nothing_and_the_operators_role_does(proposals: Proposals) -> None:
+    """A proposal is a patch that somebody with more rights is asked to make."""
+    ns = proposals.namespace
+    change = proposals.propose()
+    proposals.cluster.kubectl("delete", "lanechange", "main-lower", "-n", ns)
+    made = json.dumps({key: change[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": "made"}})
+
+    def create_as(person: str, *verbs: str) -> None:
+        kubeconfig = proposals.person(person)
+        proposals.cluster.kubectl(
+            "create", "role", person, "-n", ns, f"--verb={','.join(verbs)}", "--resource=lanechanges.spillway.dev"
+        )
+        proposals.cluster.kubectl(
+            "create", "rolebinding", person, "-n", ns, f"--role={person}", f"--serviceaccount={ns}:{person}"
+        )
+        proposals.cluster.kubectl("create", "-n", ns, "-f", "-", stdin=made, kubeconfig=kubeconfig)
+
+    with pytest.raises(KubectlError, match="lacks the verb propose"):
+        create_as("editor", "get", "list", "watch", "create", "update", "patch", "delete")
+    create_as("operator", "get", "list", "watch", "create", "propose", "delete")
+    assert proposals.get("lanechange", "made")["spec"] == change["spec"]
 
 
 def test_nobody_creates_an_approved_one_nor_edits_one_and_the_operator_never_approves(proposals: Proposals) -> None:

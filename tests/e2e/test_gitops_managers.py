@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from spillway.api.names import BASELINE_ANNOTATION, LAST_SCALE_ANNOTATION, STOP_ANNOTATION
+from spillway.cli.main import main
 from spillway.kube import Kube
 from spillway_dev.cluster import Cluster
 from support.gitops import (
@@ -188,6 +189,32 @@ def test_a_pause_that_git_states_otherwise(crds: Cluster, namespace: str, name: 
         "-p", '{"spec":{"paused":true}}',
     )  # fmt: skip
     git.sync(plan(namespace, paused=False))
+    assert crds.get("capacityplans", "main", namespace)["spec"]["paused"] is False
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_pause_by_the_command(crds: Cluster, namespace: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It stays where Git says nothing of it."""
+    git = tool(name, crds, rules=True)
+    for paused, command in ((True, "pause"), (False, "resume")):
+        git.sync(plan(namespace))
+        assert main([command, "main", "-n", namespace, "--kubeconfig", str(crds.kubeconfig)]) == 0
+        assert "says nothing of spec.paused, so that this stays" in " ".join(capsys.readouterr().out.split())
+        for _ in range(SYNCS):
+            git.sync(plan(namespace))
+        assert crds.get("capacityplans", "main", namespace)["spec"]["paused"] is paused
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_pause_by_the_command_where_git_would_take_it_back(
+    crds: Cluster, namespace: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused, with what to commit and what stops at once."""
+    tool(name, crds, rules=True).sync(plan(namespace, paused=False))
+    assert main(["pause", "main", "-n", namespace, "--kubeconfig", str(crds.kubeconfig)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "which would undo it; commit the patch below" in said
+    assert f"kubectl annotate namespace {namespace} spillway.dev/stop=true --field-manager=spillway-stop" in said
     assert crds.get("capacityplans", "main", namespace)["spec"]["paused"] is False
 
 

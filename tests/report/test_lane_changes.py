@@ -39,6 +39,8 @@ def changes(**states: str) -> PlanChanges:
         (changes(a="Approved", b="Rejected"), {}, False, "ApprovedNotApplied", "not yet in place: a"),
         (changes(a="Approved", b="Proposed"), {}, True, "ProposalsWait", "waits for a person: b"),
         (PlanChanges(True, {}, ("too dear by far",)), {}, False, "IncreaseTooLarge", "too dear by far"),
+        (PlanChanges(True, {}, ("dear",), ("no room",)), {}, False, "ProposalRefused", "no room; dear"),
+        (PlanChanges(True, {}, short="forgets"), {}, False, "NothingProposed", "waits for approval; forgets"),
     ],
 )
 def test_what_a_plan_says(found: PlanChanges, spec: dict[str, Any], holds: bool | None, reason: str, said: str) -> None:

@@ -110,7 +110,8 @@ class Proposals:
     def propose(self, name: str = "main-lower", changes: Sequence[JSON] = (), **spec: Any) -> JSON:
         """Create a LaneChange on the present state; by default it lowers the lane's minimum. Returns it."""
         entries = changes or [change_on("CapacityLane", self.namespace, "gpu", LOWER)]
-        made = lane_change(name, self.namespace, self.basis(), entries, **spec)
+        made = lane_change(name, self.namespace, self.basis(), entries)
+        made["spec"] |= spec
         return self.create(made)
 
     def create(self, manifest: JSON) -> JSON:

@@ -68,7 +68,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # Structural changes are proposed in either mode, and changed by nobody: there is no verb that edits one.
 - apiGroups: [spillway.dev]
   resources: [lanechanges]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, propose, delete]
 - apiGroups: [spillway.dev]
   resources: [workloadclasses/status, capacitylanes/status, capacityplans/status, lanechanges/status]
   verbs: [patch]

@@ -53,6 +53,9 @@ class PatchOp(StrEnum):
     TEST = "test"
 
 
+MOST_STEPS = 40
+"""Of a patch: a lane out of a plan takes two, and two more for each of 16 bindings or its address."""
+
 Generation = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -89,7 +92,7 @@ class ObjectChange(Model):
     name: ObjectName = Field(description="Name of the object.")
     patch: tuple[PatchStep, ...] = Field(
         min_length=1,
-        max_length=16,
+        max_length=MOST_STEPS,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description="JSON Patch (RFC 6902) on the object, in order; each value that is replaced is tested first.",
     )

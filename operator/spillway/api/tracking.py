@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 """Of Argo CD where it tracks by label; Helm charts set it as well, so that alone it says nothing."""
 FLUX_LABELS = {"kustomize.toolkit.fluxcd.io": "Kustomization", "helm.toolkit.fluxcd.io": "HelmRelease"}
 FLUX_MANAGERS = {"kustomize-controller": "Kustomization", "helm-controller": "HelmRelease"}
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""Of client-side apply: the manifest as it was given, without the apiserver's defaults."""
 
 JSON = Mapping[str, Any]
 
@@ -75,3 +79,23 @@ def _spec_managers(meta: JSON) -> set[str]:
     """Field managers that own something of the spec."""
     entries = meta.get("managedFields") or []
     return {str(entry.get("manager")) for entry in entries if "f:spec" in (entry.get("fieldsV1") or {})}
+
+
+def stated(item: JSON, field: str) -> bool:
+    """Whether the manifest in Git has ``spec.FIELD``, so that another value would not stay; not known counts as it has.
+
+    Told by what applied it: the manifest of a client-side apply, else the fields that Argo CD's or Flux' managers own.
+    """
+    meta = item.get("metadata") or {}
+    manifest = (meta.get("annotations") or {}).get(LAST_APPLIED)
+    if manifest:
+        try:
+            return field in (json.loads(manifest).get("spec") or {})
+        except (ValueError, AttributeError, TypeError):
+            return True
+    theirs = [
+        entry["fieldsV1"]["f:spec"]
+        for entry in meta.get("managedFields") or []
+        if entry.get("manager") in ARGO_MANAGERS | FLUX_MANAGERS.keys() and "f:spec" in (entry.get("fieldsV1") or {})
+    ]
+    return not theirs or any(f"f:{field}" in fields for fields in theirs)

@@ -36,7 +36,7 @@ from spillway.simulate.scenario import Scenario, ScenarioError, load_scenario
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
-NUMBA_MISSING = "the simulator needs numba, which is not installed: pip install 'spillway[backtest]'"
+NUMBA_MISSING = "the simulator needs numba, which is not installed: install Spillway with its extra `backtest`"
 
 
 @dataclass(frozen=True, slots=True)

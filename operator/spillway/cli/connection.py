@@ -12,7 +12,7 @@ import click
 from kubernetes.aio import config as k8s_config
 
 from spillway.cli.output import Form
-from spillway.kube import Kube
+from spillway.kube import Kube, KubeError
 
 Command = Callable[..., Any]
 
@@ -31,7 +31,7 @@ class Connection:
 
     async def connect(self) -> Kube:
         """An authenticated client. Raises ``KubeError``."""
-        return await Kube.connect(self.kubeconfig, self.context, impersonate=self.impersonate)
+        return await Kube.connect(self.kubeconfig, self.context, impersonate=self.impersonate, pod_first=False)
 
     def namespaces(self) -> tuple[str, ...]:
         """The namespaces that are meant; none means all."""
@@ -54,6 +54,12 @@ def current_namespace(kubeconfig: str | None, context: str | None) -> str:
     return str(chosen["context"].get("namespace") or "default")
 
 
+def said(error: KubeError) -> str:
+    """What went wrong, with the way out where nobody answered."""
+    hint = "; check --context and `kubectl cluster-info`" if error.reason == "Unreachable" else ""
+    return f"{error.message}{hint}"
+
+
 def cluster_options(command: Command) -> Command:
     """``--kubeconfig`` and ``--context``; the command gets ``connection``."""
 
@@ -73,7 +79,7 @@ def cluster_options(command: Command) -> Command:
         "--kubeconfig",
         metavar="FILE",
         type=click.Path(exists=True, dir_okay=False),
-        help="Kubeconfig. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.",
+        help="Kubeconfig. Default: $KUBECONFIG, ~/.kube/config, the pod's service account.",
     )(decorated)
 
 

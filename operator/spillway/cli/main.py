@@ -17,7 +17,7 @@ from spillway import __version__
 from spillway.api import API_VERSION, crd
 from spillway.cli.approval.options import approve, pause, propose, reject, resume
 from spillway.cli.budget.options import budget_options
-from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options
+from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options, said
 from spillway.cli.diff.options import diff
 from spillway.cli.output import Form, print_json
 from spillway.cli.size.options import size_options
@@ -362,7 +362,9 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
         # The reader has gone (`spillway crds | head`): nothing is left to say, nor to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except (ConfigError, KubeError, OSError) as error:
+    except KubeError as error:
+        return _fail(said(error), EXIT_FAILED)
+    except (ConfigError, OSError) as error:
         return _fail(str(error), EXIT_FAILED)
     return result if isinstance(result, int) else 0
 

@@ -5,43 +5,41 @@ Nothing here waits for the others: a plan whose proposals fail is decided on and
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from spillway.advise.structural.lanes import dispensable, only_own_of
 from spillway.advise.structural.lifecycle import Live, outlived, silenced, stand
-from spillway.advise.structural.patches import change_key
 from spillway.advise.structural.record import Sight
 from spillway.advise.structural.rules import Observed, Proposed, propose
 from spillway.advise.words import dollars
-from spillway.api import API_VERSION, CapacityLane, CapacityPlan, LaneChange, Mode, StructuralApproval, WorkloadClass
+from spillway.api import (
+    CapacityLane,
+    CapacityPlan,
+    ChangeState,
+    LaneChange,
+    Mode,
+    StructuralApproval,
+    WorkloadClass,
+)
 from spillway.api.basis import basis_hash, basis_of
 from spillway.api.lanechange import BasisObject
 from spillway.config import OperatorConfig
+from spillway.controller.change_writes import ChangeWrites
+from spillway.controller.lane_changes import Listed, listed
 from spillway.controller.observations import ObservationKeeper
 from spillway.controller.publish import Publisher
 from spillway.decide.decision import LaneDecision
 from spillway.decide.reasons import Code
 from spillway.decide.snapshot import PlanSnapshot
-from spillway.kube import LANE_CHANGES, Items, Kube, KubeError
+from spillway.kube import LANE_CHANGES, Kube, KubeError
 from spillway.observe.membership import subject
 from spillway.observe.scope import ClusterView, PlanScope
-from spillway.report.figures import shorten, timestamp
 from spillway.report.lane_changes import PlanChanges, change_events, change_status, status_is_news
 
 if TYPE_CHECKING:
     from spillway.controller.loop import Decided
-
-EXPIRY_SECONDS = 7 * 86_400
-MOST_BASIS = 128
-NAME_LIMIT = 63
-HASH_DIGITS = 6
-CENT = Decimal("0.01")
 
 logger = logging.getLogger("spillway.proposals")
 
@@ -52,22 +50,23 @@ class Proposals:
     def __init__(self, kube: Kube, config: OperatorConfig, publisher: Publisher) -> None:
         self._kube, self._config, self._publisher = kube, config, publisher
         self._observations = ObservationKeeper(kube, config)
+        self._writes = ChangeWrites(kube)
         self._problem = ""
+        self._unread: Mapping[str, str] = {}
+        """Proposals that are left alone, by key, with the reason that was said."""
 
     async def tick(self, cluster: ClusterView, decided: Sequence[Decided], now: float) -> Mapping[str, PlanChanges]:
         """What is known of each plan's proposals, by plan, once this tick's are made."""
         await self._observe(cluster, decided, now)
-        listed = await self._list()
-        if listed is None:
+        there = await self._list()
+        if there is None:
             return {}
         found = {}
         for each in decided:
             key = each.snapshot.key
             try:
                 scope = next(scope for scope in cluster.plans if scope.plan.metadata.key == key)
-                found[key] = await self._plan(cluster, scope, each, _of(scope.plan, listed), now)
-            except KubeError as error:
-                logger.error("plan %s: its proposals could not be written: %s", key, error.message)
+                found[key] = await self._plan(cluster, scope, each, there, now)
             except Exception:  # proposals only tell: no plan's scaling waits for them
                 logger.exception("plan %s: its proposals could not be worked out", key)
         return found
@@ -84,7 +83,7 @@ class Proposals:
         self._observations.keep({scope.plan.metadata.key for scope in cluster.plans})
         await self._observations.save(now)
 
-    async def _list(self) -> list[LaneChange] | None:
+    async def _list(self) -> Listed | None:
         try:
             items = await self._kube.list_in(LANE_CHANGES, self._config.namespaces)
         except KubeError as error:
@@ -93,38 +92,50 @@ class Proposals:
             self._problem = error.message
             return None
         self._problem = ""
-        return parsed(items)
+        found = listed(items)
+        for key, why in found.unread.items():
+            if self._unread.get(key) != why:
+                logger.warning("LaneChange %s is left alone: %s", key, why)
+        self._unread = found.unread
+        return found
 
     async def _plan(
-        self, cluster: ClusterView, scope: PlanScope, decided: Decided, changes: list[LaneChange], now: float
+        self, cluster: ClusterView, scope: PlanScope, decided: Decided, there: Listed, now: float
     ) -> PlanChanges:
-        live = live_of(cluster, scope.plan)
-        too_dear: list[str] = []
-        if may_propose(decided):
-            for item in self._proposed(scope, decided.snapshot):
-                if silenced(item.change, changes, now):
-                    continue
-                if text := too_dear_of(scope.plan, item):
-                    too_dear.append(text)
-                elif made := await self._create(scope.plan, item, live.basis, changes, now):
-                    changes = [*changes, made]
+        live, changes = live_of(cluster, scope.plan), there.of(scope.plan)
         states = {}
         for change in changes:
-            if outlived(change, now):
-                await self._kube.delete(
-                    LANE_CHANGES, change.metadata.namespace, change.metadata.name, change.metadata.uid
-                )
+            if not outlived(change, now) or not await self._writes.delete(change, now):
+                states[change.metadata.name] = await self._tell(scope.plan, change, live, now)
+        too_dear: list[str] = []
+        refused: list[str] = []
+        for item in self._proposed(scope, decided):
+            if silenced(item.change, changes, now):
                 continue
-            status = change_status(change, stand(change, live, now), now)
-            states[change.metadata.name] = status.state
-            if status_is_news(change.status, status) and await self._publisher.write(LANE_CHANGES, change, status):
-                logger.info("LaneChange %s: %s: %s", change.metadata.key, status.state.value, status.message)
-                events = change_events(change, status)
-                await self._publisher.post(change, events, now)
-                await self._publisher.post(scope.plan, events, now)
-        return PlanChanges(True, states, tuple(too_dear))
+            if text := too_dear_of(scope.plan, item):
+                too_dear.append(text)
+                continue
+            made = await self._writes.create(scope.plan, item, live.basis, there.over, now)
+            refused += [made.refused] if made.refused else []
+            if made.change is not None:
+                changes.append(made.change)
+                states[made.change.metadata.name] = await self._tell(scope.plan, made.change, live, now)
+        short = self._observations.short(scope.plan.metadata.key)
+        return PlanChanges(True, states, tuple(too_dear), tuple(refused), short)
 
-    def _proposed(self, scope: PlanScope, snapshot: PlanSnapshot) -> tuple[Proposed, ...]:
+    async def _tell(self, plan: CapacityPlan, change: LaneChange, live: Live, now: float) -> ChangeState:
+        status = change_status(change, stand(change, live, now), now)
+        if status_is_news(change.status, status) and await self._publisher.write(LANE_CHANGES, change, status):
+            logger.info("LaneChange %s: %s: %s", change.metadata.key, status.state.value, status.message)
+            events = change_events(change, status)
+            await self._publisher.post(change, events, now)
+            await self._publisher.post(plan, events, now)
+        return status.state
+
+    def _proposed(self, scope: PlanScope, decided: Decided) -> tuple[Proposed, ...]:
+        if not may_propose(decided):
+            return ()
+        snapshot = decided.snapshot
         records = self._observations.records(snapshot.key)
         lanes = [each.resource for each in scope.lanes]
         observed = [
@@ -139,47 +150,6 @@ class Proposals:
             if (record := records.get(lane.metadata.name)) is not None
         ]
         return propose(scope.plan, observed, self._config.proposals.observe_seconds)
-
-    async def _create(
-        self,
-        plan: CapacityPlan,
-        item: Proposed,
-        basis: Sequence[BasisObject],
-        changes: Sequence[LaneChange],
-        now: float,
-    ) -> LaneChange | None:
-        if len(basis) > MOST_BASIS:
-            logger.warning("plan %s: too many classes and lanes for a proposal to rest on", plan.metadata.key)
-            return None
-        body = manifest(plan, item, basis, len(changes), now)
-        try:
-            return LaneChange.parse(await self._kube.create(LANE_CHANGES, plan.metadata.namespace, body))
-        except KubeError as error:
-            if error.conflict:  # made already; the next list has it
-                return None
-            raise
-
-
-def _of(plan: CapacityPlan, changes: Iterable[LaneChange]) -> list[LaneChange]:
-    meta = plan.metadata
-    return [
-        each for each in changes if (each.metadata.namespace, each.spec.plan_ref.name) == (meta.namespace, meta.name)
-    ]
-
-
-def parsed(items: Items) -> list[LaneChange]:
-    """Those that are whole and not being deleted; what another release has written is left alone."""
-    found = []
-    for item in items:
-        try:
-            change = LaneChange.parse(item)
-        except ValidationError as problem:
-            meta = item["metadata"]
-            logger.warning("LaneChange %s/%s is left alone: %s", meta["namespace"], meta["name"], problem.errors()[0])
-            continue
-        if change.metadata.deletion_timestamp is None:
-            found.append(change)
-    return found
 
 
 def may_propose(decided: Decided) -> bool:
@@ -251,44 +221,3 @@ def too_dear_of(plan: CapacityPlan, item: Proposed) -> str | None:
         f"not proposed, as it raises the bill by more than approval.maxMonthlyIncreaseUsd of {dollars(most)}: "
         f"{item.message}"
     )
-
-
-def manifest(
-    plan: CapacityPlan, item: Proposed, basis: Sequence[BasisObject], earlier: int, now: float
-) -> dict[str, Any]:
-    """The LaneChange. ``earlier``: proposals of the plan that are kept; a later one has another name."""
-    meta, digest = plan.metadata, basis_hash(basis)
-    spec = {
-        "planRef": {"name": meta.name},
-        "reason": item.reason.value,
-        "message": shorten(item.message),
-        "change": [each.to_wire() | {"patch": [step.to_wire() for step in each.patch]} for each in item.change],
-        "basis": [each.to_wire() for each in basis],
-        "planHash": digest,
-        "generation": meta.generation,
-        "expiresAt": timestamp(now + EXPIRY_SECONDS),
-        "effect": {
-            "usdPerMonth": str(item.usd_per_month.quantize(CENT)),
-            "observedSeconds": item.observed_seconds,
-        },
-    }
-    owner = {"apiVersion": API_VERSION, "kind": CapacityPlan.KIND, "name": meta.name, "uid": meta.uid}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": LaneChange.KIND,
-        "metadata": {
-            "name": name_of(meta.name, item, f"{digest}\n{earlier}"),
-            "namespace": meta.namespace,
-            "ownerReferences": [owner],
-        },
-        "spec": spec,
-    }
-
-
-def name_of(plan: str, item: Proposed, salt: str) -> str:
-    """Such as "main-gpu-h100-lower-minimum-3f9a2c": the same for the same proposal, at most 63 characters."""
-    words = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in item.reason.value)
-    digest = hashlib.sha256(f"{change_key(item.change)}\n{salt}".encode()).hexdigest()[:HASH_DIGITS]
-    tail = f"{words}-{digest}"
-    head = f"{plan}-{item.lane}".replace(".", "-")[: NAME_LIMIT - len(tail)].rstrip("-")
-    return f"{head}{tail}"

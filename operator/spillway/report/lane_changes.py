@@ -28,6 +28,10 @@ class PlanChanges:
     """By name."""
     too_dear: tuple[str, ...] = ()
     """What would be better and raises the bill by more than the plan allows to propose, one sentence each."""
+    refused: tuple[str, ...] = ()
+    """What would be better and could not be stored, one sentence each."""
+    short: str = ""
+    """Why what was observed may not be enough after a restart; "" where it is."""
 
     def names(self, state: ChangeState) -> list[str]:
         """The proposals in that state."""
@@ -49,9 +53,12 @@ def approval_state(plan: CapacityPlan, changes: PlanChanges) -> State:
     if plan.spec.approval.structural is StructuralApproval.OFF:
         said = "spec.approval.structural is Off: structural changes are not proposed"
         return State(APPROVAL_REQUIRED, False, "Off", said)
+    if changes.refused:
+        return State(APPROVAL_REQUIRED, False, "ProposalRefused", "; ".join((*changes.refused, *changes.too_dear)))
     if changes.too_dear:
         return State(APPROVAL_REQUIRED, False, "IncreaseTooLarge", "; ".join(changes.too_dear))
-    return State(APPROVAL_REQUIRED, False, "NothingProposed", "no structural change waits for approval")
+    said = "no structural change waits for approval" + (f"; {changes.short}" if changes.short else "")
+    return State(APPROVAL_REQUIRED, False, "NothingProposed", said)
 
 
 def change_status(change: LaneChange, found: Stand, now: float) -> LaneChangeStatus:

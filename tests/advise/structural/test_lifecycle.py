@@ -30,7 +30,10 @@ HASH = basis_hash(live().basis)
 
 
 def change(
-    notes: dict[str, str] | None = None, status: dict[str, Any] | None = None, generation: int = 1
+    notes: dict[str, str] | None = None,
+    status: dict[str, Any] | None = None,
+    generation: int = 1,
+    expires: str = EXPIRES,
 ) -> LaneChange:
     return LaneChange.parse(
         {
@@ -53,7 +56,7 @@ def change(
                 "basis": [each.to_wire() for each in live().basis],
                 "planHash": HASH,
                 "generation": 1,
-                "expiresAt": EXPIRES,
+                "expiresAt": expires,
                 "effect": {"usdPerMonth": "-1", "observedSeconds": 1},
             },
         }
@@ -109,6 +112,29 @@ def test_an_approval_that_was_seen_in_time_does_not_expire() -> None:
     taken_back = change(None, {"state": "Approved"})
     assert stand(taken_back, live(), NOW).state is ChangeState.PROPOSED
     assert stand(taken_back, live(), NOW + 9 * DAY).state is ChangeState.EXPIRED
+
+
+@pytest.mark.parametrize("text", ["2027-01-22T08:00:00z", "2027-01-22t08:00:00Z", "2027-01-22T09:00:00+01:00"])
+def test_a_time_that_rfc_3339_allows_is_read(text: str) -> None:
+    assert seconds(text) == NOW + 7 * DAY
+    waits = stand(change(expires=text), live(), NOW)
+    assert (waits.state, waits.message.split(" for ")[0]) == (ChangeState.PROPOSED, f"waits until {text}")
+    assert stand(change(expires=text), live(), NOW + 7 * DAY).state is ChangeState.EXPIRED
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2027-01-22T08:00:60Z", "2027-02-30T08:00:00Z", "99999-01-01T00:00:00Z"])
+def test_a_time_that_nobody_can_read_ends_it_with_a_sentence(text: str) -> None:
+    for notes in ({}, APPROVED):
+        told = stand(change(notes, expires=text), live(), NOW)
+        assert (told.state, "is no time that Spillway can read" in told.message) == (ChangeState.EXPIRED, True)
+    assert stand(change(REJECTED, expires=text), live(), NOW).state is ChangeState.REJECTED
+    assert stand(change(expires=text), live(DONE), NOW).state is ChangeState.APPLIED
+
+
+def test_an_end_that_nobody_can_read_is_kept_and_silences() -> None:
+    ended = change(status={"state": "Rejected", "endedAt": "soon"})
+    assert not outlived(ended, NOW + 300 * DAY)
+    assert silenced(to_bound("min", 3), [ended], NOW + 300 * DAY)
 
 
 def test_a_hash_that_is_not_its_own_is_refused() -> None:

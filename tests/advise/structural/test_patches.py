@@ -68,3 +68,18 @@ def test_two_proposals_are_the_same_by_what_they_change_from_what() -> None:
     assert change_key([changed(*replaced(path, 4, 1))]) != one
     assert change_key([changed(*replaced(path, 3, 1), name="other")]) != one
     assert change_key([changed(*replaced(pointer("selfHosted", "replicas", "max"), 3, 1))]) != one
+
+
+def removal(lane: str, place: int, binding: int, backend: str) -> ObjectChange:
+    return changed(
+        *removed(pointer("lanes", place), lane),
+        *removed(pointer("routing", "bindings", binding, "backends", lane), backend),
+    )
+
+
+def test_a_lane_that_stands_elsewhere_in_the_list_is_the_same_one() -> None:
+    one = change_key([removal("spare", 1, 0, "vllm-spare")])
+    assert change_key([removal("spare", 2, 3, "vllm-spare")]) == one
+    assert change_key([removal("other", 1, 0, "vllm-spare")]) != one
+    assert change_key([removal("spare", 1, 0, "vllm")]) != one
+    assert change_key([removal("1", 0, 0, "vllm")]) != change_key([removal("2", 0, 0, "vllm")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advise.structural.builders import DAY, hosted_lane, hours, own_lane, plan, workload
+from spillway.advise.structural import rules
 from spillway.advise.structural.lanes import dispensable, only_own_of
 from spillway.advise.structural.rules import Observed, Proposed, propose
 from spillway.api import CapacityLane, CapacityPlan, ChangeReason, DataPolicy
@@ -174,6 +176,32 @@ def test_behind_a_proxy_its_address_goes_too() -> None:
     made_up = of.spec.routing.model_copy(update={"bindings": plan(routing=BOUND).spec.routing.bindings})
     as_bound = of.model_copy(update={"spec": of.spec.model_copy(update={"routing": made_up})})
     assert proposed(unused, of=as_bound) == item, "bindings that nobody wrote are not patched"
+
+
+def bound_everywhere() -> CapacityPlan:
+    """As many bindings as a plan may have, and a proxy behind the gateway that knows the lane too."""
+    bindings = [BINDING | {"class": f"chat-{number}", "rule": f"r{number}"} for number in range(16)]
+    proxy = {"configMap": "litellm", "deployment": "litellm", "addresses": {"spare": "http://spare:8000/v1"}}
+    routing = {"plane": "GatewayAPI", "bindings": bindings, "litellm": proxy}
+    return plan(lanes=["gpu", "spare", "hosted"], routing=routing)
+
+
+UNUSED = Observed(own_lane("spare"), hours([0] * THREE_DAYS, used=False), dispensable=True)
+
+
+def test_a_lane_goes_from_as_many_bindings_as_a_plan_may_have() -> None:
+    of = bound_everywhere()
+    item = proposed(UNUSED, of=of)
+    assert item is not None
+    assert len(item.change[0].patch) == 2 + 16 * 2 + 2
+    after = patched(of, item)
+    assert "spare" not in json.dumps(after)
+    assert len(after["routing"]["bindings"]) == 16
+
+
+def test_a_patch_that_no_proposal_holds_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MOST_STEPS", 35)
+    assert proposed(UNUSED, of=bound_everywhere()) is None
 
 
 @pytest.mark.parametrize(

@@ -142,10 +142,28 @@ def test_the_workflow_has_least_permissions_and_runs_no_strangers_code_with_secr
     assert found["permissions"] == {"contents": "read", "pull-requests": "write"}
     assert "secrets." not in text
     checkout, review = found["jobs"]["review"]["steps"]
+    assert review["with"]["spillway"] == "${{ vars.SPILLWAY }}"
     assert checkout["with"] == {"fetch-depth": 2, "persist-credentials": False}
     known = action()["inputs"]
     assert set(review["with"]) <= set(known)
     assert all(each.get("required") or "default" in each for each in known.values())
+
+
+def test_nothing_is_installed_by_a_bare_name() -> None:
+    """On PyPI it is another project's, which would run with the job's variables."""
+    assert "default" not in action()["inputs"]["spillway"]
+    install, *_ = pipeline()["spillway-diff"]["script"]
+    assert "SPILLWAY_PACKAGE" not in pipeline()["spillway-diff"]["variables"]
+    script = install.replace("python -m pip install --quiet", "sh -c 'echo $0 ${SPILLWAY_GITLAB_TOKEN:-no token}'")
+    assert script != install
+    given = {"PATH": os.environ["PATH"], "SPILLWAY_GITLAB_TOKEN": "t0ken"}
+
+    def run(**more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(("sh", "-c", script), env=given | more, capture_output=True, text=True, check=False)
+
+    assert run().returncode != 0
+    assert "SPILLWAY_PACKAGE: set this CI/CD variable to what pip installs" in run().stderr
+    assert run(SPILLWAY_PACKAGE="x").stdout == "x no token\n"
 
 
 def test_a_pull_request_from_a_fork_gets_no_comment_step() -> None:
@@ -185,12 +203,13 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
     return {**os.environ, "PATH": path, **variables}
 
 
-def review(merge: Path, tmp_path: Path, policy: str) -> tuple[int, str, str]:
+def review(merge: Path, tmp_path: Path, policy: str, traffic: str = "") -> tuple[int, str, str]:
     """The action's own script: its exit status, the status it hands on, and the comment."""
     comment_file = tmp_path / "comment.md"
     variables = environment(
-        tmp_path, BASE="HEAD^1", HEAD="HEAD", MANIFESTS="deploy", POLICY=policy, TRAFFIC="", PROMETHEUS_URL="",
-        FAIL_ON="fail", TAG="default", COMMENT=str(comment_file), GITHUB_OUTPUT=str(tmp_path / "output"),
+        tmp_path, BASE="HEAD^1", HEAD="HEAD", MANIFESTS="deploy", POLICY=policy, TRAFFIC=traffic, PROMETHEUS_URL="",
+        SCENARIO="", BASE_TRAFFIC=str(tmp_path / "base"), FAIL_ON="fail", TAG="default", COMMENT=str(comment_file),
+        GITHUB_OUTPUT=str(tmp_path / "output"),
         GITHUB_STEP_SUMMARY=str(tmp_path / "summary"),
     )  # fmt: skip
     (tmp_path / "output").unlink(missing_ok=True)
@@ -213,11 +232,28 @@ def test_the_actions_script_reviews_the_merge_commit_under_the_bases_policy(merg
     assert review(merge, tmp_path, "not-yet-there.yaml")[1] == "status=3"
 
 
+def test_no_pull_request_is_measured_by_traffic_of_its_own(merge: Path, tmp_path: Path) -> None:
+    """The base's file is replayed; one that the base does not have is the head's."""
+    git(merge, "reset", "-q", "--hard", "HEAD^1")
+    header = "t_s,class,requests,input_tokens,output_tokens\n"
+    (merge / "week.csv").write_text(f"{header}0,of/base,x,1,1\n", encoding="utf-8")
+    git(merge, "add", "week.csv")
+    git(merge, "commit", "-q", "-m", "traffic")
+    (merge / "week.csv").write_text(f"{header}0,of/head,y,1,1\n", encoding="utf-8")
+    (merge / "new.csv").write_text(f"{header}0,of/head,z,1,1\n", encoding="utf-8")
+    write(merge / "deploy", *ALL)
+    git(merge, "add", ".")
+    git(merge, "commit", "-q", "-m", "head")
+    for traffic, cell in (("week.csv", "x"), ("new.csv", "z")):
+        _, _, text = review(merge, tmp_path, "", traffic)
+        assert f"{traffic}, line 2: requests is '{cell}'" in text
+
+
 def test_gitlabs_script_reviews_the_commit_under_the_bases_policy(merge: Path, tmp_path: Path) -> None:
     script = "\n".join(pipeline()["spillway-diff"]["script"][1:])
     variables = environment(
-        tmp_path, CI_MERGE_REQUEST_DIFF_BASE_SHA=git(merge, "rev-parse", "HEAD^1"), TRAFFIC="", MANIFESTS="deploy",
-        CI_COMMIT_SHA=git(merge, "rev-parse", "HEAD^2"), POLICY="", FAIL_ON="fail", TAG="default",
+        tmp_path, CI_MERGE_REQUEST_DIFF_BASE_SHA=git(merge, "rev-parse", "HEAD^1"), TRAFFIC="", SCENARIO="",
+        MANIFESTS="deploy", CI_COMMIT_SHA=git(merge, "rev-parse", "HEAD^2"), POLICY="", FAIL_ON="fail", TAG="default",
         SPILLWAY_GITLAB_TOKEN="",
     )  # fmt: skip
     done = subprocess.run(

@@ -25,7 +25,7 @@ def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
         (["--days", "0"], 2, "is not in the range"),
         (["--config", "/nonexistent.yaml"], 2, "does not exist"),
         (["--catalogue", "/nonexistent"], 2, "does not exist"),
-        ([], 1, "no usable kubeconfig"),
+        ([], 1, "there is no kubeconfig"),
     ],
 )
 def test_errors_are_one_line(

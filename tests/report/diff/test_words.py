@@ -19,7 +19,7 @@ from advise.review.builders import (
     swapped,
     with_spec,
 )
-from spillway.advise.review.effect import Band, Effect
+from spillway.advise.review.effect import Band, Effect, SideFigures
 from spillway.advise.review.limits import Limits, Verdict
 from spillway.advise.review.review import PlanReview, Review, review_plan
 from spillway.report.diff.document import document
@@ -65,6 +65,21 @@ def test_a_headline_without_an_estimate_and_one_of_what_was_missed_before() -> N
     found = effect(-1200, classes=(MISSED,))
     again = replace(found, base=replace(found.base, classes=(MISSED,)))
     assert headline(review(again)).endswith("SLO missed by chat (98.1%, goal 99%, as before)")
+
+
+def test_a_new_plan_is_told_as_what_it_costs() -> None:
+    nothing = SideFigures(Band(0, 0, 0), 0, 0, (), ())
+    found = effect(-1000)
+    new = replace(found, base=nothing, difference=found.head.usd_per_month, new=True)
+    assert headline(review(new)) == "New plan: $9,000 a month; SLO held"
+    assert certainty(new) == (
+        "demand.csv.gz replayed on the new plan; what its traffic costs without it is not known. Confidence medium"
+    )
+    told = "\n".join(method(new))
+    assert "Estimate of base" not in told
+    assert "Estimate of head: $9,000 a month" in told
+    assert "both sides" not in told
+    assert [row.monthly for row in lane_rows(new)] == ["no lane -> $7,000", "no lane -> $2,000", "$0 -> $9,000"]
 
 
 def test_how_sure_it_is() -> None:

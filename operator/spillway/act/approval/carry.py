@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spillway.act.approval.interruption import checkpoint, noting, unanswered
 from spillway.act.approval.patches import RESOURCES, Operations, guarded, words
-from spillway.act.approval.read import Proposal, RefusedError, key_of, named
+from spillway.act.approval.read import Proposal, RefusedError
+from spillway.act.approval.sound import key_of, named
 from spillway.act.writes import Outcome, Write
 from spillway.api.lanechange import LaneChange, ObjectChange
 from spillway.api.names import (
@@ -18,9 +20,14 @@ from spillway.api.names import (
 )
 from spillway.kube import LANE_CHANGES, Kube, KubeError
 
-MANAGER = "kubectl-spillway"
-"""Field manager of what a person writes with these commands: never the operator's."""
+MANAGER = "spillway-cli"
+"""Field manager of what a person writes with these commands: not kubectl's, whose fields Flux removes."""
 NOT_TRIED = "not tried"
+NOT_KNOWN = "whether it was written is not known: run the command again"
+
+
+class NotKnownError(RefusedError):
+    """A write was sent and not answered; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ def annotation_patch(change: LaneChange, notes: Mapping[str, str | None]) -> Ope
 
 
 async def annotate(kube: Kube, change: LaneChange, notes: Mapping[str, str | None], *, dry_run: bool) -> None:
-    """Write annotations on a LaneChange. Raises RefusedError."""
+    """Write annotations on a LaneChange. Raises RefusedError; NotKnownError where nothing was answered."""
     meta = change.metadata
     operations = annotation_patch(change, notes)
     try:
@@ -64,6 +71,8 @@ async def annotate(kube: Kube, change: LaneChange, notes: Mapping[str, str | Non
             LANE_CHANGES, meta.namespace, meta.name, operations, field_manager=MANAGER, dry_run=dry_run
         )
     except KubeError as error:
+        if unanswered(error) and not dry_run:
+            raise NotKnownError(f"LaneChange {meta.key}: {error.message}; {NOT_KNOWN}") from error
         raise RefusedError(f"LaneChange {meta.key}: {_said(error)}") from error
 
 
@@ -80,29 +89,55 @@ async def try_out(kube: Kube, proposal: Proposal, user: str, *, tracked: bool) -
 async def carry_out(kube: Kube, proposal: Proposal, user: str, *, tracked: bool) -> Approval:
     """Write the approval, then the patches that are not yet in place (``tracked``: none). Raises RefusedError.
 
-    The first patch that fails ends it; the same call goes on from there.
+    The first patch that fails ends it; the same call goes on from there. An interruption gets a note on what it leaves.
     """
     annotated = proposal.approved_by is None
     if annotated:
-        await annotate(kube, proposal.change, _approval(proposal, user), dry_run=False)
+        await checkpoint()
+        with noting(lambda: f"the approval of {proposal.change.metadata.key}: {NOT_KNOWN}, or reject it"):
+            await annotate(kube, proposal.change, _approval(proposal, user), dry_run=False)
+    todo = () if tracked else proposal.open()
     writes: list[Write] = []
-    for change in () if tracked else proposal.open():
-        if any(not write.ok for write in writes):
-            writes.append(_write(change, Outcome.FAILED, NOT_TRIED))
-        else:
+    sent = 0
+    with noting(lambda: _left(proposal, todo, writes, sent)):
+        for change in todo:
+            if any(not write.ok for write in writes):
+                writes.append(_write(change, Outcome.FAILED, NOT_TRIED))
+                continue
+            await checkpoint()
+            sent += 1
             writes.append(await _patch(kube, proposal, change, dry_run=False))
     return Approval(annotated, tuple(writes))
 
 
+def _left(proposal: Proposal, todo: Sequence[ObjectChange], writes: Sequence[Write], sent: int) -> str:
+    """What an interruption leaves; the approval is noted by then."""
+    names = [named(key_of(change)) for change in todo]
+    parts = [f"the approval of {proposal.change.metadata.key} is noted"]
+    for said, which in (
+        ("patched", names[: len(writes)]),
+        ("not known whether patched", names[len(writes) : sent]),
+        ("not patched", names[sent:]),
+    ):
+        if which:
+            parts.append(f"{said}: {', '.join(which)}")
+    return f"{'; '.join(parts)}; run it again, or reject it"
+
+
 async def reject(kube: Kube, change: LaneChange, user: str, reason: str, *, dry_run: bool) -> None:
-    """Write the rejection; an approval that has not been carried out is taken back. Raises RefusedError."""
+    """Write the rejection; an approval that has not been carried out is taken back. Raises as ``annotate`` does."""
     notes = {
         APPROVED_ANNOTATION: None,
         APPROVED_BY_ANNOTATION: None,
         REJECTED_ANNOTATION: reason,
         REJECTED_BY_ANNOTATION: user,
     }
-    await annotate(kube, change, notes, dry_run=dry_run)
+    if dry_run:
+        await annotate(kube, change, notes, dry_run=True)
+        return
+    await checkpoint()
+    with noting(lambda: f"the rejection of {change.metadata.key}: {NOT_KNOWN}"):
+        await annotate(kube, change, notes, dry_run=False)
 
 
 def _approval(proposal: Proposal, user: str) -> dict[str, str | None]:
@@ -117,7 +152,8 @@ async def _patch(kube: Kube, proposal: Proposal, change: ObjectChange, *, dry_ru
             resource, change.namespace, change.name, operations, field_manager=MANAGER, dry_run=dry_run
         )
     except KubeError as error:
-        return _write(change, Outcome.FAILED, _said(error))
+        unknown = f"; {NOT_KNOWN}" if unanswered(error) and not dry_run else ""
+        return _write(change, Outcome.FAILED, _said(error) + unknown)
     return _write(change, Outcome.WRITTEN, "")
 
 

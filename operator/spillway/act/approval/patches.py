@@ -38,6 +38,35 @@ def guarded(change: ObjectChange, basis: BasisObject) -> Operations:
     ]
 
 
+class PatchError(Exception):
+    """A patch can't be made on an object; the message names the field and says why."""
+
+
+def applied(item: Mapping[str, Any], steps: Operations) -> JSON:
+    """The object with the patch made, in memory. Raises PatchError."""
+    made: Any = item
+    for step in steps:
+        try:
+            made = jsonpatch.apply_patch(made, [step])
+        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+            raise PatchError(_unfit(made, step)) from error
+    found: JSON = made
+    return found
+
+
+def _unfit(item: Any, step: JSON) -> str:
+    field, missing = dotted(step["path"]), object()
+    try:
+        present = jsonpointer.resolve_pointer(item, step["path"], missing)
+    except jsonpointer.JsonPointerException:
+        return f"{field} is no field"
+    if step["op"] == PatchOp.TEST and present is not missing:
+        return f"{field} is {_shown(present)}, not {_shown(step['value'])}, which its patch tests"
+    if step["op"] == PatchOp.ADD:
+        return f"nothing can be added at {field}"
+    return f"{field} is not there"
+
+
 def in_place(change: ObjectChange, item: JSON) -> bool:
     """Whether the object's spec is what the patch makes of it.
 
@@ -45,13 +74,13 @@ def in_place(change: ObjectChange, item: JSON) -> bool:
     """
     try:
         before = _undone(change.patch, item)
-        again = jsonpatch.apply_patch(before, [step for step in steps_of(change) if step["op"] != PatchOp.TEST])
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException):
+        again = applied(before, [step for step in steps_of(change) if step["op"] != PatchOp.TEST])
+    except (PatchError, jsonpointer.JsonPointerException):
         return False
     return bool(again["spec"] == item["spec"])
 
 
-class _NotThereError(jsonpatch.JsonPatchException):
+class _NotThereError(PatchError):
     """The object can't be the outcome of the patch."""
 
 
@@ -67,7 +96,7 @@ def _undone(patch: Sequence[PatchStep], item: JSON) -> JSON:
         else:
             known[step.path] = step.value
     for step, told, old in reversed(done):
-        item = jsonpatch.apply_patch(item, _undo(step, told, old, item))
+        item = applied(item, _undo(step, told, old, item))
     return item
 
 
@@ -86,11 +115,13 @@ def _before(path: str, known: Mapping[str, Any]) -> tuple[bool, Any]:
 def _undo(step: PatchStep, told: bool, old: Any, item: JSON) -> Operations:
     parent_path, _, last = step.path.rpartition("/")
     parent = jsonpointer.resolve_pointer(item, parent_path)
+    if not isinstance(parent, dict | list):
+        raise _NotThereError(f"{dotted(parent_path)} has no fields")
     if step.op is PatchOp.REMOVE:
         if old in parent if isinstance(parent, list) else jsonpointer.unescape(last) in parent:
             raise _NotThereError(f"{step.path} is still there")
         return [{"op": "add", "path": step.path, "value": old}]
-    path = f"{parent_path}/{len(parent) - 1}" if last == "-" else step.path
+    path = f"{parent_path}/{len(parent) - 1}" if last == "-" and isinstance(parent, list) else step.path
     there = {"op": "test", "path": path, "value": step.value}
     # An add replaces the member of an object, and goes before the item of a list.
     if step.op is PatchOp.REPLACE or (told and not isinstance(parent, list)):

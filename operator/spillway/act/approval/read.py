@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,17 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spillway.act.approval.patches import RESOURCES, in_place
-from spillway.api.basis import basis_hash
+from spillway.act.approval.patches import RESOURCES, PatchError, applied, in_place, steps_of
+from spillway.act.approval.sound import WAY_OUT, Key, key_of, named, not_sound
 from spillway.api.lanechange import BasisObject, ChangeState, LaneChange, ObjectChange
 from spillway.api.names import APPROVED_ANNOTATION, APPROVED_BY_ANNOTATION, REJECTED_ANNOTATION, REJECTED_BY_ANNOTATION
 from spillway.api.tracking import Tracker, tracker_of
 from spillway.kube import LANE_CHANGES, Kube, KubeError
 
 JSON = dict[str, Any]
-Key = tuple[str, str, str]
-"""Kind, namespace, name."""
-WAY_OUT = "wait for a new proposal, or reject this one"
 
 
 class RefusedError(Exception):
@@ -70,16 +68,6 @@ class Proposal:
         """Objects to patch that Argo CD or Flux keeps as Git has them."""
         found = {key_of(each): tracker_of(self.live[key_of(each)]) for each in self.change.spec.change}
         return {key: tracker for key, tracker in found.items() if tracker is not None}
-
-
-def key_of(item: BasisObject | ObjectChange) -> Key:
-    """Kind, namespace and name."""
-    return (item.kind.value, item.namespace, item.name)
-
-
-def named(key: Key) -> str:
-    """ "CapacityLane inference/gpu"."""
-    return f"{key[0]} {key[1]}/{key[2]}"
 
 
 async def read_change(kube: Kube, namespace: str, name: str) -> tuple[LaneChange, JSON]:
@@ -147,20 +135,38 @@ async def carried_out(kube: Kube, change: LaneChange) -> list[bool]:
     return [key_of(each) in live and proposal.done(each) for each in change.spec.change]
 
 
-async def read_proposal(kube: Kube, namespace: str, name: str, now: datetime) -> Proposal:
-    """A LaneChange that is open and rests on what is there. Raises RefusedError, KubeError."""
-    change, manifest = await read_change(kube, namespace, name)
-    return await complete(kube, change, manifest, now)
+async def read_again(kube: Kube, shown: Proposal, now: datetime) -> Proposal:
+    """What was shown, as it is now. Raises RefusedError where another stands under its name by now, KubeError.
+
+    planHash does not tell: it is that of the basis, not of the patches.
+    """
+    meta = shown.change.metadata
+    change, manifest = await read_change(kube, meta.namespace, meta.name)
+    if _identity(manifest) != _identity(shown.manifest):
+        raise RefusedError(f"{shown.subject} was made anew while you looked: nothing was written; look again")
+    proposal = await complete(kube, change, manifest, now)
+    if proposal.trackers() != shown.trackers():
+        raise RefusedError(
+            f"{shown.subject}: what Git keeps has changed while you looked: nothing was written; look again"
+        )
+    return proposal
+
+
+def _identity(manifest: JSON) -> tuple[str, str]:
+    """Whole and as text: 1 is not true."""
+    return str(manifest["metadata"].get("uid")), json.dumps(manifest.get("spec"), sort_keys=True)
 
 
 async def complete(kube: Kube, change: LaneChange, manifest: JSON, now: datetime) -> Proposal:
-    """The proposal with its objects. Raises RefusedError where it is not open or stale, KubeError."""
+    """The proposal with its objects. Raises RefusedError where it is not open, stale or unfit, KubeError."""
     for reason in (not_open(change, now), not_sound(change)):
         if reason:
             raise RefusedError(f"LaneChange {change.metadata.key} {reason}")
     proposal = Proposal(change, manifest, await read_live(kube, change))
     if reason := stale(proposal):
         raise RefusedError(f"{proposal.subject} is stale: {reason}; {WAY_OUT}")
+    if reason := _unfit(proposal):
+        raise RefusedError(f"{proposal.subject} can't be carried out: {reason}; {WAY_OUT}")
     return proposal
 
 
@@ -196,20 +202,6 @@ def _when(change: LaneChange) -> str:
     return f" at {ended}" if ended else ""
 
 
-def not_sound(change: LaneChange) -> str | None:
-    """Why it can't be what the operator proposed; None where it can."""
-    spec = change.spec
-    if change.metadata.generation != 1:
-        return f"was edited: generation {change.metadata.generation}, was 1; {WAY_OUT}"
-    if basis_hash(spec.basis) != spec.plan_hash:
-        return f"has a spec.planHash ({spec.plan_hash}) that is not that of its spec.basis; {WAY_OUT}"
-    based = {key_of(each) for each in spec.basis}
-    strange = [key_of(each) for each in spec.change if key_of(each) not in based]
-    if strange:
-        return f"changes {named(strange[0])}, which is not in its spec.basis; {WAY_OUT}"
-    return None
-
-
 def stale(proposal: Proposal) -> str | None:
     """Which object is no longer what the proposal rests on; None where all are.
 
@@ -224,6 +216,16 @@ def stale(proposal: Proposal) -> str | None:
         own = proposal.approved_by and key in patches and proposal.done(patches[key])
         if generation != basis.generation and not own:
             return f"{named(key)} has changed: generation {generation}, was {basis.generation}"
+    return None
+
+
+def _unfit(proposal: Proposal) -> str | None:
+    """Which patch can't be made on its object, also where the apiserver will not be asked; None where all can."""
+    for change in proposal.open():
+        try:
+            applied(proposal.live[key_of(change)], steps_of(change))
+        except PatchError as error:
+            return f"{named(key_of(change))}: {error}"
     return None
 
 

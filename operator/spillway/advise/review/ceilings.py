@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from spillway.advise.review.consequences import short_class
 from spillway.advise.review.effect import HOURS_PER_MONTH, ClassFigures, Effect, SideFigures
-from spillway.advise.review.limits import Limits, Verdict
+from spillway.advise.review.limits import Finding, Limits
 from spillway.advise.review.objects import PlanPair, PlanSide
 from spillway.advise.review.words import exact, usd
 
@@ -22,7 +22,6 @@ MORE_OFTEN = 0.01
 REFUSED_FROM = 0.01
 """Of the time over a ceiling, from which on an objective is held only if nothing is refused."""
 IF_SERVED = "if nothing is refused"
-Finding = tuple[Verdict, str]
 
 
 def refused(each: ClassFigures | None, side: PlanSide) -> bool:

@@ -46,13 +46,13 @@ def providers(side: PlanSide, item: WorkloadClass | None) -> dict[str, str]:
 
 
 def new_providers(plan: PlanPair) -> dict[str, dict[str, str]]:
-    """By class that is on both sides: providers that get its prompts on head and did not on base."""
+    """By class that is on both sides, be it in another plan: providers that get its prompts on head alone."""
     found = {}
     for key, item in plan.head.classes.items():
-        before = plan.base.classes.get(key)
+        before = plan.before(key)
         if before is None:
             continue
-        known = providers(plan.base, before)
+        known = providers(*before)
         more = {name: text for name, text in providers(plan.head, item).items() if name not in known}
         if more:
             found[key] = more
@@ -180,6 +180,17 @@ def _lanes(case: Case) -> str:
     return "; ".join([*texts, reach] if reach else texts)
 
 
+def _plan_ref(case: Case) -> str:
+    """A plan that isn't there, or whom it lets the prompts go to."""
+    after = case.pair.after
+    if not isinstance(after, WorkloadClass):
+        return ""
+    side = case.plan.head_plans.get(after.plan_key)
+    if side is None or side.plan is None:
+        return f"no CapacityPlan {after.plan_key} is in the manifests"
+    return _new_reach(case)
+
+
 def _overflow(case: Case) -> str:
     note = words_of("CapacityPlan", "overflow.mode").notes.get(str(case.found.after), "")
     reach = _new_reach(case)
@@ -205,7 +216,7 @@ def _per_hour(lane: CapacityLane, replicas: int) -> str:
 TELLING: Mapping[tuple[str, str], Callable[[Case], str]] = {
     ("WorkloadClass", "dataPolicy"): _data_policy,
     ("WorkloadClass", "equivalentModels"): _new_reach,
-    ("WorkloadClass", "planRef"): _new_reach,
+    ("WorkloadClass", "planRef"): _plan_ref,
     ("CapacityLane", "models"): _new_reach,
     ("CapacityLane", "hosted.provider"): _new_reach,
     ("CapacityLane", "selfHosted.replicas.min"): _minimum,

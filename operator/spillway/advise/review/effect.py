@@ -124,6 +124,8 @@ class Effect:
     replay_seconds: float = 0.0
     truths: Mapping[str, str] = field(default_factory=dict)
     """By lane: where its service and latency come from ("declared profile", "learned from engines", ...)."""
+    new: bool = False
+    """Base doesn't have the plan: its side is empty, and the difference is the whole of head's."""
 
     @property
     def percent(self) -> float | None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from spillway.advise.review.ceilings import IF_SERVED, LEAST_SHARE, of_time, over, refused, within
-from spillway.advise.review.consequences import new_providers, providers, short_class
+from spillway.advise.review.consequences import short_class
 from spillway.advise.review.effect import ClassFigures, Confidence, Effect, SideFigures
-from spillway.advise.review.limits import CostLimits, Limits, Verdict
+from spillway.advise.review.limits import CostLimits, Finding, Limits, Verdict
+from spillway.advise.review.members import data, fallback
 from spillway.advise.review.objects import PlanPair
-from spillway.advise.review.values import joined, price
+from spillway.advise.review.references import references
+from spillway.advise.review.values import price
 from spillway.advise.review.words import attained, count, exact, interval, signed_percent, signed_usd, unsure, usd
-from spillway.api import DataPolicy, WorkloadClass
+from spillway.api import WorkloadClass
 
 WORST = (Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.SKIP)
 MANY_PERCENT = 400
@@ -30,6 +32,8 @@ class PolicyResult:
     title: str
     verdict: Verdict
     text: str
+    quiet: bool = False
+    """Not worth a row where it passes."""
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -38,16 +42,38 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return min(found, key=WORST.index, default=Verdict.PASS)
 
 
-def check(plan: PlanPair, effect: Effect | None, limits: Limits) -> tuple[PolicyResult, ...]:
-    """All policies on one plan. Without an effect those that rest on the replay are skipped."""
+def check(plan: PlanPair, effect: Effect | None, limits: Limits, *, asked: bool = False) -> tuple[PolicyResult, ...]:
+    """All policies on one plan. Without an effect those that rest on the replay are skipped.
+
+    ``asked``: whether there was traffic to replay.
+    """
     return (
-        _result("dataPolicy", "Data policy", _data(plan, limits), "no class's prompts go where they did not go before"),
-        _result("fallback", "Fallback lanes", _fallback(plan, limits), "no class loses its last lane"),
+        _result("dataPolicy", "Data policy", data(plan, limits), "no class's prompts go where they did not go before"),
+        _fallback(plan, limits),
+        _quiet("references", "References", references(plan, limits), "whatever is named is there"),
+        _quiet("notEstimated", "Estimate", _not_estimated(plan, effect, limits, asked), "none is missing"),
         *(_estimated(plan, effect, limits) if effect is not None else _skipped()),
     )
 
 
-Finding = tuple[Verdict, str]
+def _quiet(policy: str, title: str, findings: Iterable[Finding], fine: str) -> PolicyResult:
+    return replace(_result(policy, title, findings, fine), quiet=True)
+
+
+def _fallback(plan: PlanPair, limits: Limits) -> PolicyResult:
+    found = _result("fallback", "Fallback lanes", fallback(plan, limits), "no class loses its last lane")
+    if found.verdict is Verdict.PASS and plan.key and not plan.known:
+        return replace(found, verdict=Verdict.SKIP, text="not checked: the plan is not in the manifests")
+    return found
+
+
+def _not_estimated(plan: PlanPair, effect: Effect | None, limits: Limits, asked: bool) -> Iterator[Finding]:
+    """Of lanes that no plan names there is nothing to estimate."""
+    if effect is not None or not plan.key or not (asked or limits.limits_dollars):
+        return
+    why = "traffic was given" if asked else "the policy file limits the monthly cost"
+    text = f"{why}, but this change has no estimate: cost, budgets, ceilings and SLO are not checked"
+    yield limits.not_estimated.verdict, text
 
 
 def _estimated(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[PolicyResult]:
@@ -55,15 +81,20 @@ def _estimated(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Polic
     for name, given, sign in (("increase", up, 1), ("decrease", down, -1)):
         fine = _cost_fine(effect, given, sign, name)
         yield _result(f"monthlyCost.{name}", f"Cost {name}", _cost(effect, limits, given, sign), fine)
-    held = ", ".join(_attainment(each, plan) for each in effect.head.classes)
-    fine = f"held: {held}" if held else "no class is served"
-    yield _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], fine)
+    yield _slo(plan, effect, limits)
     yield _result("budgets", "Class budgets", _budgets(plan, effect, limits), _budgets_fine(plan, effect))
     yield _result("ceilings", "Hosted ceilings", over(plan, effect, limits), within(plan, effect))
     low = effect.confidence is Confidence.LOW
     why = f": {effect.doubts[0].removesuffix('.')}" if effect.doubts else ""
     found = [(limits.confidence.low.verdict, f"low{why}")] if low else []
     yield _result("confidence", "Confidence", found, f"{effect.confidence.value}{why}")
+
+
+def _slo(plan: PlanPair, effect: Effect, limits: Limits) -> PolicyResult:
+    if not effect.head.classes:
+        return PolicyResult("slo", "SLO", Verdict.SKIP, "not checked: no class is left on head")
+    held = ", ".join(_attainment(each, plan) for each in effect.head.classes)
+    return _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], f"held: {held}")
 
 
 def _skipped() -> Iterator[PolicyResult]:
@@ -87,6 +118,8 @@ def _result(policy: str, title: str, findings: Iterable[Finding], fine: str) -> 
 
 
 def _difference(effect: Effect) -> str:
+    if effect.new:
+        return f"new plan: {usd(effect.difference.value)} a month"
     percent = signed_percent(effect.percent)
     return f"{signed_usd(effect.difference.value)} a month{f' ({percent})' if percent else ''}"
 
@@ -115,7 +148,7 @@ def _cost_fine(effect: Effect, given: CostLimits, sign: int, name: str) -> str:
         return f"no {name}"
     dollars, share = given.warn_usd or given.fail_usd, given.warn_percent or given.fail_percent
     limits = [f"{price(dollars)} a month"] if dollars is not None else []
-    limits += [f"{share:f}%"] if share is not None else []
+    limits += [f"{share:f}%"] if share is not None and not effect.new else []
     return (
         f"{_difference(effect)}; the limit is {' or '.join(limits)}" if limits else f"{_difference(effect)}; no limit"
     )
@@ -237,38 +270,3 @@ def _budgets_fine(plan: PlanPair, effect: Effect) -> str:
         if (item := plan.head.classes.get(each.key)) is not None and (budget := _budget(item, effect)) is not None
     ]
     return f"kept: {', '.join(kept)}" if kept else "no class has one"
-
-
-def _fallback(plan: PlanPair, limits: Limits) -> Iterator[Finding]:
-    """Only what the manifests tell: prices, routes and health of lanes are the cluster's."""
-    if plan.head.plan is None:
-        return
-    for key, item in plan.head.classes.items():
-        before, name = plan.base.classes.get(key), short_class(key, plan)
-        had_lane = before is not None and (plan.base.own_lanes(before) or plan.base.fallbacks(before))
-        had_hosted = before is not None and plan.base.fallbacks(before)
-        if not plan.head.own_lanes(item) and not plan.head.fallbacks(item):
-            if had_lane or before is None:
-                lost = "loses its last lane" if before is not None else "has no lane"
-                yield limits.fallback.last_lane.verdict, f"{name} {lost}: no lane of the plan may serve it"
-        elif before is not None and had_hosted and not plan.head.fallbacks(item):
-            lost = joined(lane.metadata.name for lane in plan.base.fallbacks(before))
-            why = ", by its data policy" if item.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY else ""
-            text = f"{name} loses its last hosted lane ({lost}){why}: when own GPUs are full or starting, it waits"
-            yield limits.fallback.last_hosted_lane.verdict, text
-
-
-def _data(plan: PlanPair, limits: Limits) -> Iterator[Finding]:
-    loosened = set()
-    for key, item in plan.head.classes.items():
-        before = plan.base.classes.get(key)
-        was_own = before is not None and before.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY
-        if was_own and item.spec.data_policy is DataPolicy.ANY:
-            loosened.add(key)
-            reached = providers(plan.head, item).values()
-            where = f"may now go to {joined(reached)}" if reached else "may now leave own GPUs"
-            yield limits.data_policy.loosened.verdict, f"prompts of {short_class(key, plan)} {where}"
-    for key, more in new_providers(plan).items():
-        if key not in loosened:
-            text = f"prompts of {short_class(key, plan)} may now go to {joined(more.values())}"
-            yield limits.data_policy.new_provider.verdict, text

@@ -62,10 +62,12 @@ def stand(change: LaneChange, live: Live, now: float) -> Stand:
     if moved := _moved(change, live):
         return Stand(ChangeState.SUPERSEDED, moved)
     approved = notes.get(APPROVED_ANNOTATION)
+    expires = seconds(change.spec.expires_at)
+    if expires is None:
+        said = f"its expiresAt, {change.spec.expires_at!r}, is no time that Spillway can read, so it can't be approved"
+        return Stand(ChangeState.EXPIRED, said)
     # An approval that was seen in time does not expire: what it has begun may come to its end.
-    if now >= seconds(change.spec.expires_at) and (
-        approved != change.spec.plan_hash or change.state is not ChangeState.APPROVED
-    ):
+    if now >= expires and (approved != change.spec.plan_hash or change.state is not ChangeState.APPROVED):
         return Stand(ChangeState.EXPIRED, f"not approved by {change.spec.expires_at}")
     if approved == change.spec.plan_hash:
         who = _by(notes, APPROVED_BY_ANNOTATION)
@@ -116,9 +118,13 @@ def _named(key: Key) -> str:
     return f"{key[0]} {key[1]}/{key[2]}"
 
 
-def seconds(text: str) -> float:
-    """RFC 3339 as Unix time."""
-    found = datetime.fromisoformat(text)
+def seconds(text: str) -> float | None:
+    """RFC 3339 as Unix time; None where it can't be read, such as a 60th second."""
+    try:
+        # "t" and "z" are as good (RFC 3339, 5.6), and the apiserver takes them.
+        found = datetime.fromisoformat(text.upper())
+    except ValueError:
+        return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
@@ -133,11 +139,16 @@ def silenced(wanted: Sequence[ObjectChange], changes: Sequence[LaneChange], now:
 
 
 def _rejected_of_late(change: LaneChange, now: float) -> bool:
-    ended = None if change.status is None else change.status.ended_at
-    return change.state is ChangeState.REJECTED and (ended is None or now - seconds(ended) < REJECTED_FOR_SECONDS)
+    ended = _ended(change)
+    return change.state is ChangeState.REJECTED and (ended is None or now - ended < REJECTED_FOR_SECONDS)
 
 
 def outlived(change: LaneChange, now: float) -> bool:
-    """Whether an ended proposal has been kept for long enough."""
-    ended = None if change.status is None else change.status.ended_at
-    return not change.state.open and ended is not None and now - seconds(ended) >= KEPT_SECONDS
+    """Whether an ended proposal has been kept for long enough; one whose end can't be read is kept."""
+    ended = _ended(change)
+    return not change.state.open and ended is not None and now - ended >= KEPT_SECONDS
+
+
+def _ended(change: LaneChange) -> float | None:
+    text = None if change.status is None else change.status.ended_at
+    return None if text is None else seconds(text)

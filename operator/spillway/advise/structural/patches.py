@@ -71,12 +71,21 @@ def value_at(document: Any, path: str) -> Any:
 
 
 def change_key(changes: Sequence[ObjectChange]) -> str:
-    """What makes two proposals the same one: which values they would change, and what these are now."""
+    """What makes two proposals the same one: which values they would change, and what these are now.
+
+    Not where in a list they stand: whoever sorts it anew hasn't changed their mind.
+    """
     parts = []
     for change in changes:
         tested = {step.path: step.value for step in change.patch if step.op is PatchOp.TEST}
         where = f"{change.kind}/{change.namespace}/{change.name}"
         parts += [
-            f"{where} {step.path} {tested.get(step.path)!r}" for step in change.patch if step.op is not PatchOp.TEST
+            f"{where} {_placeless(step.path)} {tested.get(step.path)!r}"
+            for step in change.patch
+            if step.op is not PatchOp.TEST
         ]
     return "\n".join(sorted(parts))
+
+
+def _placeless(path: str) -> str:
+    return "/".join("*" if part.isdecimal() else part for part in path.split("/"))

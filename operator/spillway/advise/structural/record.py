@@ -12,7 +12,8 @@ from decimal import Decimal
 from spillway.advise.review.effect import HOURS_PER_MONTH
 
 HOUR_SECONDS = 3600
-KEPT_HOURS = 14 * 24
+KEPT_HOURS = 15 * 24
+"""A day more than the longest proposals.observeSeconds, so that it is reached in spite of gaps."""
 MONTH_SECONDS = Decimal(str(HOURS_PER_MONTH)) * HOUR_SECONDS
 MICRO, NANO = Decimal("0.000001"), Decimal("0.000000001")
 

@@ -19,6 +19,7 @@ from spillway.api import (
     ReplicaBounds,
     RoutingPlane,
 )
+from spillway.api.lanechange import MOST_STEPS
 
 LOWER_SHARE = Decimal("0.95")
 """A minimum is lowered to what was enough for this share of the time."""
@@ -155,6 +156,8 @@ def _unused(plan: CapacityPlan, seen: Observed) -> Proposed | None:
     litellm = plan.spec.routing.litellm
     if litellm is not None and name in litellm.addresses:
         steps += removed(pointer("routing", "litellm", "addresses", name), litellm.addresses[name])
+    if len(steps) > MOST_STEPS:
+        return None
     meta = plan.metadata
     change = ObjectChange(kind=ChangedKind.PLAN, namespace=meta.namespace, name=meta.name, patch=tuple(steps))
     message = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +11,16 @@ from typing import Any
 
 import click
 
-from spillway.act.approval.carry import Approval, as_document, carry_out, try_out
+from spillway.act.approval.carry import Approval, NotKnownError, as_document, carry_out, try_out
 from spillway.act.approval.patches import steps_of
-from spillway.act.approval.read import Proposal, RefusedError, complete, read_change, read_proposal
+from spillway.act.approval.read import Proposal, RefusedError, complete, read_again, read_change
 from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.cli.approval.find import places
 from spillway.cli.approval.gitform import git_steps
 from spillway.cli.approval.show import for_git, head, plain, plan_of_writes, told, wrapped
+from spillway.cli.approval.tally import Tally
 from spillway.cli.connection import Connection
-from spillway.cli.output import Form, print_json
+from spillway.cli.output import Form
 from spillway.kube import Kube, KubeError
 
 JSON = dict[str, Any]
@@ -34,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one LaneChange. ``result``: applied, approved (for Git), already applied, dry run, refused, ..."""
+    """What came of one LaneChange. ``result``: applied, approved (for Git), already applied, refused, not known, ..."""
 
     namespace: str
     name: str
@@ -53,14 +55,16 @@ async def approve_command(connection: Connection, names: Sequence[str], request:
     """Approve each; returns the exit status."""
     if not (request.yes or request.dry_run) and (form.as_json or not sys.stdin.isatty()):
         raise click.UsageError("nobody can be asked here: add --yes to approve, or --dry-run to look")
-    answers = []
-    async with await connection.connect() as kube:
-        user = await kube.whoami()
-        for namespace, name in await places(kube, connection, names):
-            answers.append(await _one(kube, namespace, name, user, request, form))
-    if form.as_json:
-        print_json([answer.as_document() for answer in answers])
-    return int(not all(answer.ok for answer in answers))
+    tally, fine = Tally(form), True
+    with tally.kept():
+        async with await connection.connect() as kube:
+            user = await kube.whoami()
+            tally.places = await places(kube, connection, names)
+            for namespace, name in tally.places:
+                answer = await _one(kube, namespace, name, user, request, form)
+                tally.answers.append(answer.as_document())
+                fine = fine and answer.ok
+    return int(not fine)
 
 
 async def _one(kube: Kube, namespace: str, name: str, user: str, request: Request, form: Form) -> Answer:
@@ -74,7 +78,7 @@ async def _one(kube: Kube, namespace: str, name: str, user: str, request: Reques
         if change.state is ChangeState.APPLIED:
             return answer("already applied", _applied(change), True)
         proposal = await complete(kube, change, manifest, datetime.now(UTC))
-        if proposal.approved_by is not None and not proposal.open():
+        if _settled(proposal):
             return answer("already applied", f"approved by {proposal.approved_by}", True)
         tracked = bool(proposal.trackers())
         _show(proposal, user, form)
@@ -82,11 +86,15 @@ async def _one(kube: Kube, namespace: str, name: str, user: str, request: Reques
         if request.dry_run:
             return answer("dry run", "the apiserver would take it; nothing was written", True, **_git(proposal))
         if not request.yes:
-            if not click.confirm("Approve?", default=False):
+            if not _asked():
                 return answer("left", "not approved", False)
-            # What was shown is bound by its hash; the operator may have written its status meanwhile.
-            proposal = await read_proposal(kube, namespace, name, datetime.now(UTC))
+            # Its status may have been written meanwhile; its name may stand for another by now.
+            proposal = await read_again(kube, proposal, datetime.now(UTC))
+            if _settled(proposal):
+                return answer("already applied", f"approved by {proposal.approved_by}", True)
         approval = await carry_out(kube, proposal, user, tracked=tracked)
+    except NotKnownError as error:
+        return answer("not known", str(error), False)
     except (RefusedError, KubeError) as error:
         return answer("refused", str(error), False)
     if tracked:
@@ -97,6 +105,19 @@ async def _one(kube: Kube, namespace: str, name: str, user: str, request: Reques
     return answer(
         "applied" if approval.complete else "incomplete", _written(approval, user), approval.complete, writes=writes
     )
+
+
+def _settled(proposal: Proposal) -> bool:
+    return proposal.approved_by is not None and not proposal.open()
+
+
+def _asked() -> bool:
+    """Ctrl-C ends the question at once: asyncio's own handler would wait until it is answered."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm("Approve?", default=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _applied(change: LaneChange) -> str:
@@ -146,7 +167,7 @@ def _show(proposal: Proposal, user: str, form: Form) -> None:
 def _tell(answer: Answer, form: Form) -> None:
     if form.as_json:
         return
-    if answer.result == "refused":
+    if answer.result in ("refused", "not known"):
         click.echo(f"error: {plain(answer.detail)}", err=True)
         return
     for write in answer.more.get("writes", []):

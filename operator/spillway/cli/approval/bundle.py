@@ -10,8 +10,9 @@ from typing import Any
 
 import jsonpatch
 
-from spillway.act.approval.patches import RESOURCES, steps_of, words
-from spillway.act.approval.read import Proposal, key_of, named
+from spillway.act.approval.patches import RESOURCES, applied, steps_of, words
+from spillway.act.approval.read import Proposal
+from spillway.act.approval.sound import key_of, named
 from spillway.api.lanechange import ObjectChange
 from spillway.api.tracking import Tracker, tracker_of
 from spillway.cli.approval.gitform import git_steps, snippet, target, to_yaml
@@ -92,6 +93,6 @@ def _revert(proposal: Proposal, change: ObjectChange) -> str:
 
 
 def revert_steps(before: Mapping[str, Any], change: ObjectChange) -> list[JSON]:
-    """A JSON Patch from the object as proposed back to the object as it is."""
-    after = jsonpatch.apply_patch(before, steps_of(change))
+    """A JSON Patch from the object as proposed back to the object as it is. Raises PatchError."""
+    after = applied(before, steps_of(change))
     return list(jsonpatch.make_patch({"spec": after["spec"]}, {"spec": before["spec"]}).patch)

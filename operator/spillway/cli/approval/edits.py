@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import jsonpatch
 import jsonpointer
 import yaml
 
+from spillway.act.approval.patches import PatchError, applied
+
 JSON = dict[str, Any]
+NO_VALUE = (ValueError, LookupError, AttributeError, RecursionError)
+"""What PyYAML raises besides its own: on values that are none of their type (2024-02-30, `!!bool x`), and on depth."""
 
 
 class UnsafeEditError(Exception):
@@ -25,6 +28,8 @@ def documents(text: str) -> list[Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise UnsafeEditError(f"is no plain YAML{where} (a template?)") from error
+    except NO_VALUE as error:
+        raise UnsafeEditError(f"has a value that is none of its YAML type ({error})") from error
 
 
 def edited(text: str, index: int, steps: list[JSON]) -> str:
@@ -43,12 +48,15 @@ def edited(text: str, index: int, steps: list[JSON]) -> str:
         elif isinstance(step["value"], dict | list) or pointer.endswith("/-"):
             raise UnsafeEditError("the change is more than one value for another")
         else:
-            text = _exchanged(text, index, pointer, step["value"], known)
+            text = _exchanged(text, index, step, known)
     return text
 
 
-def _exchanged(text: str, index: int, pointer: str, value: Any, known: Mapping[str, Any]) -> str:
+def _exchanged(text: str, index: int, step: JSON, known: Mapping[str, Any]) -> str:
+    pointer, value, adds = step["path"], step["value"], step["op"] == "add"
     before = documents(text)
+    if adds and isinstance(_present(before[index], pointer.rpartition("/")[0]), list):
+        raise UnsafeEditError("the change is more than one value for another")
     present = _present(before[index], pointer)
     if _same(present, value):
         return text
@@ -62,7 +70,11 @@ def _exchanged(text: str, index: int, pointer: str, value: Any, known: Mapping[s
 def _without(text: str, index: int, pointer: str, known: Mapping[str, Any]) -> str:
     before = documents(text)
     parent, last = _present(before[index], pointer.rpartition("/")[0]), jsonpointer.unescape(pointer.rpartition("/")[2])
-    if known.get(pointer) not in parent if isinstance(parent, list) else last not in parent:
+    if not isinstance(parent, dict | list):
+        raise UnsafeEditError(f"{pointer} is not written there")
+    if isinstance(parent, list) and pointer not in known:
+        raise UnsafeEditError(f"{pointer} may be another item there: the patch does not test it")
+    if known[pointer] not in parent if isinstance(parent, list) else last not in parent:
         return text
     _expected(pointer, _present(before[index], pointer), known)
     _scalar(text, index, pointer)
@@ -86,8 +98,12 @@ def _expected(pointer: str, present: Any, known: Mapping[str, Any]) -> None:
 
 
 def _checked(made: str, before: list[Any], index: int, step: JSON) -> str:
-    wanted = [jsonpatch.apply_patch(each, [step]) if at == index else each for at, each in enumerate(before)]
-    if not _same(documents(made), wanted):
+    try:
+        wanted = [applied(each, [step]) if at == index else each for at, each in enumerate(before)]
+        same = _same(documents(made), wanted)
+    except (PatchError, RecursionError) as error:
+        raise UnsafeEditError(f"{step['path']} can't be changed there") from error
+    if not same:
         raise UnsafeEditError(f"{step['path']} can't be changed there without changing more")
     return made
 

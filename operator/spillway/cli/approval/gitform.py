@@ -6,12 +6,11 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import jsonpatch
 import jsonpointer
 import yaml
 
-from spillway.act.approval.patches import Operations
-from spillway.act.approval.read import Key
+from spillway.act.approval.patches import Operations, applied
+from spillway.act.approval.sound import Key
 from spillway.api.common import API_VERSION
 
 JSON = dict[str, Any]
@@ -57,8 +56,11 @@ def kustomize_patch(key: Key, steps: Operations) -> str:
 
 
 def snippet(key: Key, item: JSON, steps: Operations) -> str:
-    """The object's manifest with what changes alone; lists as a whole. Removed fields stand in a comment."""
-    after = jsonpatch.apply_patch(item, steps)
+    """The object's manifest with what changes alone; lists as a whole. Removed fields stand in a comment.
+
+    Raises PatchError where the patch can't be made.
+    """
+    after = applied(item, steps)
     meta = {"name": key[2], "namespace": key[1]}
     shown: JSON = {"apiVersion": API_VERSION, "kind": key[0], "metadata": meta}
     gone: list[str] = []

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from spillway.act.approval.patches import steps_of
-from spillway.act.approval.read import Proposal, RefusedError, complete, key_of, parsed, read_change
+from spillway.act.approval.read import Proposal, RefusedError, complete, parsed, read_change
+from spillway.act.approval.sound import key_of
 from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.api.names import APPROVED_ANNOTATION
 from spillway.cli.approval.bundle import files_of, marker

@@ -10,7 +10,8 @@ from decimal import Decimal
 import click
 
 from spillway.act.approval.patches import steps_of, words
-from spillway.act.approval.read import Proposal, key_of, named
+from spillway.act.approval.read import Proposal
+from spillway.act.approval.sound import key_of, named
 from spillway.api.lanechange import LaneChange, LaneChangeSpec
 from spillway.cli.approval.gitform import git_steps, kustomize_patch, snippet
 from spillway.cli.output import WIDTH, Form
@@ -32,7 +33,7 @@ def wrapped(text: str, indent: str = "", hang: str = "  ") -> str:
     )  # fmt: skip
 
 
-COLOURS = {"red": ("incomplete", "not paused", "not resumed"), "yellow": ("dry run", "left", "left out")}
+COLOURS = {"red": ("incomplete", "not known", "not paused", "not resumed"), "yellow": ("dry run", "left", "left out")}
 """Of results; the others went well."""
 
 

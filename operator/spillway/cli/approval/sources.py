@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spillway.act.approval.read import Key, named
+from spillway.act.approval.sound import Key, named
 from spillway.api.common import GROUP
 from spillway.cli.approval.edits import UnsafeEditError, documents, edited
 

@@ -21,7 +21,7 @@ from spillway.cli.diff.errors import InputError
 from spillway.cli.diff.estimate import Estimate, estimate
 from spillway.cli.diff.manifests import Side, side_of
 from spillway.cli.diff.policy_file import load_limits
-from spillway.cli.diff.sources import STDIN, read_side
+from spillway.cli.diff.sources import STDIN, Source, read_side
 from spillway.report.diff.document import document
 from spillway.report.diff.markdown import markdown
 from spillway.report.diff.terminal import LEAST_WIDTH, WIDTH, terminal
@@ -77,10 +77,22 @@ def _check_options(base: str, head: str, asked: Mapping[str, Any]) -> None:
 
 def _side(name: str, given: str, asked: Mapping[str, Any]) -> Side:
     source = read_side(name, given, asked["git_path"])
-    if source.missing:
-        everything = "everything on the other side is new or gone"
-        click.echo(f"warning: {name} {source.name}: there is no such path in that revision; {everything}", err=True)
-    return side_of(name, source, asked["namespace"])
+    side = side_of(name, source, asked["namespace"])
+    if not side.objects.count:
+        _empty(name, given, source)
+    return side
+
+
+def _empty(name: str, given: str, source: Source) -> None:
+    """What failed before the pipe must not read as "delete everything". Raises InputError."""
+    kinds = "CapacityPlan, CapacityLane or WorkloadClass"
+    if given == STDIN:
+        raise InputError(f"{name} -: no {kinds} arrived; did the command before the pipe fail?")
+    if not source.may_be_empty:
+        raise InputError(f"{name} {given}: holds no {kinds}; give what does, or {os.devnull} to compare with nothing")
+    what = "there is no such path in that revision" if source.missing else f"holds no {kinds}"
+    everything = "everything on the other side is new or gone"
+    click.echo(f"warning: {name} {source.name}: {what}; {everything}", err=True)
 
 
 def _chosen(pairs: tuple[PlanPair, ...], wanted: str | None, base: Side, head: Side) -> tuple[PlanPair, ...]:
@@ -113,9 +125,13 @@ def _review(
         found = estimate(pair, base.of_plan(pair.base), head.of_plan(pair.head), {**asked, "elsewhere": elsewhere})
         if found.problem:
             problems[pair.key] = found.problem
-        plans.append(review_plan(pair, found.effect, _why_not(found), limits))
+        plans.append(review_plan(pair, found.effect, _why_not(found), limits, asked=_traffic(asked)))
     unchanged = tuple(pair.key for pair in pairs if not pair.changed and pair.key)
     return Review(tuple(plans), unchanged), problems
+
+
+def _traffic(asked: Mapping[str, Any]) -> bool:
+    return any(asked[name] is not None for name in SOURCES)
 
 
 def _why_not(found: Estimate) -> str:

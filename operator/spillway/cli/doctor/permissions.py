@@ -86,7 +86,7 @@ def _write(group: str, *resources: str, verbs: str = "patch", optional: bool = F
 PERMISSIONS: tuple[Permission, ...] = (
     *_read(OWN, *OWN_KINDS, verbs="get list watch"),
     *_read(OWN, *(f"{kind}/status" for kind in OWN_KINDS), verbs="patch"),
-    *_read(OWN, "lanechanges", verbs="create delete"),
+    *_read(OWN, "lanechanges", verbs="create propose delete"),
     *_read("events.k8s.io", "events", verbs="create"),
     *_read("", "pods", verbs="list"),
     *_read("apps", "deployments", "replicasets", "statefulsets"),

@@ -44,7 +44,9 @@ def names(ctx: click.Context, resources: Sequence[Resource], incomplete: str) ->
 
 
 async def _names(connection: Connection, resources: Sequence[Resource]) -> list[str]:
-    async with await Kube.connect(connection.kubeconfig, connection.context, timeout_seconds=SECONDS) as kube:
+    async with await Kube.connect(
+        connection.kubeconfig, connection.context, pod_first=False, timeout_seconds=SECONDS
+    ) as kube:
         found = []
         for resource in resources:
             spaces = connection.namespaces() if resource.namespaced else ()

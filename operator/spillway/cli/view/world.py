@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from spillway.api import CapacityLane, CapacityPlan, CapacityPlanStatus, LaneChange, WorkloadClass
 from spillway.api.names import STOP_ANNOTATION
-from spillway.cli.connection import Connection
+from spillway.cli.connection import Connection, said
 from spillway.cli.view.reporting import silent_seconds
 from spillway.kube import CLASSES, DEPLOYMENTS, LANE_CHANGES, LANES, NAMESPACES, PLANS, Items, Kube, KubeError, Resource
 from spillway.observe.cluster import is_on
@@ -75,8 +75,7 @@ def trouble(error: KubeError, resource: Resource, where: str) -> click.ClickExce
     """One line with the way out."""
     kind = resource.plural
     if error.status == 0:
-        hint = "" if "KUBECONFIG" in error.message else "; check --context and `kubectl cluster-info`"
-        return click.ClickException(f"{error.message}{hint}")
+        return click.ClickException(said(error))
     if error.forbidden:
         command = f"`kubectl auth can-i list {kind}.spillway.dev {where}`"
         return click.ClickException(f"no permission to read {kind}: {error.message}; see {command}")

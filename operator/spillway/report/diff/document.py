@@ -86,6 +86,7 @@ def _effect(effect: Effect, pair: PlanPair) -> Document:
         },
         "notKnown": list(effect.doubts),
         "lanesRestOn": dict(effect.truths),
+        "newPlan": effect.new,
     }
 
 

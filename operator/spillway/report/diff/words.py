@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from spillway.advise.review.ceilings import IF_SERVED, refused
-from spillway.advise.review.consequences import short_class
+from spillway.advise.review.consequences import class_names, short_class
 from spillway.advise.review.effect import Band, ClassFigures, Effect, LaneFigures, SideFigures
 from spillway.advise.review.limits import Verdict
 from spillway.advise.review.objects import PlanSide
@@ -62,7 +62,10 @@ def headline(plan: PlanReview) -> str:
     """One sentence with what matters most."""
     if plan.effect is None:
         return f"{counted(len(plan.changes), 'change')} to {title(plan)}; cost and SLO not estimated"
-    return f"{_cost_words(plan.effect)}; {_slo_words(plan.effect, plan)}"
+    slo, dropped = _slo_words(plan.effect, plan), _dropped(plan.effect, plan)
+    if dropped:
+        slo = slo.replace("all classes", "all other classes")
+    return f"{_cost_words(plan.effect)}; {slo}{dropped}"
 
 
 def title(plan: PlanReview) -> str:
@@ -78,6 +81,8 @@ def nothing_changes(review: Review) -> str:
 
 def _cost_words(effect: Effect) -> str:
     base, head = effect.base.usd_per_month.value, effect.head.usd_per_month.value
+    if effect.new:
+        return f"New plan: {usd(head)} a month"
     sides, percent = f"{usd(base)} -> {usd(head)}", signed_percent(effect.percent)
     if not exact(effect.difference.value):
         return f"Monthly estimate stays at {usd(head)}"
@@ -118,8 +123,19 @@ def _held_words(effect: Effect, plan: PlanReview) -> str:
     return f"{held}, {f'{joined(doubtful)} only ' if len(served) > 1 else ''}{IF_SERVED} at the ceiling"
 
 
+def _dropped(effect: Effect, plan: PlanReview) -> str:
+    """Where a saving is no saving: the traffic of classes that only base has isn't replayed any more."""
+    gone = [each.key for each in effect.base.classes if effect.head.of(each.key) is None]
+    return f"; traffic of {class_names(gone, plan.pair)} is no longer in the figures" if gone else ""
+
+
 def certainty(effect: Effect) -> str:
     """How far the estimate may be trusted, in a sentence or two."""
+    if effect.new:
+        return (
+            f"{effect.traffic.source} replayed on the new plan; what its traffic costs without it is not known. "
+            f"{_left_out(effect)}Confidence {effect.confidence.value}"
+        )
     day = length(effect.traffic.days)
     no_change = ", so that zero is possible" if unsure(effect.difference) and effect.difference.value else ""
     band = NO_INTERVAL
@@ -250,14 +266,14 @@ def method(effect: Effect) -> Iterator[str]:
     traffic = effect.traffic
     drawn = ", drawn from counts by time bin, not single requests" if traffic.sampled else ""
     yield (
-        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {length(traffic.days)}{drawn}; the same "
-        f"requests on both sides, simulated {'once' if traffic.seeds == 1 else f'{traffic.seeds} times'}"
+        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {length(traffic.days)}{drawn}; "
+        f"{_where(effect)}, simulated {'once' if traffic.seeds == 1 else f'{traffic.seeds} times'}"
     )
     yield (
         "Each side was decided by Spillway's own code and served by a simulated fleet; dollars are extrapolated to a "
         "month of 730 hours"
     )
-    for name, side in (("base", effect.base), ("head", effect.head)):
+    for name, side in (("base", effect.base), ("head", effect.head))[effect.new :]:
         yield (
             f"Estimate of {name}: {usd(side.usd_per_month.value)} a month{_band(side.usd_per_month)}, of which GPUs "
             f"{usd(side.gpu_usd_per_month)} and hosted APIs {usd(side.hosted_usd_per_month)}"
@@ -274,12 +290,18 @@ def _band(band: Band) -> str:
     return f" (95% interval {usd(band.low)} to {usd(band.high)})"
 
 
+def _where(effect: Effect) -> str:
+    return "on head alone" if effect.new else "the same requests on both sides"
+
+
 def policy_rows(policies: Sequence[PolicyResult]) -> list[tuple[Verdict, str, str]]:
-    """Worst first; what could not be checked in one row."""
+    """Worst first, without what passes and needs no row; what could not be checked for one reason in one row."""
     order = (Verdict.FAIL, Verdict.WARN, Verdict.PASS)
-    checked = sorted((p for p in policies if p.verdict in order), key=lambda p: order.index(p.verdict))
+    told = [p for p in policies if p.verdict in order and not (p.quiet and p.verdict is Verdict.PASS)]
+    checked = sorted(told, key=lambda p: order.index(p.verdict))
     rows = [(each.verdict, each.title, each.text) for each in checked]
-    skipped = [each for each in policies if each.verdict is Verdict.SKIP]
-    if skipped:
-        rows.append((Verdict.SKIP, ", ".join(each.title for each in skipped), skipped[0].text))
-    return rows
+    skipped: dict[str, list[str]] = {}
+    for each in policies:
+        if each.verdict is Verdict.SKIP:
+            skipped.setdefault(each.text, []).append(each.title)
+    return [*rows, *((Verdict.SKIP, ", ".join(titles), text) for text, titles in skipped.items())]

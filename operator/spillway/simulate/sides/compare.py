@@ -14,6 +14,7 @@ from spillway.advise.review.effect import (
     HOURS_PER_MONTH,
     Band,
     ClassFigures,
+    Confidence,
     Effect,
     LaneFigures,
     SideFigures,
@@ -32,7 +33,10 @@ from spillway.simulate.sides.traffic import Source, load_traffic, source_of
 from spillway.simulate.world import Floats
 
 BASE, HEAD = "base", "head"
+LOW = Confidence.LOW
 MONTH_SECONDS = HOURS_PER_MONTH * 3600.0
+BOTH = " on both sides"
+"""Behind what is said of base and head alike."""
 BUSIER = 1.25
 """Batches this many times those of the base's side go beyond what was seen."""
 Document = Mapping[str, Any]
@@ -45,7 +49,9 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
     """
     started = time.monotonic()
     if importlib.util.find_spec("numba") is None:
-        raise ScenarioError("the simulator needs numba, which is not installed: pip install 'spillway[backtest]'")
+        raise ScenarioError(
+            "the simulator needs numba, which is not installed: install Spillway with its extra `backtest`"
+        )
     before, after = _read(base, head)
     source = source_of(ask)
     classes = {item.metadata.key: item for item in (*after.classes, *before.classes)}
@@ -104,7 +110,7 @@ def _doubts(sides: Sequence[Side]) -> list[Doubt]:
     """What the documents of both sides leave open."""
     before, after = (side.resources for side in sides)
     each = [doubt for side in sides for doubt in (*side.truths.doubts, *doubts_of(side))]
-    return [*each, *mode_doubt(before.plan, after.plan), *_one_sided(before, after)]
+    return [*each, *mode_doubt(before.plan, after.plan), *one_sided(before, after)]
 
 
 def _of_figures(base: Sequence[RunFigures], difference: Band) -> list[Doubt]:
@@ -191,7 +197,7 @@ def _class(key: str, objective: float, runs: Sequence[RunFigures]) -> ClassFigur
     )
 
 
-def _one_sided(before: Resources, after: Resources) -> list[Doubt]:
+def one_sided(before: Resources, after: Resources) -> list[Doubt]:
     """Classes that only one side has."""
     one = {item.metadata.key for item in before.classes}
     two = {item.metadata.key for item in after.classes}
@@ -200,7 +206,7 @@ def _one_sided(before: Resources, after: Resources) -> list[Doubt]:
         for key in sorted(two - one)
     ]
     return found + [
-        Doubt(f"WorkloadClass {key} is on the base's side alone: its traffic is taken as gone, wherever it goes.")
+        Doubt(f"WorkloadClass {key} is on the base's side alone: its traffic is taken as gone, wherever it goes.", LOW)
         for key in sorted(one - two)
     ]
 
@@ -234,7 +240,9 @@ def over_ceilings(sides: Sequence[Side], runs: Sequence[Sequence[RunFigures]]) -
     found = []
     for key in dict.fromkeys((*head, *base)):
         one, two = base.get(key, 0.0), head.get(key, 0.0)
-        if one > 0 and two > 0:
+        if one > 0 and _percent(one) == _percent(two):
+            time = f"{_percent(one)} of the time{BOTH}"
+        elif one > 0 and two > 0:
             time = f"{_percent(one)} of the time on base and {_percent(two)} on head"
         else:
             time = f"{_percent(one or two)} of the time on {'base' if one else 'head'} alone"

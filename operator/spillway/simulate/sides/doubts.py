@@ -4,7 +4,8 @@ An estimate is of high confidence unless a doubt says otherwise; it is as good a
 
 - low: under a day and a half of traffic; more than 2% of it of classes that no plan has; an interval that leaves the
   sign open although a month's bill may move by more than 5%; a lane on a new GPU type with the profile of the one
-  before; a class without traffic; a plan of which the traffic can't tell what it changes (its mode).
+  before; a class without traffic, or one that only the base has; a plan of which the traffic can't tell what it
+  changes (its mode).
 - medium: under six days; service that is declared and was not learned from the lane's own engines, or measured
   elsewhere; latency, start-up, cache or queues assumed; batches beyond what was measured or seen on the base's side;
   requests over a ceiling; an interval wider than a quarter of the difference; a plan that doesn't apply its
