@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -280,6 +281,7 @@ def test_an_empty_policy_file_is_the_defaults_and_one_that_is_not_there_is_refus
     (tmp_path / "policy.yaml").write_text("# nothing\n", encoding="utf-8")
     base, head = sides(tmp_path)
     run(capsys, base, head, "--policy", str(tmp_path / "policy.yaml"))
+    run(capsys, base, head, "--policy", os.devnull)
     assert "there is no such file" in refused(capsys, base, head, "--policy", "nowhere.yaml")
     assert "standard input is for manifests" in refused(capsys, base, head, "--policy", "-")
 
