@@ -165,6 +165,17 @@ def test_a_class_renamed_with_its_plan_is_found_as_well() -> None:
     assert of("dataPolicy", pairs(swapped(OWN), head)["inference/other"])[0] is FAIL
 
 
+def test_a_strict_class_that_is_sent_to_no_plan_is_replaced_all_the_same() -> None:
+    away = with_spec(OWN, {"planRef": {"name": "mian"}})
+    head = (*ALL[:3], away, made("WorkloadClass", "renamed", CHAT["spec"]))
+    assert of("dataPolicy", pairs(swapped(OWN), head)["inference/main"])[0] is FAIL
+
+
+def test_classes_whose_plan_lies_elsewhere_may_share_a_match() -> None:
+    new = made("WorkloadClass", "new", CHAT["spec"])
+    assert of("dataPolicy", pairs((OWN,), (OWN, new))["inference/main"])[0] is PASS
+
+
 def test_classes_beside_one_that_stays_strict_are_new_and_no_more() -> None:
     new = made("WorkloadClass", "new", {**CHAT["spec"], "match": {"model": "new"}})
     base = (bound("chat"), GPU, ALL[2], OWN)

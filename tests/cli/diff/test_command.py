@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -294,6 +295,7 @@ def test_an_empty_policy_file_is_the_defaults_and_one_that_is_not_there_is_refus
     )
     line = refused(capsys, base, head, "--policy", base)
     assert line == f"error: --policy {base}: is a folder; give the policy file in it"
+    run(capsys, base, head, "--policy", os.devnull)
     assert "standard input is for manifests" in refused(capsys, base, head, "--policy", "-")
 
 

@@ -28,10 +28,12 @@ def successor(old: str, plan: PlanPair) -> tuple[str, str] | None:
 
 
 def _taken(key: str, old: str, plan: PlanPair) -> str:
-    was, item = plan.before(old), plan.head.classes[key]
+    was, after, item = plan.before(old), plan.after(old), plan.head.classes[key]
     if key == old or was is None:
         return ""
-    return _shared(was, (plan.head, item), plan.before(key), _alive(plan.after(old)))
+    if after is not None and after[0].plan is None and was[0].plan is not None:
+        after = None  # Whose plan is gone, or mistyped, is as good as gone itself.
+    return _shared(was, (plan.head, item), plan.before(key), after)
 
 
 def _shared(was: Home, now: Home, before: Home | None, after: Home | None) -> str:
@@ -46,11 +48,6 @@ def _shared(was: Home, now: Home, before: Home | None, after: Home | None) -> st
     if before is None and after is None and backends and backends.items() <= _backends(now).items():
         return "backends"
     return ""
-
-
-def _alive(home: Home | None) -> Home | None:
-    """Without those whose plan isn't there."""
-    return None if home is None or home[0].plan is None else home
 
 
 def _binding(home: Home) -> Binding | None:

@@ -48,7 +48,7 @@ def read_side(side: str, given: str, git_path: str | None) -> Source:
         return _of_revision(side, given, git_path, here=True)
     path = Path(given)
     if given == os.devnull:
-        return Source(given, (), may_be_empty=True)
+        return Source(given, (Text(given, ""),), may_be_empty=True)
     if path.exists():
         return Source(given, tuple(_files(side, path)))
     revision, colon, inside = given.partition(":")
