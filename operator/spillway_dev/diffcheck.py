@@ -106,7 +106,7 @@ def diffcheck(folder: Path, only: tuple[str, ...], days: int | None, cache: Path
 
 
 def _cut(traffic: Path, days: int, folder: Path) -> Path:
-    """The trace's first days, under the same name: requests are drawn by it."""
+    """The trace's first days, under the same name: a backtest draws requests by it, a replay as if it had it."""
     end = days * 86_400
     with gzip.open(traffic, "rt", encoding="utf-8") as lines:
         header, *rows = lines.readlines()

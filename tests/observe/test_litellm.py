@@ -373,7 +373,7 @@ def reasons(found: list[Finding]) -> dict[str, str]:
 def test_addresses_that_are_missing_or_of_nobody_are_named() -> None:
     made = plan(addresses={"gone": "http://gone/v1"})
     assert reasons(proxy_findings(made, LANES, scope())) == {
-        "LaneNotFound": "routing.litellm.addresses: gone is not in spec.lanes",
+        "LaneNotFound": "routing.litellm.addresses: gone is not in spec.lanes: add or rename it",
         "AddressMissing": "routing.litellm.addresses: lane gpu needs the address of its engines' Service",
     }
     (route,) = proxy_routes(made, [workload()], LANES, scope())

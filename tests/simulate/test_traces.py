@@ -75,6 +75,18 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_trace(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize("content", [b"\xd1\xbc\x00\x01", gzip.compress(b"t_s,class" * 200)[:-9]])
+def test_what_is_gzipped_by_its_name_alone_is_said_in_plain_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bin.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(TraceError) as caught:
+        read_trace(path)
+    assert str(caught.value) == (
+        f"trace {path}: cannot be read: its name ends in .gz, but it is not gzipped, or not to its end; gzip it, or "
+        "name it .csv"
+    )
+
+
 def test_requests_in_any_csv_are_the_same_as_in_a_plain_one(tmp_path: Path) -> None:
     header = "arrival_s,class,input_tokens,output_tokens,note\n"
     plain = read_trace(write(tmp_path / "a.csv", header + "2,chat,10,3,x\n\n1.5,a b,0,7,y\n"))

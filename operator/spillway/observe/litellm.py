@@ -28,6 +28,7 @@ from spillway.api.proxynote import (
     note_of,
     ownership_problem,
 )
+from spillway.api.references import of_addresses
 from spillway.decide.snapshot import Finding, RouteState, Severity
 from spillway.kube import CONFIG_MAPS, DEPLOYMENTS, FIELD_MANAGER, PODS, REPLICA_SETS, Kube, KubeError
 from spillway.observe.readings import PodKey
@@ -268,10 +269,8 @@ def proxy_findings(plan: CapacityPlan, lanes: Sequence[CapacityLane], scope: Pro
     if scope.stuck is not None:
         message = f"Deployment {scope.namespace}/{proxy.deployment}: its rollout is stuck: {scope.stuck}"
         found.append(Finding(Severity.WARNING, "RolloutStuck", message, about))
-    known = {lane.metadata.name for lane in lanes}
-    for name in sorted(set(proxy.addresses) - known):
-        message = f"routing.litellm.addresses: {name} is not in spec.lanes"
-        found.append(Finding(Severity.ERROR, "LaneNotFound", message, about))
+    for each in of_addresses(plan, [lane.metadata.name for lane in lanes]):
+        found.append(Finding(Severity.ERROR, each.reason.value, each.message, about))
     for lane in lanes if is_front(plan) else ():
         if lane.spec.type is LaneType.SELF_HOSTED and lane.metadata.name not in proxy.addresses:
             message = f"routing.litellm.addresses: lane {lane.metadata.name} needs the address of its engines' Service"

@@ -11,6 +11,15 @@ from dataclasses import dataclass, field
 
 from spillway.api import CapacityLane, CapacityPlan, LaneType, WorkloadClass
 from spillway.api.plan import AllowedFrom
+from spillway.api.references import (
+    Dangling,
+    Reason,
+    lane_missing,
+    namespace_refused,
+    of_bindings,
+    of_tiers,
+    plan_missing,
+)
 from spillway.decide.snapshot import Finding, Severity
 
 Findings = dict[str, list[Finding]]
@@ -29,6 +38,12 @@ def error(about: str, reason: str, message: str) -> Finding:
 def warning(about: str, reason: str, message: str) -> Finding:
     """A finding that is only reported."""
     return Finding(Severity.WARNING, reason, message, about)
+
+
+def _finding(found: Dangling) -> Finding:
+    """A tier that is not there leaves the class its own value; whatever else is not there is an error."""
+    tell = warning if found.reason is Reason.TIER_NOT_FOUND else error
+    return tell(subject(found.about), found.reason.value, found.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +98,9 @@ def _class_members(
         about, key = subject(resource), resource.plan_key
         plan = plans.get(key)
         if plan is None:
-            message = f"plan {key} does not exist: create it or change spec.planRef"
-            findings.setdefault(about, []).append(error(about, "PlanNotFound", message))
+            findings.setdefault(about, []).append(_finding(plan_missing(resource)))
         elif not allows(plan, resource.metadata.namespace, namespace_labels):
-            message = (
-                f"plan {key} does not allow classes of namespace {resource.metadata.namespace}: "
-                "change its spec.allowedClasses or the namespace's labels"
-            )
-            findings.setdefault(about, []).append(error(about, "NamespaceNotAllowed", message))
+            findings.setdefault(about, []).append(_finding(namespace_refused(resource)))
         else:
             members.setdefault(key, []).append(resource)
     return members
@@ -134,12 +144,10 @@ def _lane_members(
         lane = lanes.get(key)
         if lane is None:
             invalid = broken.get(f"CapacityLane/{key}")
-            message = (
-                f"lane {name} is invalid: {invalid[0].message}"
-                if invalid
-                else f"spec.lanes: no CapacityLane {key}: create it or remove it from the list"
-            )
-            findings.append(error(about, "LaneInvalid" if invalid else "LaneNotFound", message))
+            if invalid:
+                findings.append(error(about, "LaneInvalid", f"lane {name} is invalid: {invalid[0].message}"))
+            else:
+                findings.append(_finding(lane_missing(plan, name)))
             continue
         conflict = claims.take(plan, lane)
         if conflict:
@@ -147,28 +155,6 @@ def _lane_members(
         else:
             members.append(lane)
     return members, findings
-
-
-def _reference_findings(plan: CapacityPlan, classes: Sequence[WorkloadClass]) -> list[Finding]:
-    """Bindings and tiers that name something which is not there."""
-    about = subject(plan)
-    findings: list[Finding] = []
-    names = [c.metadata.name for c in classes]
-    bound = plan.spec.routing.bindings if plan.spec.routing.plane.has_routes else ()
-    for binding in bound:
-        if binding.class_ not in names:
-            message = f"routing.bindings: no WorkloadClass {binding.class_} in this plan: create it or drop the binding"
-            findings.append(error(about, "ClassNotFound", message))
-        for lane in binding.backends:
-            if lane not in plan.spec.lanes:
-                message = f"routing.bindings[{binding.class_}].backends: {lane} is not in spec.lanes"
-                findings.append(error(about, "LaneNotFound", message))
-    tiers = {tier.name for tier in plan.spec.value_tiers}
-    for resource in classes:
-        if resource.spec.value_tier is not None and resource.spec.value_tier not in tiers:
-            message = f"class {resource.metadata.key}: valueTier {resource.spec.value_tier} is not in spec.valueTiers"
-            findings.append(warning(subject(resource), "TierNotFound", message))
-    return findings
 
 
 def ambiguous_bindings(members: Iterable[Members]) -> dict[tuple[str, str], str]:
@@ -221,7 +207,7 @@ def resolve(
     for plan in alive:
         own_lanes, problems = _lane_members(plan, lanes_by_key, claims, broken)
         own_classes = class_members.get(plan.metadata.key, [])
-        problems += _reference_findings(plan, own_classes)
+        problems += [_finding(each) for each in (*of_bindings(plan, own_classes), *of_tiers(plan, own_classes))]
         problems += _unserved(own_classes, own_lanes) + _unsupported(own_lanes)
         members.append(Members(plan, tuple(own_classes), tuple(own_lanes), tuple(problems)))
         owners |= {subject(lane): plan.metadata.key for lane in own_lanes}

@@ -123,7 +123,12 @@ def read_trace(path: Path) -> BinTrace | RequestTrace:
                 return _read_bins(path, header, reader)
             if header[:4] == REQUEST_COLUMNS:
                 return _read_requests(path, stream)
-    except (OSError, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise TraceError(
+            f"trace {path}: cannot be read: its name ends in .gz, but it is not gzipped, or not to its end; gzip "
+            "it, or name it .csv"
+        ) from error
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise TraceError(f"trace {path}: cannot be read: {reason}") from error
     except (UnicodeDecodeError, zlib.error, csv.Error) as error:

@@ -208,7 +208,8 @@ SENTENCES = [
     (PLAN, {"valueTiers": [{"name": "Gold", "missUsd": "0.01"}]},
      "plan inference/main: value tier Gold added (cost of a missed request $0.01)"),
     (CHAT, {"dataPolicy": "SelfHostedOnly"},
-     "class chat: data policy Any -> SelfHostedOnly: its prompts stay on own GPUs, whatever the load"),
+     "class chat: data policy Any -> SelfHostedOnly: its prompts stay on own GPUs, whatever the load; replicas "
+     "are then sized so that own GPUs alone hold the objective, whatever they cost"),
     (CHAT, {"slo.attainmentPercent": "95"}, "class chat: share of requests within both limits 99% -> 95%"),
     (CHAT, {"budget": {"monthlyUsd": "4000"}},
      "class chat: budget added (budget $4,000 a month, share of the budget from which to warn 80%)"),
@@ -224,11 +225,26 @@ def test_sentences(document: Manifest, edits: dict[str, Any], sentence: str) -> 
 def test_a_loosened_data_policy_names_who_gets_prompts() -> None:
     own = with_spec(CHAT, {"dataPolicy": "SelfHostedOnly"})
     (found,) = changes_of(pair_of(ALL, (PLAN, GPU, HOSTED, own)))
-    assert (
-        found.sentence
-        == "class chat: data policy SelfHostedOnly -> Any: prompts may now go to provider openai (lane hosted)"
+    assert found.sentence == (
+        "class chat: data policy SelfHostedOnly -> Any: prompts may now go to provider openai (lane hosted); own "
+        "replicas are then sized by what they save in hosted tokens, not so that own GPUs alone hold the objective: "
+        "fewer of them, and more of the misses that it allows, may follow"
     )
     assert (found.bearing, found.severity) == (Bearing.LOOSENS, Severity.HIGH)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"latency": "Deferrable"},  # takes what is left over
+        {"slo.timeToFirstTokenMs": 500},  # the hosted lane is too slow for it
+    ],
+)
+def test_a_data_policy_that_sizes_nothing_says_nothing_of_replicas(edits: dict[str, Any]) -> None:
+    own, anywhere = (with_spec(CHAT, {**edits, "dataPolicy": policy}) for policy in ("SelfHostedOnly", "Any"))
+    for before, after in ((own, anywhere), (anywhere, own)):
+        (found,) = changes_of(pair_of((PLAN, GPU, HOSTED, after), (PLAN, GPU, HOSTED, before)))
+        assert "sized" not in found.text
 
 
 def test_a_minimum_of_0_says_where_a_replica_stays_all_the_same() -> None:

@@ -18,12 +18,11 @@ from advise.review.builders import (
     PLAN,
     Document,
     effect,
-    made,
     pair_of,
     swapped,
     with_spec,
 )
-from spillway.advise.review.effect import Band, Confidence, Effect
+from spillway.advise.review.effect import Band, Confidence, Effect, SideFigures
 from spillway.advise.review.limits import Limits, Verdict
 from spillway.advise.review.policies import PolicyResult, check, worst
 
@@ -76,6 +75,26 @@ def test_an_increase_that_may_be_none_says_so() -> None:
     assert text.endswith("it may as well be none (95% interval -$300 to +$1,500)")
 
 
+def test_a_new_plan_is_held_against_the_limits_of_increases_by_what_it_costs() -> None:
+    def told(usd: float, policy: str, **limits: str) -> tuple[Verdict, str]:
+        found = effect(usd)
+        nothing = SideFigures(Band(0, 0, 0), 0, 0, (), ())
+        new = replace(found, base=nothing, difference=Band(usd, usd, usd), new=True)
+        return one(policy, found=new, limits={"monthlyCost": {"increase": limits}} if limits else None)
+
+    assert told(60_000, "monthlyCost.increase") == (
+        Verdict.WARN,
+        "new plan: $60,000 a month is more than $500 a month",
+    )
+    assert told(60_000, "monthlyCost.increase", failUsd="50000")[0] is Verdict.FAIL
+    assert told(400, "monthlyCost.increase") == (
+        Verdict.PASS,
+        "new plan: $400 a month; the limit is $500 a month",
+    )
+    assert told(60_000, "monthlyCost.decrease") == (Verdict.PASS, "no decrease")
+    assert told(60_000, "notEstimated")[0] is Verdict.PASS
+
+
 def test_a_base_that_costs_nothing_has_no_percent() -> None:
     free = effect(600)
     free = replace(free, base=replace(free.base, usd_per_month=Band(0, 0, 0)))
@@ -102,8 +121,11 @@ def test_a_missed_objective_says_what_stood_in_the_way() -> None:
     gpu, hosted = found.head.lanes
     found = replace(found, head=replace(found.head, lanes=(replace(gpu, at_most_share=0.2), hosted)))
     _, text = one("slo", found=found)
-    assert "(lane gpu has its most replicas and needs more 20% of the time; the ceiling of hosted" in text
-    assert "spending keeps some of it on own GPUs 15% of the time)" in text
+    assert (
+        "(lane gpu has its most replicas and needs more 20% of the time: look at raising replicas.max of gpu, or at"
+        in text
+    )
+    assert "at its GPU pool; the ceiling of hosted spending keeps some of it on own GPUs 15% of the time)" in text
 
 
 def test_a_ceiling_that_binds_more_often_than_before_warns() -> None:
@@ -238,8 +260,6 @@ def test_loosened_data_policy_and_new_providers() -> None:
     never = with_spec(PLAN, {"overflow.mode": "Never"})
     assert one("dataPolicy", base=swapped(never))[0] is Verdict.WARN
     assert one("dataPolicy", base=swapped(own), limits={"dataPolicy": {"loosened": "warn"}})[0] is Verdict.WARN
-    newcomer = made("WorkloadClass", "new", CHAT["spec"])
-    assert one("dataPolicy", head=swapped(newcomer))[0] is Verdict.PASS
 
 
 def test_low_confidence_warns_with_the_first_doubt() -> None:
@@ -254,7 +274,28 @@ def test_without_an_effect_what_rests_on_it_is_skipped_and_the_rest_is_not() -> 
     found = results()
     skipped = {policy for policy, result in found.items() if result.verdict is Verdict.SKIP}
     assert skipped == {"monthlyCost.increase", "monthlyCost.decrease", "slo", "budgets", "ceilings", "confidence"}
-    assert set(found) == {*skipped, "dataPolicy", "fallback"} == set(results(found=effect()))
+    assert set(found) - skipped == {"dataPolicy", "fallback", "references", "notEstimated"}
+    assert set(found) == set(results(found=effect()))
+
+
+def test_a_plan_that_changes_without_an_estimate_is_told_where_one_was_wanted() -> None:
+    def told(limits: dict[str, Any], found: Effect | None = None, *, asked: bool) -> tuple[Verdict, str]:
+        whole = check(pair_of(ALL), found, Limits.model_validate(limits), asked=asked)
+        (result,) = [each for each in whole if each.policy == "notEstimated"]
+        return result.verdict, result.text
+
+    rest = "but this change has no estimate: cost, budgets, ceilings and SLO are not checked"
+    assert told({}, asked=True) == (Verdict.WARN, f"traffic was given, {rest}")
+    assert told({"notEstimated": "fail"}, asked=True)[0] is Verdict.FAIL
+    assert told({"notEstimated": "fail"}, effect(), asked=True)[0] is Verdict.PASS
+    assert told({"notEstimated": "fail"}, asked=False)[0] is Verdict.PASS
+    for limit in ({"increase": {"failUsd": "5000"}}, {"decrease": {"warnPercent": 10}}):
+        assert told({"monthlyCost": limit}, asked=False) == (
+            Verdict.WARN,
+            f"the policy file limits the monthly cost, {rest}",
+        )
+    for limit in ({"increase": {"failUsd": None}}, {"ignorePercentBelowUsd": "10"}):
+        assert told({"monthlyCost": limit}, asked=False)[0] is Verdict.PASS
 
 
 def test_the_worst_verdict() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,26 @@ import pytest
 
 import spillway.cli.diff.history
 import spillway.simulate.sides
-from advise.review.builders import ALL, CHAT, CHAT_FIGURES, GPU, HOSTED, effect, made, swapped, with_spec
+from advise.review.builders import (
+    ALL,
+    CHAT,
+    CHAT_FIGURES,
+    GPU,
+    HOSTED,
+    PLAN,
+    Document,
+    effect,
+    made,
+    swapped,
+    with_spec,
+)
 from cli.diff.sides import Captured, document, refused, run, sides
-from spillway.advise.review.effect import Effect
+from spillway.advise.review.effect import Band, Effect, SideFigures
 from spillway.cli.main import main
 from spillway.simulate.scenario.errors import ScenarioError
 from spillway.simulate.sides import Ask
 
+Documents = tuple[Document, ...]
 CHEAPER = swapped(with_spec(GPU, {"selfHosted.replicas.min": 1}))
 LOOSENED = swapped(with_spec(CHAT, {"dataPolicy": "SelfHostedOnly"}))
 
@@ -162,10 +176,99 @@ def test_a_policy_needs_no_replay(tmp_path: Path, capsys: Captured) -> None:
     run(capsys, base, head, "--policy", str(policy))
 
 
+BINDING = {"class": "chat", "ownership": "Adopted", "httpRoute": "r", "rule": "a", "backends": {"gpu": "vllm"}}
+ROUTED = swapped(with_spec(PLAN, {"routing": {"plane": "GatewayAPI", "bindings": [BINDING]}}))
+OWN = with_spec(CHAT, {"dataPolicy": "SelfHostedOnly"})
+MISTYPED = swapped(with_spec(CHAT, {"planRef": {"name": "mian"}}))
+HAUNTED = swapped(with_spec(PLAN, {"lanes": ["gpu", "hosted", "ghost"]}))
+
+
+def routed(**changes: Any) -> Documents:
+    binding = {**BINDING, **changes}
+    return swapped(with_spec(PLAN, {"routing": {"plane": "GatewayAPI", "bindings": [binding]}}))
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "policy", "words"),
+    [
+        (ALL, MISTYPED, "fallback", "names plan inference/mian"),
+        (ALL, MISTYPED, "references", "plan inference/mian does not exist"),
+        ((*ALL[:3], OWN), (*ALL[:3], made("WorkloadClass", "talk", CHAT["spec"])), "dataPolicy", "prompts of talk"),
+        (ALL, HAUNTED, "references", "CapacityLane inference/ghost"),
+        (ROUTED, routed(backends={"gpuu": "vllm"}), "references", "gpuu is not in spec.lanes"),
+        (ROUTED, routed(**{"class": "chatt"}), "references", "no WorkloadClass chatt in this plan"),
+    ],
+)  # fmt: skip
+def test_mistakes_that_need_no_replay_to_be_seen_fail(
+    tmp_path: Path, capsys: Captured, base: Documents, head: Documents, policy: str, words: str
+) -> None:
+    found = document(capsys, *sides(tmp_path, *head, base=base), status=3)
+    results = [each for plan in found["plans"] for each in plan["policies"] if each["policy"] == policy]
+    assert any(each["verdict"] == "fail" and words in each["message"] for each in results)
+    out = run(capsys, *sides(tmp_path, *head, base=base), status=3)
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_removed_class_warns(tmp_path: Path, capsys: Captured) -> None:
+    assert "warn    Fallback lanes   class chat is removed" in run(capsys, *sides(tmp_path, *ALL[:3]))
+
+
+def test_a_plan_without_an_estimate_can_fail(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    replaying(monkeypatch)
+    gone = (*ALL[1:3],)
+    traffic = ("--traffic", "t.csv")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("notEstimated: fail\nfallback: {classRemoved: ignore}", encoding="utf-8")
+    given = sides(tmp_path, *gone)
+    assert "warn    Estimate" in run(capsys, *given, *traffic)
+    run(capsys, *given, *traffic, "--policy", str(policy), status=3)
+    run(capsys, *given, "--policy", str(policy))
+    policy.write_text('monthlyCost: {increase: {failUsd: "9"}}', encoding="utf-8")
+    assert "the policy file limits the monthly cost, but" in " ".join(
+        run(capsys, *sides(tmp_path, *CHEAPER), "--policy", str(policy)).split()
+    )
+
+
+def test_a_new_plan_is_replayed_alone(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    answers: list[Effect | ScenarioError] = [
+        replace(effect(50_000), base=SideFigures(Band(0, 0, 0), 0, 0, (), ()), difference=Band(60_000, 60_000, 60_000)),
+        ScenarioError("no requests"),
+    ]
+
+    def replay_new(head: Any, ask: Ask, progress: Any) -> Effect:
+        asked.append([each["metadata"]["name"] for each in head])
+        answer = answers.pop(0)
+        if isinstance(answer, ScenarioError):
+            raise answer
+        return replace(answer, new=True)
+
+    monkeypatch.setattr(spillway.simulate.sides, "replay_new", replay_new)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text('monthlyCost: {increase: {failUsd: "50000"}}', encoding="utf-8")
+    other = made("CapacityPlan", "other", {"lanes": ["gpu"]})
+    given = (*sides(tmp_path, base=(other, GPU)), "--traffic", "t.csv", "--plan", "inference/main")
+    out = run(capsys, *given, "--policy", str(policy), status=3)
+    assert out.startswith("New plan: $60,000 a month; SLO held.")
+    assert asked == [["main", "gpu", "hosted", "chat"]]
+    (plan,) = document(capsys, *given)["plans"]
+    assert plan["notEstimated"] == "The plan is new, and a replay of it alone could not be done: no requests"
+    assert {each["policy"]: each["verdict"] for each in plan["policies"]}["notEstimated"] == "warn"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("monthlycost: {}", "monthlycost: there is no such field; remove it or mend its name"),
+        ("monthlycost: {}", "monthlycost: there is no such field; did you mean monthlyCost?"),
+        (
+            "monthlyCost: {increase: {warnUds: 5}}",
+            "monthlyCost.increase.warnUds: there is no such field; did you mean warnUsd?",
+        ),
+        ("slo: {zzz: 5}", "slo.zzz: there is no such field; known are missed, missedAsBefore, warnMore"),
+        (
+            "confidence: {low: off}",
+            "confidence.low: give 'ignore', 'warn' or 'fail'; YAML reads off as false unless you quote it",
+        ),
         ("slo: {missed: explode}", "slo.missed: "),
         ("slo: {}\nslo: {}", "line 2: 'slo' is given twice; remove one"),
         ("a: [", "mend the YAML"),
@@ -187,7 +290,12 @@ def test_an_empty_policy_file_is_the_defaults_and_one_that_is_not_there_is_refus
     (tmp_path / "policy.yaml").write_text("# nothing\n", encoding="utf-8")
     base, head = sides(tmp_path)
     run(capsys, base, head, "--policy", str(tmp_path / "policy.yaml"))
-    assert "there is no such file" in refused(capsys, base, head, "--policy", "nowhere.yaml")
+    assert refused(capsys, base, head, "--policy", "nowhere.yaml") == (
+        "error: --policy nowhere.yaml: there is no such file; for one in a Git revision give REVISION:PATH"
+    )
+    line = refused(capsys, base, head, "--policy", base)
+    assert line == f"error: --policy {base}: is a folder; give the policy file in it"
+    run(capsys, base, head, "--policy", os.devnull)
     assert "standard input is for manifests" in refused(capsys, base, head, "--policy", "-")
 
 
@@ -233,7 +341,6 @@ def test_the_output_goes_to_a_file(tmp_path: Path, capsys: Captured) -> None:
     target = tmp_path / "out.md"
     assert run(capsys, base, head, "-o", "markdown", "--to", str(target), "--tag", "prod") == ""
     assert target.read_text("utf-8").startswith("<!-- spillway-diff: inference/main tag=prod -->\n### 1 change to")
-    assert "cannot be written" in refused(capsys, base, head, "--to", str(tmp_path / "no" / "out"))
 
 
 @pytest.mark.parametrize(
@@ -276,11 +383,12 @@ def test_the_json_document_is_stable(tmp_path: Path, capsys: Captured, monkeypat
         "plan", "headline", "verdict", "changes", "policies", "effect", "notEstimated", "textDiff",
     }  # fmt: skip
     assert [each["policy"] for each in plan["policies"]] == [
-        "dataPolicy", "fallback", "monthlyCost.increase", "monthlyCost.decrease", "slo", "budgets", "ceilings",
-        "confidence",
+        "dataPolicy", "fallback", "references", "notEstimated", "monthlyCost.increase", "monthlyCost.decrease", "slo",
+        "budgets", "ceilings", "confidence",
     ]  # fmt: skip
     assert set(plan["effect"]) == {
         "differenceUsd", "differencePercent", "confidence", "base", "head", "traffic", "notKnown", "lanesRestOn",
+        "newPlan",
     }  # fmt: skip
     assert plan["effect"]["head"]["classes"][0]["attainmentPercent"] == "98.9900"
     assert plan["effect"]["base"]["lanes"][0]["usd"] == "8000.00"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cli.diff.sides import Captured, document, git, refused, run, sides, write
 from spillway.advise.review.walk import MODELS, spec_schema
 from spillway.api.schema import Schema
 from spillway.cli.diff.rules import RULES
+from spillway.cli.main import main
 
 LOWERED = with_spec(GPU, {"selfHosted.replicas.min": 0})
 MESSAGE = "GPU lane gpu: fewest replicas 2 -> 0"
@@ -59,6 +61,39 @@ def test_standard_input(tmp_path: Path, capsys: Captured, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stdin", Stdin("", terminal=True))
     assert "standard input is a terminal; pipe manifests into it" in refused(capsys, base, "-")
     assert "only one side can come from standard input" in refused(capsys, "-", "-", status=2)
+
+
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+
+
+@pytest.mark.parametrize("text", ["", yaml.safe_dump(CONFIG_MAP), "apiVersion: v1\nkind: List\nitems: []\n"])
+def test_a_pipe_that_brings_nothing_is_no_deletion(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    base, _ = sides(tmp_path)
+    for side, arguments in (("HEAD", (base, "-")), ("BASE", ("-", base))):
+        monkeypatch.setattr(sys, "stdin", Stdin(text))
+        assert refused(capsys, *arguments) == (
+            f"error: {side} -: no CapacityPlan, CapacityLane or WorkloadClass arrived; did the command before the pipe "
+            "fail?"
+        )
+
+
+def test_neither_is_a_file_or_folder_without_anything_of_ours(tmp_path: Path, capsys: Captured) -> None:
+    base, _ = sides(tmp_path)
+    folder = write(tmp_path / "other", CONFIG_MAP)
+    for given in (str(folder), str(folder / "all.yaml")):
+        line = refused(capsys, base, given)
+        assert f"HEAD {given}: holds no CapacityPlan, CapacityLane or WorkloadClass; give what does" in line
+        assert "BASE" in refused(capsys, given, base)
+    (tmp_path / "empty").mkdir()
+    assert "there is no .yaml, .yml, .json file in this folder" in refused(capsys, base, str(tmp_path / "empty"))
+
+
+def test_nothing_on_purpose(tmp_path: Path, capsys: Captured) -> None:
+    base, _ = sides(tmp_path)
+    found = document(capsys, os.devnull, base)
+    assert messages(found)[0] == "plan inference/main: added, in mode Apply, with lanes gpu and hosted"
 
 
 def test_the_namespace_of_objects_that_name_none(tmp_path: Path, capsys: Captured) -> None:
@@ -116,8 +151,12 @@ def test_a_path_that_a_revision_lacks_is_told_and_everything_is_new(
     repository_of: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = document(capsys, "main~2:deploy", "main:deploy")
+    assert main(["diff", "main:README.md", "main:deploy"]) == 0
+    assert "warning: BASE main:README.md: holds no CapacityPlan" in capsys.readouterr().err
     assert messages(found)[0] == "plan inference/main: added, in mode Apply, with lanes gpu and hosted"
-    assert found["plans"][0]["notEstimated"] == "The plan is on head alone: there is nothing to compare with"
+    assert found["plans"][0]["notEstimated"].startswith("No traffic was given to replay")
+    gone = document(capsys, "main:deploy", "main~2:deploy")["plans"][0]
+    assert gone["notEstimated"].startswith("The plan is on base alone: nothing is decided on its lanes any more")
 
 
 @pytest.mark.parametrize(

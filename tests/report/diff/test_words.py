@@ -7,11 +7,25 @@ from typing import Any
 
 import pytest
 
-from advise.review.builders import CHAT_FIGURES, GPU, HOSTED_LANE, Document, effect, pair_of, swapped, with_spec
-from spillway.advise.review.effect import Effect
+from advise.review.builders import (
+    CHAT,
+    CHAT_FIGURES,
+    GPU,
+    HOSTED_LANE,
+    Document,
+    effect,
+    made,
+    pair_of,
+    swapped,
+    with_spec,
+)
+from spillway.advise.review.effect import Band, Effect, SideFigures
 from spillway.advise.review.limits import Limits, Verdict
-from spillway.advise.review.review import PlanReview, review_plan
-from spillway.report.diff.words import certainty, class_rows, headline, lane_rows, method, policy_rows
+from spillway.advise.review.review import PlanReview, Review, review_plan
+from spillway.report.diff.document import document
+from spillway.report.diff.markdown import markdown
+from spillway.report.diff.terminal import terminal
+from spillway.report.diff.words import certainty, class_rows, headline, lane_rows, method, policy_rows, shared_lanes
 
 CHANGED = swapped(with_spec(GPU, {"selfHosted.replicas.min": 1}))
 MISSED = replace(CHAT_FIGURES, attainment_percent=98.1, held=False)
@@ -53,12 +67,96 @@ def test_a_headline_without_an_estimate_and_one_of_what_was_missed_before() -> N
     assert headline(review(again)).endswith("SLO missed by chat (98.1%, goal 99%, as before)")
 
 
+def test_a_new_plan_is_told_as_what_it_costs() -> None:
+    nothing = SideFigures(Band(0, 0, 0), 0, 0, (), ())
+    found = effect(-1000)
+    new = replace(found, base=nothing, difference=found.head.usd_per_month, new=True)
+    assert headline(review(new)) == "New plan: $9,000 a month; SLO held"
+    assert certainty(new) == (
+        "demand.csv.gz replayed on the new plan; what its traffic costs without it is not known. Confidence medium"
+    )
+    told = "\n".join(method(new))
+    assert "Estimate of base" not in told
+    assert "Estimate of head: $9,000 a month" in told
+    assert "both sides" not in told
+    assert [row.monthly for row in lane_rows(new)] == ["no lane -> $7,000", "no lane -> $2,000", "$0 -> $9,000"]
+
+
 def test_how_sure_it_is() -> None:
     assert certainty(effect(-1000)) == (
         "6 days of traffic (demand.csv.gz) replayed on both sides. Confidence medium; 95% interval of the difference "
         "-$1,200 to -$800 a month"
     )
     assert certainty(effect(40)).endswith("-$160 to +$240 a month, so that zero is possible")
+
+
+def test_a_day_or_less_has_no_interval() -> None:
+    found = effect(-1000)
+    base = replace(found.base, usd_per_month=Band(10_000.0))
+    short = replace(found, difference=Band(-1000.0), base=base, traffic=replace(found.traffic, days=1.5 / 24))
+    assert certainty(short) == (
+        "1.5 hours of traffic (demand.csv.gz) replayed on both sides. Confidence medium; no interval: a day of "
+        "traffic or less"
+    )
+    lines = list(method(short))
+    assert "Estimate of base: $10,000 a month, of which GPUs $8,000 and hosted APIs $2,000" in lines
+    plan = review(short)
+    assert headline(plan).startswith("Monthly estimate decreases by $1,000 (-10%)")
+    (told,) = document(Review((plan,)), {})["plans"]
+    assert told["effect"]["differenceUsd"] == {"value": "-1000.00", "low": None, "high": None}
+    assert told["effect"]["base"]["usd"] == {"value": "10000.00", "low": None, "high": None}
+    assert told["effect"]["head"]["usd"]["low"] == "8600.00"
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.65, True), (0.0201, True), (0.02, False)])
+def test_much_traffic_of_no_class_stands_beneath_the_headline(share: float, told: bool) -> None:
+    found = effect(-1000)
+    found = replace(found, traffic=replace(found.traffic, left_out=("support/ghost",), left_out_share=share))
+    text = certainty(found)
+    words = (
+        f"replayed on both sides. {100 * share:.2g}% of its requests are left out: no plan has a class support/ghost. "
+    )
+    assert (words in text) is told
+    assert ("ghost" in text) is told
+
+
+def test_a_class_without_requests_attains_and_holds_nothing() -> None:
+    idle = replace(CHAT_FIGURES, requests_per_month=0.0, usd_per_month=0.0, hosted_share=0.0, attainment_percent=100.0)
+    plan = review(effect(classes=(idle,)))
+    (row,) = class_rows(plan)
+    assert (row.attained, row.slo, row.hosted, row.monthly) == ("99.42% -> –", "held -> –", "10% -> –", "$10,000 -> –")
+    assert headline(plan).endswith("; no class has requests")
+    assert headline(review(effect(classes=(idle, OTHER)))).endswith("; SLO held by all classes with requests")
+    assert next(each.text for each in plan.policies if each.policy == "slo") == "held: chat – (no requests)"
+    (told,) = document(Review((plan,)), {})["plans"][0]["effect"]["head"]["classes"]
+    assert told["attainmentPercent"] is told["hostedPercent"] is told["held"] is None
+    assert told["usd"] == "0.00"
+
+
+def test_a_class_over_a_ceiling_is_held_only_if_nothing_is_refused() -> None:
+    alone = (*swapped(with_spec(GPU, {"selfHosted.replicas": {"min": 0, "max": 0}})),)
+    over = replace(CHAT_FIGURES, ceiling_share=0.22)
+    plan = review(effect(classes=(over,)), alone)
+    assert class_rows(plan)[0].slo == "held -> held, if nothing is refused"
+    assert headline(plan).endswith("; SLO held, if nothing is refused at the ceiling")
+    many = headline(review(effect(classes=(over, OTHER)), alone))
+    assert many.endswith("; SLO held by all classes, chat only if nothing is refused at the ceiling")
+    assert headline(review(effect(classes=(over,)))).endswith("; SLO held")  # it stays on own GPUs
+    (told,) = document(Review((plan,)), {})["plans"][0]["effect"]["head"]["classes"]
+    assert told["refusedTimePercent"] == "22.00"
+
+
+def test_dollars_of_a_lane_that_several_classes_use_are_explained() -> None:
+    code = made("WorkloadClass", "code", CHAT["spec"])
+    assert shared_lanes(review(effect(classes=(CHAT_FIGURES,)), (*CHANGED, code))) == ""
+    found = review(effect(classes=(CHAT_FIGURES, OTHER)), (*CHANGED, code))
+    text = "own GPUs' dollars are shared out by tokens among the classes that a lane serves"
+    assert shared_lanes(found) == text
+    assert f"<sub>O{text[1:]}.</sub>" in markdown(Review((found,)), {}, "default")
+    assert f"({text})" in " ".join(terminal(Review((found,))).split())
+    hosted = with_spec(code, {"dataPolicy": "Any", "equivalentModels": ["other"]})
+    assert shared_lanes(review(effect(classes=(CHAT_FIGURES, OTHER)), (*CHANGED, hosted))) == ""
+    assert shared_lanes(review(None)) == ""
 
 
 def test_lanes_in_dollars_and_usage_with_the_total() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spillway.advise.review.effect import Confidence, Effect
+import spillway.simulate.sides.runs
+from spillway.advise.review.effect import Band, Confidence, Effect
+from spillway.simulate.backtest.pool import run_each
 from spillway.simulate.scenario import ScenarioError
-from spillway.simulate.sides import Ask, replay
-from spillway.simulate.sides.compare import beyond_seen
-from spillway.simulate.sides.figures import LaneRun, RunFigures
+from spillway.simulate.sides import Ask, replay, replay_new
+from spillway.simulate.sides.compare import beyond_seen, one_sided, over_ceilings
+from spillway.simulate.sides.figures import ClassRun, LaneRun, RunFigures
 from spillway.simulate.sides.side import build_side, read_side
 from spillway.simulate.sides.traffic import load_traffic, source_of
 from support.scenario_files import Files
@@ -35,7 +39,8 @@ def test_a_change_of_nothing_changes_nothing(traffic: Path, tmp_path: Path) -> N
     lines: list[str] = []
     effect = replayed(Change(), ask, lines)
     assert effect.base == effect.head
-    assert effect.difference.value == effect.difference.low == effect.difference.high == 0
+    assert effect.difference == Band(0.0)  # one day, so no interval
+    assert effect.base.usd_per_month.low is effect.base.usd_per_month.high is None
     assert effect.base.usd_per_month.value > 0
     assert effect.plan_key == "inference/main"
     assert effect.traffic.source == "t.csv"
@@ -62,7 +67,10 @@ def test_a_dearer_provider_costs_more_on_the_same_requests(traffic: Path) -> Non
     base, head = effect.base, effect.head
     assert head.hosted_usd_per_month == pytest.approx(2 * base.hosted_usd_per_month)
     assert effect.difference.value == pytest.approx(base.hosted_usd_per_month)
-    assert effect.difference.low <= effect.difference.value <= effect.difference.high
+    low, high = effect.difference.low, effect.difference.high
+    assert low is not None
+    assert high is not None
+    assert low <= effect.difference.value <= high
     assert effect.traffic.seeds == 2
     for side in (base, head):
         chat, api = side.of(CHAT), side.lane("api")
@@ -89,6 +97,8 @@ def test_classes_of_one_side_are_said(traffic: Path, tmp_path: Path) -> None:
     new = effect.head.of("inference/new")
     assert new is not None
     assert (new.requests_per_month, new.usd_per_month, new.attainment_percent) == (0, 0, 100)
+    base, head = (read_side("side", documents) for documents in change.documents())
+    assert [doubt.most for doubt in one_sided(base, head)] == [Confidence.MEDIUM, Confidence.LOW]
     said = " ".join(effect.doubts)
     assert "WorkloadClass inference/new is on the head's side alone" in said
     assert "WorkloadClass inference/old is on the base's side alone" in said
@@ -97,6 +107,39 @@ def test_classes_of_one_side_are_said(traffic: Path, tmp_path: Path) -> None:
     assert one is not None
     assert two is not None
     assert one.requests_per_month == two.requests_per_month
+
+
+def test_a_new_plan_is_replayed_alone_and_once(traffic: Path, tmp_path: Path) -> None:
+    _, head = Change().documents()
+    lines: list[str] = []
+    effect = replay_new(head, Ask(traffic=traffic, cache=tmp_path / "cache"), lines.append)
+    both = replayed(Change(), Ask(traffic=traffic))
+    assert effect.head == both.head
+    assert effect.difference == effect.head.usd_per_month
+    assert effect.new
+    assert not effect.base.classes
+    assert not effect.base.lanes
+    assert effect.base.usd_per_month.value == 0
+    assert effect.percent is None
+    assert "CapacityPlan inference/main is new" in " ".join(effect.doubts)
+    assert "both sides" not in " ".join(lines)
+    assert len(list((tmp_path / "cache").glob("*.json"))) == 1
+
+
+def test_sides_that_are_alike_are_run_once(traffic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: list[str] = []
+
+    def counted(work: Any, runs: Any, *rest: Any, **options: Any) -> Any:
+        run.extend(each.side for each in runs)
+        return run_each(work, runs, *rest, **options)
+
+    monkeypatch.setattr(spillway.simulate.sides.runs, "run_each", counted)
+    replayed(Change(), Ask(traffic=traffic))
+    assert run == ["base"]
+    change = Change()
+    change.head["gpu"]["spec"]["selfHosted"]["replicas"]["max"] += 1
+    replayed(change, Ask(traffic=traffic))
+    assert run == ["base", "base", "head"]
 
 
 def test_requests_over_a_ceiling_are_told(tmp_path: Path) -> None:
@@ -113,7 +156,67 @@ def test_requests_over_a_ceiling_are_told(tmp_path: Path) -> None:
     assert one.ceiling_share == 0.0
     assert two.ceiling_share > 0.5
     said = " ".join(effect.doubts)
-    assert "WorkloadClass inference/code: hosted spending is at its ceiling" in said
+    share = f"{100 * two.ceiling_share:.2g}%"
+    text = f"WorkloadClass inference/code: hosted spending is at its ceiling {share} of the time on head alone"
+    assert text in said
+    assert "so that part of the difference is of such requests." in said
+
+
+def test_what_base_pays_for_over_a_ceiling_is_told_too(tmp_path: Path) -> None:
+    """A class that hosted lanes alone serve on base, over its ceiling, and that gets own GPUs."""
+    change = Change()
+    for side in (change.base, change.head):
+        side["code"] = another_class("code")
+        side["code"]["spec"]["equivalentModels"] = list(side["chat"]["spec"]["equivalentModels"])
+        side["plan"]["spec"]["overflow"] = {"mode": "Split", "ceilingUsd": {"perHour": "0.001"}}
+    routes = change.base["plan"]["spec"]["routing"]["bindings"], change.head["plan"]["spec"]["routing"]["bindings"]
+    routes[0].append(binding("code", "api"))
+    routes[1].append(binding("code", "api"))
+    path = trace(tmp_path / "t.csv", "chat", "code", requests=6000)
+    (same,) = [text for text in replayed(change, Ask(traffic=path)).doubts if "at its ceiling" in text]
+    assert re.search(r"at its ceiling \S+% of the time on both sides; what the gateway then", same)
+    assert "part of the difference" not in same
+    routes[1][-1] = binding("code")
+    (moved,) = [text for text in replayed(change, Ask(traffic=path)).doubts if "at its ceiling" in text]
+    assert "of the time on base alone; what the gateway then refuses is served, and paid, in the replay" in moved
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "says"),
+    [
+        (0.16, 0.22, "at its ceiling 16% of the time on base and 22% on head; what the gateway then refuses is served, "
+         "and paid, in the replay."),
+        (0.16, 0.1601, "at its ceiling 16% of the time on both sides; what"),
+        (0.0, 0.22, "at its ceiling 22% of the time on head alone; what"),
+        (0.16, 0.0, "in the replay, so that part of the difference is of such requests."),
+        (0.0, 0.0, ""),
+    ],
+)  # fmt: skip
+def test_a_ceiling_is_told_once_with_both_figures(base: float, head: float, says: str, traffic: Path) -> None:
+    change = Change()
+    for side in (change.base, change.head):
+        side["plan"]["spec"]["routing"]["bindings"] = [binding("chat", "api")]
+    source = source_of(Ask(traffic=traffic))
+    both = [read_side(name, documents) for name, documents in zip(("base", "head"), change.documents(), strict=True)]
+    sides = [build_side("side", each, ({}, {}), source, load_traffic(source, each.classes), None) for each in both]
+    runs = [
+        [RunFigures((1.0,), 1.0, 0.0, 3600.0, {}, {CHAT: ClassRun(1, 1.0, 0, 1, 1.0, 1.0, True, ceiling_share=share)})]
+        for share in (base, head)
+    ]
+    found = over_ceilings(sides, runs)
+    assert len(found) == bool(says)
+    assert says in "".join(doubt.text for doubt in found)
+
+
+def test_doubts_of_a_new_plan_speak_of_one_side(tmp_path: Path) -> None:
+    change = Change()
+    change.head["plan"]["spec"]["routing"]["bindings"] = [binding("chat", "api")]
+    change.head["plan"]["spec"]["overflow"] = {"mode": "Split", "ceilingUsd": {"perHour": "0.001"}}
+    path = trace(tmp_path / "t.csv", "chat", "ghost", requests=6000)
+    said = " ".join(replay_new(change.documents()[1], Ask(traffic=path), [].append).doubts)
+    assert "hosted spending is at its ceiling" in said
+    assert "so what they cost is missing." in said
+    assert "both sides" not in said
 
 
 def test_a_scenario_brings_traffic_truths_and_time(tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from spillway.advise.review.effect import Confidence
 from spillway.api import WorkloadClass
-from spillway.simulate.scenario import ScenarioError
+from spillway.simulate.scenario import ScenarioError, load_scenario
 from spillway.simulate.sides import Ask
 from spillway.simulate.sides.traffic import Traffic, load_traffic, part_of, source_of
 from support.scenario_files import CLASS, Files
-from support.sides import another_class, trace
+from support.sides import BINS, WIDTH, another_class, trace
 
 CHAT = WorkloadClass.parse(CLASS)
 CODE = WorkloadClass.parse(another_class("code"))
@@ -52,9 +54,49 @@ def test_traffic_of_other_classes_is_left_out_and_said(tmp_path: Path) -> None:
     assert [stream.class_index for stream in traffic.demand.streams] == [0]
     said = [doubt.text for doubt in traffic.doubts]
     assert said == [
+        "50% of the traffic's requests are left out: no plan has a WorkloadClass elsewhere, so what they cost is "
+        "missing on both sides.",
         "WorkloadClass inference/code: the traffic has no requests of it, so it costs nothing here.",
-        "The traffic of elsewhere is left out: the plan has no such WorkloadClass.",
     ]
+    assert (traffic.left_out, traffic.left_out_share) == (("elsewhere",), 0.5)
+    assert traffic.doubts[0].most is Confidence.LOW
+
+
+def test_a_little_traffic_of_no_class_is_said_without_harm(tmp_path: Path) -> None:
+    path = trace(tmp_path / "t.csv", "chat", requests=990)
+    rows = [f"{WIDTH * number},ghost,10,10,10\n" for number in range(BINS)]
+    path.write_text(path.read_text("utf-8") + "".join(rows), encoding="utf-8")
+    (doubt,) = loaded(path, CHAT).doubts
+    assert doubt.text.startswith("1% of the traffic's requests are left out")
+    assert doubt.most is Confidence.HIGH
+
+
+def test_traffic_of_another_plan_is_not_missing(tmp_path: Path) -> None:
+    source = source_of(Ask(traffic=trace(tmp_path / "t.csv", "chat", "team-b/code")))
+    traffic = load_traffic(source, [CHAT], ["team-b/code"])
+    assert traffic.left_out_share == 0.0
+    assert [doubt.text for doubt in traffic.doubts] == [
+        "The traffic of team-b/code is left out: another plan serves it."
+    ]
+
+
+def test_what_a_file_is_called_changes_no_request(tmp_path: Path) -> None:
+    path = trace(tmp_path / "a.csv", "chat", "code")
+    plain, renamed, packed = path.read_text("utf-8"), tmp_path / "b.csv", tmp_path / "c.csv.gz"
+    renamed.write_text(plain, encoding="utf-8")
+    packed.write_bytes(gzip.compress(plain.encode()))
+    by_key = tmp_path / "keys.csv"
+    by_key.write_text(plain.replace("chat", "inference/chat"), encoding="utf-8")
+    one, *others = (loaded(each, CHAT, CODE).demand.workload(1) for each in (path, renamed, packed, by_key))
+    for other in others:
+        for column in ("arrival_s", "class_index", "input_tokens", "output_tokens"):
+            assert np.array_equal(getattr(one, column), getattr(other, column))
+
+
+def test_a_scenario_is_drawn_as_its_backtest_draws_it(tmp_path: Path) -> None:
+    path = Files().write(tmp_path)
+    drawn = load_traffic(source_of(Ask(scenario=path)), [CHAT]).demand.workload(1)
+    assert np.array_equal(drawn.arrival_s, load_scenario(path).workload(1).arrival_s)
 
 
 def test_traffic_of_no_class_at_all_is_an_error(tmp_path: Path) -> None:

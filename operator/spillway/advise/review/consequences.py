@@ -10,7 +10,13 @@ from spillway.advise.review.fields import words_of
 from spillway.advise.review.objects import Pair, PlanPair, PlanSide
 from spillway.advise.review.values import joined, price
 from spillway.advise.review.walk import Difference
-from spillway.api import CapacityLane, DataPolicy, WorkloadClass
+from spillway.api import CapacityLane, DataPolicy, LatencyClass, WorkloadClass
+
+ALONE = "own GPUs alone hold the objective"
+BY_COST = (
+    f"own replicas are then sized by what they save in hosted tokens, not so that {ALONE}: fewer of them, and more of "
+    "the misses that it allows, may follow"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,13 @@ def providers(side: PlanSide, item: WorkloadClass | None) -> dict[str, str]:
 
 
 def new_providers(plan: PlanPair) -> dict[str, dict[str, str]]:
-    """By class that is on both sides: providers that get its prompts on head and did not on base."""
+    """By class that is on both sides, be it in another plan: providers that get its prompts on head alone."""
     found = {}
     for key, item in plan.head.classes.items():
-        before = plan.base.classes.get(key)
+        before = plan.before(key)
         if before is None:
             continue
-        known = providers(plan.base, before)
+        known = providers(*before)
         more = {name: text for name, text in providers(plan.head, item).items() if name not in known}
         if more:
             found[key] = more
@@ -61,15 +67,25 @@ def short_class(key: str, plan: PlanPair) -> str:
 
 
 def _data_policy(case: Case) -> str:
-    after = case.pair.after
-    if not isinstance(after, WorkloadClass):
+    """Where its prompts go, and what that makes of its own replicas (docs/concepts.md)."""
+    before, after = case.pair.before, case.pair.after
+    if not isinstance(after, WorkloadClass) or not isinstance(before, WorkloadClass):
         return ""
     if after.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY:
-        return "its prompts stay on own GPUs, whatever the load"
+        text = "its prompts stay on own GPUs, whatever the load"
+        both = _justifies_own(case.plan.head, after) and case.plan.base.fallbacks(before)
+        return f"{text}; replicas are then sized so that {ALONE}, whatever they cost" if both else text
     reached = providers(case.plan.head, after).values()
     if not reached:
         return "its prompts may now leave own GPUs, though no hosted lane of the plan serves one of its models yet"
-    return f"prompts may now go to {joined(reached)}"
+    text = f"prompts may now go to {joined(reached)}"
+    both = _justifies_own(case.plan.head, after) and case.plan.head.fallbacks(after)
+    return f"{text}; {BY_COST}" if both else text
+
+
+def _justifies_own(side: PlanSide, item: WorkloadClass) -> bool:
+    """Whether own replicas are sized for it: deferrable classes take what is left over."""
+    return item.spec.latency is not LatencyClass.DEFERRABLE and bool(side.own_lanes(item))
 
 
 def _new_reach(case: Case) -> str:
@@ -164,6 +180,17 @@ def _lanes(case: Case) -> str:
     return "; ".join([*texts, reach] if reach else texts)
 
 
+def _plan_ref(case: Case) -> str:
+    """A plan that isn't there, or whom it lets the prompts go to."""
+    after = case.pair.after
+    if not isinstance(after, WorkloadClass):
+        return ""
+    side = case.plan.head_plans.get(after.plan_key)
+    if side is None or side.plan is None:
+        return f"no CapacityPlan {after.plan_key} is in the manifests"
+    return _new_reach(case)
+
+
 def _overflow(case: Case) -> str:
     note = words_of("CapacityPlan", "overflow.mode").notes.get(str(case.found.after), "")
     reach = _new_reach(case)
@@ -189,7 +216,7 @@ def _per_hour(lane: CapacityLane, replicas: int) -> str:
 TELLING: Mapping[tuple[str, str], Callable[[Case], str]] = {
     ("WorkloadClass", "dataPolicy"): _data_policy,
     ("WorkloadClass", "equivalentModels"): _new_reach,
-    ("WorkloadClass", "planRef"): _new_reach,
+    ("WorkloadClass", "planRef"): _plan_ref,
     ("CapacityLane", "models"): _new_reach,
     ("CapacityLane", "hosted.provider"): _new_reach,
     ("CapacityLane", "selfHosted.replicas.min"): _minimum,

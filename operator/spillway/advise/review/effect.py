@@ -25,8 +25,9 @@ class Band:
     """A figure with its 95% interval over days and seeds; both sides see the same requests."""
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    """None, as `high` is: there are too few days and seeds for an interval."""
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,10 @@ class Traffic:
     seeds: int
     sampled: bool = False
     """Whether it had to be drawn from counts by bin, not from single requests."""
+    left_out: tuple[str, ...] = ()
+    """Classes of the traffic that no plan has."""
+    left_out_share: float = 0.0
+    """Their part of the requests that were given, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,8 @@ class Effect:
     replay_seconds: float = 0.0
     truths: Mapping[str, str] = field(default_factory=dict)
     """By lane: where its service and latency come from ("declared profile", "learned from engines", ...)."""
+    new: bool = False
+    """Base doesn't have the plan: its side is empty, and the difference is the whole of head's."""
 
     @property
     def percent(self) -> float | None:

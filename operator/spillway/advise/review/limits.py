@@ -34,6 +34,10 @@ class Action(StrEnum):
         return Verdict.PASS if self is Action.IGNORE else Verdict(self.value)
 
 
+Finding = tuple[Verdict, str]
+"""What a policy says, and the sentence."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
@@ -88,6 +92,8 @@ class FallbackLimits(_Part):
 
     last_hosted_lane: Action = Action.WARN
     last_lane: Action = Action.FAIL
+    class_removed: Action = Action.WARN
+    """The class itself goes: its traffic, if it still comes, is planned for by nobody."""
 
 
 class DataLimits(_Part):
@@ -95,6 +101,16 @@ class DataLimits(_Part):
 
     loosened: Action = Action.FAIL
     new_provider: Action = Action.WARN
+    new_class: Action = Action.WARN
+    """A class that was not on base, and whose prompts may go to a provider."""
+
+
+class ReferenceLimits(_Part):
+    """Lanes, classes, plans and tiers that are named and not there."""
+
+    dangling: Action = Action.FAIL
+    dangling_as_before: Action = Action.WARN
+    """On base too, or where neither side's manifests hold a plan."""
 
 
 class ConfidenceLimits(_Part):
@@ -112,4 +128,18 @@ class Limits(_Part):
     ceilings: CeilingLimits = CeilingLimits()
     fallback: FallbackLimits = FallbackLimits()
     data_policy: DataLimits = DataLimits()
+    references: ReferenceLimits = ReferenceLimits()
+    not_estimated: Action = Action.WARN
+    """A plan changes and there is no estimate of it, although traffic was given or `limits_dollars`."""
     confidence: ConfidenceLimits = ConfidenceLimits()
+
+    @property
+    def limits_dollars(self) -> bool:
+        """Whether the file itself has a limit of the monthly cost."""
+        cost = self.monthly_cost
+        return any(
+            getattr(given, name) is not None
+            for part, given in (("increase", cost.increase), ("decrease", cost.decrease))
+            if part in cost.model_fields_set
+            for name in given.model_fields_set
+        )

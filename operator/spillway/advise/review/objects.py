@@ -49,7 +49,7 @@ class PlanSide:
     lanes: Mapping[str, CapacityLane]
     """By name: those of spec.lanes that are there."""
     classes: Mapping[str, WorkloadClass]
-    """By namespace/name."""
+    """By namespace/name: those whose planRef names it."""
 
     def hosted_lanes(self, item: WorkloadClass) -> tuple[CapacityLane, ...]:
         """Hosted lanes that may get the class's prompts: by model, data policy, overflow mode and route."""
@@ -101,6 +101,10 @@ class PlanPair:
     head: PlanSide
     pairs: tuple[Pair, ...]
     """Plan, lanes, classes; changed or not."""
+    base_plans: Mapping[str, PlanSide] = field(default_factory=dict)
+    """Every plan that either side holds or a class asks for, as it is on base."""
+    head_plans: Mapping[str, PlanSide] = field(default_factory=dict)
+    """The same on head."""
 
     @property
     def changed(self) -> bool:
@@ -112,6 +116,25 @@ class PlanPair:
         """Whether the plan itself is among the manifests of either side."""
         return self.base.plan is not None or self.head.plan is not None
 
+    @property
+    def left(self) -> Mapping[str, WorkloadClass | None]:
+        """Classes that it had on base and has no longer, as they are on head; None: removed."""
+        gone = [key for key in self.base.classes if key not in self.head.classes]
+        on_head = {key: item for side in self.head_plans.values() for key, item in side.classes.items()}
+        return {key: on_head.get(key) for key in gone}
+
+    def before(self, key: str) -> tuple[PlanSide, WorkloadClass] | None:
+        """A class on base with the plan that it had there; None where it is new."""
+        return _found(key, self.base_plans)
+
+    def after(self, key: str) -> tuple[PlanSide, WorkloadClass] | None:
+        """A class on head with its plan there; None where it is gone."""
+        return _found(key, self.head_plans)
+
+
+def _found(key: str, sides: Mapping[str, PlanSide]) -> tuple[PlanSide, WorkloadClass] | None:
+    return next(((side, side.classes[key]) for side in sides.values() if key in side.classes), None)
+
 
 NO_PLAN = ""
 
@@ -121,7 +144,8 @@ def plan_pairs(base: Objects, head: Objects) -> tuple[PlanPair, ...]:
     sides = (base, head)
     keys = {key for side in sides for key in side.plans}
     keys |= {item.plan_key for side in sides for item in side.classes.values()}
-    found = [_plan_pair(key, base, head) for key in sorted(keys)]
+    before, after = ({key: _side(key, side) for key in sorted(keys)} for side in sides)
+    found = [PlanPair(key, before[key], after[key], _pairs(key, base, head), before, after) for key in sorted(keys)]
     named = {pair.key for each in found for pair in each.pairs if pair.kind == CapacityLane.KIND}
     loose = sorted({key for side in sides for key in side.lanes} - named)
     if loose:
@@ -131,7 +155,7 @@ def plan_pairs(base: Objects, head: Objects) -> tuple[PlanPair, ...]:
     return tuple(found)
 
 
-def _plan_pair(key: str, base: Objects, head: Objects) -> PlanPair:
+def _pairs(key: str, base: Objects, head: Objects) -> tuple[Pair, ...]:
     before, after = _side(key, base), _side(key, head)
     pairs: list[Pair] = []
     if before.plan is not None or after.plan is not None:
@@ -144,7 +168,7 @@ def _plan_pair(key: str, base: Objects, head: Objects) -> PlanPair:
             pairs.append(lane)
     for class_key in sorted({*before.classes, *after.classes}):
         pairs.append(Pair(WorkloadClass.KIND, class_key, base.classes.get(class_key), head.classes.get(class_key)))
-    return PlanPair(key, before, after, tuple(pairs))
+    return tuple(pairs)
 
 
 def _names(side: PlanSide) -> tuple[str, ...]:

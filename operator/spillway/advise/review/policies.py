@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from spillway.advise.review.consequences import new_providers, providers, short_class
-from spillway.advise.review.effect import HOURS_PER_MONTH, ClassFigures, Confidence, Effect, SideFigures
-from spillway.advise.review.limits import CostLimits, Limits, Verdict
+from spillway.advise.review.ceilings import IF_SERVED, LEAST_SHARE, of_time, over, refused, within
+from spillway.advise.review.consequences import short_class
+from spillway.advise.review.effect import ClassFigures, Confidence, Effect, SideFigures
+from spillway.advise.review.limits import CostLimits, Finding, Limits, Verdict
+from spillway.advise.review.members import data, fallback
 from spillway.advise.review.objects import PlanPair
-from spillway.advise.review.values import joined, price
+from spillway.advise.review.references import references
+from spillway.advise.review.values import price
 from spillway.advise.review.words import attained, count, exact, interval, signed_percent, signed_usd, unsure, usd
-from spillway.api import DataPolicy, WorkloadClass
+from spillway.api import WorkloadClass
 
 WORST = (Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.SKIP)
-HOURS_PER_DAY = 24
 MANY_PERCENT = 400
-LEAST_SHARE = 0.001
-"""Of the time; what binds more rarely isn't told."""
-MORE_OFTEN = 0.01
-"""Of the time: a ceiling that is reached so much more often than on base is the change's doing."""
 """A rise from which on its percentage says nothing."""
 NOT_ESTIMATED = "not checked: cost and SLO were not estimated"
 
@@ -34,6 +32,8 @@ class PolicyResult:
     title: str
     verdict: Verdict
     text: str
+    quiet: bool = False
+    """Not worth a row where it passes."""
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -42,16 +42,38 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return min(found, key=WORST.index, default=Verdict.PASS)
 
 
-def check(plan: PlanPair, effect: Effect | None, limits: Limits) -> tuple[PolicyResult, ...]:
-    """All policies on one plan. Without an effect those that rest on the replay are skipped."""
+def check(plan: PlanPair, effect: Effect | None, limits: Limits, *, asked: bool = False) -> tuple[PolicyResult, ...]:
+    """All policies on one plan. Without an effect those that rest on the replay are skipped.
+
+    ``asked``: whether there was traffic to replay.
+    """
     return (
-        _result("dataPolicy", "Data policy", _data(plan, limits), "no class's prompts go where they did not go before"),
-        _result("fallback", "Fallback lanes", _fallback(plan, limits), "no class loses its last lane"),
+        _result("dataPolicy", "Data policy", data(plan, limits), "no class's prompts go where they did not go before"),
+        _fallback(plan, limits),
+        _quiet("references", "References", references(plan, limits), "whatever is named is there"),
+        _quiet("notEstimated", "Estimate", _not_estimated(plan, effect, limits, asked), "none is missing"),
         *(_estimated(plan, effect, limits) if effect is not None else _skipped()),
     )
 
 
-Finding = tuple[Verdict, str]
+def _quiet(policy: str, title: str, findings: Iterable[Finding], fine: str) -> PolicyResult:
+    return replace(_result(policy, title, findings, fine), quiet=True)
+
+
+def _fallback(plan: PlanPair, limits: Limits) -> PolicyResult:
+    found = _result("fallback", "Fallback lanes", fallback(plan, limits), "no class loses its last lane")
+    if found.verdict is Verdict.PASS and plan.key and not plan.known:
+        return replace(found, verdict=Verdict.SKIP, text="not checked: the plan is not in the manifests")
+    return found
+
+
+def _not_estimated(plan: PlanPair, effect: Effect | None, limits: Limits, asked: bool) -> Iterator[Finding]:
+    """Of lanes that no plan names there is nothing to estimate."""
+    if effect is not None or not plan.key or not (asked or limits.limits_dollars):
+        return
+    why = "traffic was given" if asked else "the policy file limits the monthly cost"
+    text = f"{why}, but this change has no estimate: cost, budgets, ceilings and SLO are not checked"
+    yield limits.not_estimated.verdict, text
 
 
 def _estimated(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[PolicyResult]:
@@ -59,14 +81,20 @@ def _estimated(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Polic
     for name, given, sign in (("increase", up, 1), ("decrease", down, -1)):
         fine = _cost_fine(effect, given, sign, name)
         yield _result(f"monthlyCost.{name}", f"Cost {name}", _cost(effect, limits, given, sign), fine)
-    held = ", ".join(_attainment(each, plan) for each in effect.head.classes)
-    yield _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], f"held: {held}")
+    yield _slo(plan, effect, limits)
     yield _result("budgets", "Class budgets", _budgets(plan, effect, limits), _budgets_fine(plan, effect))
-    yield _result("ceilings", "Hosted ceilings", _ceilings(plan, effect, limits), _ceilings_fine(plan, effect))
+    yield _result("ceilings", "Hosted ceilings", over(plan, effect, limits), within(plan, effect))
     low = effect.confidence is Confidence.LOW
     why = f": {effect.doubts[0].removesuffix('.')}" if effect.doubts else ""
     found = [(limits.confidence.low.verdict, f"low{why}")] if low else []
     yield _result("confidence", "Confidence", found, f"{effect.confidence.value}{why}")
+
+
+def _slo(plan: PlanPair, effect: Effect, limits: Limits) -> PolicyResult:
+    if not effect.head.classes:
+        return PolicyResult("slo", "SLO", Verdict.SKIP, "not checked: no class is left on head")
+    held = ", ".join(_attainment(each, plan) for each in effect.head.classes)
+    return _result("slo", "SLO", [*_missed(plan, effect, limits), *_misses(plan, effect, limits)], f"held: {held}")
 
 
 def _skipped() -> Iterator[PolicyResult]:
@@ -90,6 +118,8 @@ def _result(policy: str, title: str, findings: Iterable[Finding], fine: str) -> 
 
 
 def _difference(effect: Effect) -> str:
+    if effect.new:
+        return f"new plan: {usd(effect.difference.value)} a month"
     percent = signed_percent(effect.percent)
     return f"{signed_usd(effect.difference.value)} a month{f' ({percent})' if percent else ''}"
 
@@ -118,7 +148,7 @@ def _cost_fine(effect: Effect, given: CostLimits, sign: int, name: str) -> str:
         return f"no {name}"
     dollars, share = given.warn_usd or given.fail_usd, given.warn_percent or given.fail_percent
     limits = [f"{price(dollars)} a month"] if dollars is not None else []
-    limits += [f"{share:f}%"] if share is not None else []
+    limits += [f"{share:f}%"] if share is not None and not effect.new else []
     return (
         f"{_difference(effect)}; the limit is {' or '.join(limits)}" if limits else f"{_difference(effect)}; no limit"
     )
@@ -131,7 +161,10 @@ def _surely(effect: Effect, sign: int) -> str:
 
 
 def _attainment(each: ClassFigures, plan: PlanPair) -> str:
-    return f"{short_class(each.key, plan)} {attained(each.attainment_percent)} (goal {_objective(each)})"
+    if not each.requests_per_month:
+        return f"{short_class(each.key, plan)} – (no requests)"
+    less = f", {IF_SERVED}" if refused(each, plan.head) else ""
+    return f"{short_class(each.key, plan)} {attained(each.attainment_percent)} (goal {_objective(each)}{less})"
 
 
 def _objective(each: ClassFigures) -> str:
@@ -158,18 +191,15 @@ def _held_back(each: ClassFigures, plan: PlanPair, side: SideFigures) -> str:
     item = plan.head.classes.get(each.key)
     own = [] if item is None else [lane.metadata.name for lane in plan.head.own_lanes(item)]
     found = [
-        f"lane {lane.name} has its most replicas and needs more {_of_time(lane.at_most_share)}"
+        f"lane {lane.name} has its most replicas and needs more {of_time(lane.at_most_share)}: look at "
+        f"raising replicas.max of {lane.name}, or at its GPU pool"
         for lane in side.lanes
         if lane.name in own and lane.at_most_share >= LEAST_SHARE
     ]
     if each.ceiling_share >= LEAST_SHARE:
         effect = "keeps some of it on own GPUs" if own else "would have some of it refused"
-        found.append(f"the ceiling of hosted spending {effect} {_of_time(each.ceiling_share)}")
+        found.append(f"the ceiling of hosted spending {effect} {of_time(each.ceiling_share)}")
     return f" ({'; '.join(found)})" if found else ""
-
-
-def _of_time(share: float) -> str:
-    return f"{100 * share:.2g}% of the time"
 
 
 def _misses(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
@@ -240,82 +270,3 @@ def _budgets_fine(plan: PlanPair, effect: Effect) -> str:
         if (item := plan.head.classes.get(each.key)) is not None and (budget := _budget(item, effect)) is not None
     ]
     return f"kept: {', '.join(kept)}" if kept else "no class has one"
-
-
-def _ceilings(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
-    for ceiling, spent, per in _ceiling_terms(plan, effect.head):
-        text = f"hosted lanes would take {usd(float(spent))} {per} of the ceiling of {usd(float(ceiling))}"
-        if spent > ceiling:
-            yield limits.ceilings.exceeded.verdict, f"{text}: traffic beyond it finds no hosted lane"
-        elif spent and spent >= ceiling * limits.ceilings.near_percent / 100:
-            yield limits.ceilings.near.verdict, f"{text}: more than {limits.ceilings.near_percent:f}%"
-    for each in effect.head.classes:
-        before = effect.base.of(each.key)
-        share = each.ceiling_share
-        if share >= MORE_OFTEN + (0.0 if before is None else before.ceiling_share):
-            was = "" if before is None else f" instead of {100 * before.ceiling_share:.2g}%"
-            yield limits.ceilings.near.verdict, f"{_at_ceiling(each.key, plan)} {_of_time(share)}{was}"
-
-
-def _at_ceiling(key: str, plan: PlanPair) -> str:
-    item, name = plan.head.classes.get(key), short_class(key, plan)
-    if item is not None and plan.head.own_lanes(item):
-        return f"a ceiling keeps some of {name} on own GPUs"
-    return f"what {name} asks for is over a ceiling, which the gateway would refuse,"
-
-
-def _ceiling_terms(plan: PlanPair, head: SideFigures) -> Iterator[tuple[Decimal, Decimal, str]]:
-    if plan.head.plan is None:
-        return
-    given = plan.head.plan.spec.overflow.ceiling_usd
-    month = exact(head.hosted_usd_per_month)
-    hours = Decimal(str(HOURS_PER_MONTH))
-    if given.per_month is not None:
-        yield given.per_month, month, "a month"
-    if given.per_day is not None:
-        yield given.per_day, month / hours * HOURS_PER_DAY, "a day on average"
-    if given.per_hour is not None:
-        yield given.per_hour, month / hours, "an hour on average"
-
-
-def _ceilings_fine(plan: PlanPair, effect: Effect) -> str:
-    terms = [
-        f"{usd(float(spent))} of {usd(float(most))} {per}" for most, spent, per in _ceiling_terms(plan, effect.head)
-    ]
-    hosted = usd(effect.head.hosted_usd_per_month)
-    return f"kept: {', '.join(terms)}" if terms else f"the plan has none; hosted lanes would take {hosted} a month"
-
-
-def _fallback(plan: PlanPair, limits: Limits) -> Iterator[Finding]:
-    """Only what the manifests tell: prices, routes and health of lanes are the cluster's."""
-    if plan.head.plan is None:
-        return
-    for key, item in plan.head.classes.items():
-        before, name = plan.base.classes.get(key), short_class(key, plan)
-        had_lane = before is not None and (plan.base.own_lanes(before) or plan.base.fallbacks(before))
-        had_hosted = before is not None and plan.base.fallbacks(before)
-        if not plan.head.own_lanes(item) and not plan.head.fallbacks(item):
-            if had_lane or before is None:
-                lost = "loses its last lane" if before is not None else "has no lane"
-                yield limits.fallback.last_lane.verdict, f"{name} {lost}: no lane of the plan may serve it"
-        elif before is not None and had_hosted and not plan.head.fallbacks(item):
-            lost = joined(lane.metadata.name for lane in plan.base.fallbacks(before))
-            why = ", by its data policy" if item.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY else ""
-            text = f"{name} loses its last hosted lane ({lost}){why}: when own GPUs are full or starting, it waits"
-            yield limits.fallback.last_hosted_lane.verdict, text
-
-
-def _data(plan: PlanPair, limits: Limits) -> Iterator[Finding]:
-    loosened = set()
-    for key, item in plan.head.classes.items():
-        before = plan.base.classes.get(key)
-        was_own = before is not None and before.spec.data_policy is DataPolicy.SELF_HOSTED_ONLY
-        if was_own and item.spec.data_policy is DataPolicy.ANY:
-            loosened.add(key)
-            reached = providers(plan.head, item).values()
-            where = f"may now go to {joined(reached)}" if reached else "may now leave own GPUs"
-            yield limits.data_policy.loosened.verdict, f"prompts of {short_class(key, plan)} {where}"
-    for key, more in new_providers(plan).items():
-        if key not in loosened:
-            text = f"prompts of {short_class(key, plan)} may now go to {joined(more.values())}"
-            yield limits.data_policy.new_provider.verdict, text

@@ -48,8 +48,9 @@ class Review:
         return [change for plan in self.plans for change in plan.changes]
 
 
-def review_plan(pair: PlanPair, effect: Effect | None, not_estimated: str, limits: Limits) -> PlanReview:
-    """The review of one plan."""
-    return PlanReview(
-        pair, changes_of(pair), effect, "" if effect is not None else not_estimated, check(pair, effect, limits)
-    )
+def review_plan(
+    pair: PlanPair, effect: Effect | None, not_estimated: str, limits: Limits, *, asked: bool = False
+) -> PlanReview:
+    """The review of one plan; ``asked``: whether there was traffic to replay."""
+    why = "" if effect is not None else not_estimated
+    return PlanReview(pair, changes_of(pair), effect, why, check(pair, effect, limits, asked=asked))

@@ -9,6 +9,9 @@ from spillway.advise.review.effect import Band
 CENT, WHOLE, TENTH = Decimal("0.01"), Decimal(1), Decimal("0.1")
 CENTS_BELOW = 100
 HUNDREDTH = Decimal("0.01")
+DAYS_FROM = 1.5
+"""Traffic shorter than this is told in hours."""
+NO_INTERVAL = "no interval: a day of traffic or less"
 
 
 def exact(value: float) -> Decimal:
@@ -44,13 +47,21 @@ def attained(value: float) -> str:
 
 
 def interval(band: Band) -> str:
-    """Such as "-$1,500 to -$900"."""
+    """Such as "-$1,500 to -$900"; `NO_INTERVAL` where there is none."""
+    if band.low is None or band.high is None:
+        return NO_INTERVAL
     return f"{signed_usd(band.low)} to {signed_usd(band.high)}"
 
 
 def unsure(band: Band) -> bool:
-    """Whether the interval has no change in it."""
-    return band.low <= 0 <= band.high
+    """Whether the interval has no change in it; without an interval nobody knows."""
+    return band.low is not None and band.high is not None and band.low <= 0 <= band.high
+
+
+def length(days: float) -> str:
+    """How much traffic there is, such as "1.5 hours" or "7 days"."""
+    amount, unit = (f"{days * 24:.3g}", "hour") if days < DAYS_FROM else (f"{days:.3g}", "day")
+    return f"{amount} {unit}{'' if amount == '1' else 's'}"
 
 
 def count(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Source:
     texts: tuple[Text, ...]
     missing: bool = False
     """Whether the revision doesn't have the path: everything is new, or all gone."""
+    may_be_empty: bool = False
+    """A revision, whose path a first pull request adds, or the file that holds nothing by its nature."""
 
 
 def read_side(side: str, given: str, git_path: str | None) -> Source:
@@ -44,6 +47,8 @@ def read_side(side: str, given: str, git_path: str | None) -> Source:
             raise InputError(f"{side} {given}: with --git-path give a revision alone, such as main")
         return _of_revision(side, given, git_path, here=True)
     path = Path(given)
+    if given == os.devnull:
+        return Source(given, (Text(given, ""),), may_be_empty=True)
     if path.exists():
         return Source(given, tuple(_files(side, path)))
     revision, colon, inside = given.partition(":")
@@ -100,7 +105,7 @@ def _of_revision(side: str, revision: str, path: str, *, here: bool) -> Source:
         if entry.link:
             raise InputError(f"{side} {origin}: is a link, which is not followed; put the file there")
         texts.append(Text(origin, _decoded(repository.content(entry), f"{side} {origin}")))
-    return Source(f"{revision}:{path}", tuple(texts), missing=not entries)
+    return Source(f"{revision}:{path}", tuple(texts), missing=not entries, may_be_empty=True)
 
 
 def _wanted(parts: Iterable[str]) -> bool:

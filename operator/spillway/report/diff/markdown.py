@@ -18,6 +18,7 @@ from spillway.report.diff.words import (
     nothing_changes,
     objectives,
     policy_rows,
+    shared_lanes,
     title,
 )
 
@@ -95,6 +96,9 @@ def _plan(plan: PlanReview, text: str) -> Iterator[str]:
             ("Class", "Objective", "Within objective", "SLO", "Served by hosted lanes", "Monthly estimate"),
             [(r.name, r.objective, r.attained, r.slo, r.hosted, r.monthly) for r in class_rows(plan)],
         )
+        if shared := shared_lanes(plan):
+            yield f"<sub>{escaped(_capital(shared))}.</sub>"
+            yield ""
     rows = [(ICONS[verdict], name, words) for verdict, name, words in policy_rows(plan.policies)]
     yield from _table(("Result", "Policy", "Why"), rows)
     if text:

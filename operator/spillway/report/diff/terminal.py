@@ -22,10 +22,11 @@ from spillway.report.diff.words import (
     method,
     nothing_changes,
     policy_rows,
+    shared_lanes,
     title,
 )
 
-WIDTH = 80
+WIDTH, LEAST_WIDTH = 80, 60
 NAME_WIDTH = 24
 """Names up to this are kept whole; figures wrap before they do."""
 STYLES = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red", Verdict.SKIP: "dim"}
@@ -62,6 +63,8 @@ def _plan(plan: PlanReview) -> Iterator[RenderableType]:
         yield ""
         classes = [(r.name, r.objective, r.attained, r.slo, r.hosted, r.monthly) for r in class_rows(plan)]
         yield _table(("CLASS", "GOAL", "ATTAINED", "SLO", "HOSTED", "MONTHLY"), classes)
+        if shared := shared_lanes(plan):
+            yield Text(f"({shared})", style="dim")
         yield ""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name in ("RESULT", "POLICY"):

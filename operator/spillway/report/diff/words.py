@@ -5,20 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from spillway.advise.review.consequences import short_class
-from spillway.advise.review.effect import ClassFigures, Effect, LaneFigures
+from spillway.advise.review.ceilings import IF_SERVED, refused
+from spillway.advise.review.consequences import class_names, short_class
+from spillway.advise.review.effect import Band, ClassFigures, Effect, LaneFigures, SideFigures
 from spillway.advise.review.limits import Verdict
+from spillway.advise.review.objects import PlanSide
 from spillway.advise.review.policies import PolicyResult
 from spillway.advise.review.review import PlanReview, Review
 from spillway.advise.review.values import counted, joined
-from spillway.advise.review.words import attained, count, exact, interval, signed_percent, signed_usd, unsure, usd
+from spillway.advise.review.words import (
+    NO_INTERVAL,
+    attained,
+    count,
+    exact,
+    interval,
+    length,
+    signed_percent,
+    signed_usd,
+    unsure,
+    usd,
+)
 
 MISSING = "–"
 GPU_RESERVED, API_TOKENS = "GPU reserved", "API tokens"
 STEADY_PERCENT = 1.0
 """A difference below this that the interval can't tell from none is called none."""
-DAYS_FROM = 1.5
-"""Traffic shorter than this is told in hours."""
+MUCH_LEFT_OUT = 0.02
+"""Of the requests: traffic of no class is told beneath the headline from here on."""
+SHARED = "own GPUs' dollars are shared out by tokens among the classes that a lane serves"
 HOW_TO_ESTIMATE = "No traffic was given to replay (--traffic FILE, --scenario FILE, or --prometheus-url URL)"
 
 
@@ -48,7 +62,10 @@ def headline(plan: PlanReview) -> str:
     """One sentence with what matters most."""
     if plan.effect is None:
         return f"{counted(len(plan.changes), 'change')} to {title(plan)}; cost and SLO not estimated"
-    return f"{_cost_words(plan.effect)}; {_slo_words(plan.effect, plan)}"
+    slo, dropped = _slo_words(plan.effect, plan), _dropped(plan.effect, plan)
+    if dropped:
+        slo = slo.replace("all classes", "all other classes")
+    return f"{_cost_words(plan.effect)}; {slo}{dropped}"
 
 
 def title(plan: PlanReview) -> str:
@@ -64,6 +81,8 @@ def nothing_changes(review: Review) -> str:
 
 def _cost_words(effect: Effect) -> str:
     base, head = effect.base.usd_per_month.value, effect.head.usd_per_month.value
+    if effect.new:
+        return f"New plan: {usd(head)} a month"
     sides, percent = f"{usd(base)} -> {usd(head)}", signed_percent(effect.percent)
     if not exact(effect.difference.value):
         return f"Monthly estimate stays at {usd(head)}"
@@ -80,7 +99,7 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
     if not effect.head.classes:
         return "no class is served"
     if not missed:
-        return "SLO held by all classes" if len(effect.head.classes) > 1 else "SLO held"
+        return _held_words(effect, plan)
     texts = []
     for each in missed:
         before = effect.base.of(each.key)
@@ -90,20 +109,50 @@ def _slo_words(effect: Effect, plan: PlanReview) -> str:
     return f"SLO missed by {joined(texts)}"
 
 
+def _held_words(effect: Effect, plan: PlanReview) -> str:
+    """Classes without requests hold nothing; those over a ceiling only in a replay, which refuses nothing."""
+    served = [each for each in effect.head.classes if each.requests_per_month]
+    if not served:
+        return "no class has requests"
+    everyone = len(served) == len(effect.head.classes)
+    held = "SLO held by all classes" if len(effect.head.classes) > 1 else "SLO held"
+    held += "" if everyone else " with requests"
+    doubtful = [short_class(each.key, plan.pair) for each in served if refused(each, plan.pair.head)]
+    if not doubtful:
+        return held
+    return f"{held}, {f'{joined(doubtful)} only ' if len(served) > 1 else ''}{IF_SERVED} at the ceiling"
+
+
+def _dropped(effect: Effect, plan: PlanReview) -> str:
+    """Where a saving is no saving: the traffic of classes that only base has isn't replayed any more."""
+    gone = [each.key for each in effect.base.classes if effect.head.of(each.key) is None]
+    return f"; traffic of {class_names(gone, plan.pair)} is no longer in the figures" if gone else ""
+
+
 def certainty(effect: Effect) -> str:
-    """How far the estimate may be trusted, in one sentence."""
-    day = _length(effect.traffic.days)
+    """How far the estimate may be trusted, in a sentence or two."""
+    if effect.new:
+        return (
+            f"{effect.traffic.source} replayed on the new plan; what its traffic costs without it is not known. "
+            f"{_left_out(effect)}Confidence {effect.confidence.value}"
+        )
+    day = length(effect.traffic.days)
     no_change = ", so that zero is possible" if unsure(effect.difference) and effect.difference.value else ""
+    band = NO_INTERVAL
+    if effect.difference.low is not None:
+        band = f"95% interval of the difference {interval(effect.difference)} a month{no_change}"
     return (
-        f"{day} of traffic ({effect.traffic.source}) replayed on both sides. Confidence {effect.confidence.value}; 95% "
-        f"interval of the difference {interval(effect.difference)} a month{no_change}"
+        f"{day} of traffic ({effect.traffic.source}) replayed on both sides. {_left_out(effect)}Confidence "
+        f"{effect.confidence.value}; {band}"
     )
 
 
-def _length(days: float) -> str:
-    if days < DAYS_FROM:
-        return f"{days * 24:.3g} hours"
-    return f"{days:.3g} days"
+def _left_out(effect: Effect) -> str:
+    traffic = effect.traffic
+    if traffic.left_out_share <= MUCH_LEFT_OUT:
+        return ""
+    names = joined(traffic.left_out)
+    return f"{100 * traffic.left_out_share:.2g}% of its requests are left out: no plan has a class {names}. "
 
 
 def lane_rows(effect: Effect) -> list[LaneRow]:
@@ -160,14 +209,39 @@ def class_rows(plan: PlanReview) -> list[ClassRow]:
 
 def _class_row(key: str, base: ClassFigures | None, head: ClassFigures | None, plan: PlanReview) -> ClassRow:
     sides = (base, head)
+    plans = (plan.pair.base, plan.pair.head)
+    # Nothing is attained, held or paid where there is nothing to serve.
+    served = tuple(side if side is not None and side.requests_per_month else None for side in sides)
     return ClassRow(
         short_class(key, plan.pair),
         _arrow(*(MISSING if s is None else attained(s.objective_percent) for s in sides)),
-        _arrow(*(MISSING if s is None else attained(s.attainment_percent) for s in sides)),
-        _arrow(*(MISSING if s is None else "held" if s.held else "MISSED" for s in sides)),
-        _arrow(*(MISSING if s is None else _share(s.hosted_share) for s in sides)),
-        _arrow(*(MISSING if s is None else usd(s.usd_per_month) for s in sides)),
+        _arrow(*(MISSING if s is None else attained(s.attainment_percent) for s in served)),
+        _arrow(*(_held(s, of_plan) for s, of_plan in zip(served, plans, strict=True))),
+        _arrow(*(MISSING if s is None else _share(s.hosted_share) for s in served)),
+        _arrow(*(MISSING if s is None else usd(s.usd_per_month) for s in served)),
     )
+
+
+def _held(each: ClassFigures | None, plan: PlanSide) -> str:
+    if each is None:
+        return MISSING
+    if not each.held:
+        return "MISSED"
+    return f"held, {IF_SERVED}" if refused(each, plan) else "held"
+
+
+def shared_lanes(plan: PlanReview) -> str:
+    """Said below the classes, where an own lane serves several of them on either side; empty otherwise."""
+    effect, pair = plan.effect, plan.pair
+    if effect is None:
+        return ""
+    return SHARED if _shares(effect.base, pair.base) or _shares(effect.head, pair.head) else ""
+
+
+def _shares(figures: SideFigures, side: PlanSide) -> bool:
+    served = [side.classes[c.key] for c in figures.classes if c.requests_per_month and c.key in side.classes]
+    lanes = [lane.metadata.name for item in served for lane in side.own_lanes(item)]
+    return len(lanes) > len(set(lanes))
 
 
 def _share(value: float) -> str:
@@ -192,18 +266,17 @@ def method(effect: Effect) -> Iterator[str]:
     traffic = effect.traffic
     drawn = ", drawn from counts by time bin, not single requests" if traffic.sampled else ""
     yield (
-        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {_length(traffic.days)}{drawn}; the same "
-        f"requests on both sides, simulated {'once' if traffic.seeds == 1 else f'{traffic.seeds} times'}"
+        f"Traffic: {traffic.source}, {traffic.requests:,} requests in {length(traffic.days)}{drawn}; "
+        f"{_where(effect)}, simulated {'once' if traffic.seeds == 1 else f'{traffic.seeds} times'}"
     )
     yield (
         "Each side was decided by Spillway's own code and served by a simulated fleet; dollars are extrapolated to a "
         "month of 730 hours"
     )
-    for name, side in (("base", effect.base), ("head", effect.head)):
+    for name, side in (("base", effect.base), ("head", effect.head))[effect.new :]:
         yield (
-            f"Estimate of {name}: {usd(side.usd_per_month.value)} a month (95% interval {usd(side.usd_per_month.low)} "
-            f"to {usd(side.usd_per_month.high)}), of which GPUs {usd(side.gpu_usd_per_month)} and hosted APIs "
-            f"{usd(side.hosted_usd_per_month)}"
+            f"Estimate of {name}: {usd(side.usd_per_month.value)} a month{_band(side.usd_per_month)}, of which GPUs "
+            f"{usd(side.gpu_usd_per_month)} and hosted APIs {usd(side.hosted_usd_per_month)}"
         )
     for lane, truth in effect.truths.items():
         yield f"Lane {lane}: {truth}"
@@ -211,12 +284,24 @@ def method(effect: Effect) -> Iterator[str]:
         yield f"Not known: {doubt.removesuffix('.')}"
 
 
+def _band(band: Band) -> str:
+    if band.low is None or band.high is None:
+        return ""
+    return f" (95% interval {usd(band.low)} to {usd(band.high)})"
+
+
+def _where(effect: Effect) -> str:
+    return "on head alone" if effect.new else "the same requests on both sides"
+
+
 def policy_rows(policies: Sequence[PolicyResult]) -> list[tuple[Verdict, str, str]]:
-    """Worst first; what could not be checked in one row."""
+    """Worst first, without what passes and needs no row; what could not be checked for one reason in one row."""
     order = (Verdict.FAIL, Verdict.WARN, Verdict.PASS)
-    checked = sorted((p for p in policies if p.verdict in order), key=lambda p: order.index(p.verdict))
+    told = [p for p in policies if p.verdict in order and not (p.quiet and p.verdict is Verdict.PASS)]
+    checked = sorted(told, key=lambda p: order.index(p.verdict))
     rows = [(each.verdict, each.title, each.text) for each in checked]
-    skipped = [each for each in policies if each.verdict is Verdict.SKIP]
-    if skipped:
-        rows.append((Verdict.SKIP, ", ".join(each.title for each in skipped), skipped[0].text))
-    return rows
+    skipped: dict[str, list[str]] = {}
+    for each in policies:
+        if each.verdict is Verdict.SKIP:
+            skipped.setdefault(each.text, []).append(each.title)
+    return [*rows, *((Verdict.SKIP, ", ".join(titles), text) for text, titles in skipped.items())]

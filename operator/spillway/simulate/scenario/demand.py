@@ -144,6 +144,13 @@ def load_demand(
 
     `ways_out`: what to do where there are no requests, and where there are too many. Raises ScenarioError.
     """
+    demand = read_demand(file, folder, class_numbers, origin)
+    _check_size(demand, origin, ways_out)
+    return demand
+
+
+def read_demand(file: ScenarioFile, folder: Path, class_numbers: Mapping[str, int], origin: str) -> Demand:
+    """As `load_demand`, however little or much it is. Raises ScenarioError."""
     streams: list[Stream] = []
     used: dict[str, int] = {}
     for position, entry in enumerate(file.traces):
@@ -161,9 +168,7 @@ def load_demand(
                 raise ScenarioError(f"{where}: classes.{source}: there is no WorkloadClass {name!r}; known: {known}")
             key = f"{entry.file.name}\n{source}" + (f"\n{repeat}" if repeat > 1 else "")
             streams.append(Stream(key, class_numbers[name], _only(cut, source, where), file.arrivals.options(entry)))
-    demand = Demand(tuple(streams), file.time.duration_seconds)
-    _check_size(demand, origin, ways_out)
-    return demand
+    return Demand(tuple(streams), file.time.duration_seconds)
 
 
 def _check_size(demand: Demand, origin: str, ways_out: tuple[str, str]) -> None:

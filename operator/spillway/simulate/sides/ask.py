@@ -40,6 +40,8 @@ class Ask:
     seeds: int = 1
     jobs: int | None = None
     """Processes; None: one for each core."""
+    elsewhere: frozenset[str] = frozenset()
+    """Keys of WorkloadClasses of other plans: their traffic is not missing here."""
     cache: Path | None = None
     """Folder of finished runs; None: nothing is kept."""
     measured: Callable[[CapacityLane], Measured | None] | None = None

@@ -14,6 +14,7 @@ from spillway.advise.review.effect import (
     HOURS_PER_MONTH,
     Band,
     ClassFigures,
+    Confidence,
     Effect,
     LaneFigures,
     SideFigures,
@@ -24,7 +25,7 @@ from spillway.simulate.bootstrap import cost_interval
 from spillway.simulate.scenario.errors import ScenarioError
 from spillway.simulate.scenario.manifests import Resources
 from spillway.simulate.sides.ask import Ask
-from spillway.simulate.sides.doubts import Doubt, of_days, of_interval, ranked
+from spillway.simulate.sides.doubts import LEAST_BLOCKS, Doubt, of_days, of_interval, ranked
 from spillway.simulate.sides.figures import RunFigures
 from spillway.simulate.sides.runs import run_all
 from spillway.simulate.sides.side import Side, build_side, doubts_of, lanes_of, mode_doubt, read_side
@@ -32,7 +33,10 @@ from spillway.simulate.sides.traffic import Source, load_traffic, source_of
 from spillway.simulate.world import Floats
 
 BASE, HEAD = "base", "head"
+LOW = Confidence.LOW
 MONTH_SECONDS = HOURS_PER_MONTH * 3600.0
+BOTH = " on both sides"
+"""Behind what is said of base and head alike."""
 BUSIER = 1.25
 """Batches this many times those of the base's side go beyond what was seen."""
 Document = Mapping[str, Any]
@@ -53,7 +57,7 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
     classes = {item.metadata.key: item for item in (*after.classes, *before.classes)}
     if not classes:
         raise ScenarioError(f"CapacityPlan {after.plan.metadata.key}: no WorkloadClass has it as its planRef; add one")
-    traffic = load_traffic(source, [classes[key] for key in sorted(classes)])
+    traffic = load_traffic(source, [classes[key] for key in sorted(classes)], ask.elsewhere)
     lanes = (lanes_of(before), lanes_of(after))
     sides = [
         build_side(name, resources, lanes, source, traffic, ask.measured)
@@ -67,7 +71,7 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
         *traffic.doubts,
         *_doubts(sides),
         *beyond_seen(sides, one, two),
-        *over_ceilings(sides[1], two),
+        *over_ceilings(sides, (one, two)),
         *_of_figures(one, difference),
     ]
     confidence, sentences = ranked(doubts)
@@ -76,7 +80,15 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
         base=_side_figures(sides[0], one),
         head=_side_figures(sides[1], two),
         difference=difference,
-        traffic=TrafficTold(source.label, _days(one), results.requests, len(seeds), traffic.sampled),
+        traffic=TrafficTold(
+            source.label,
+            _days(one),
+            results.requests,
+            len(seeds),
+            traffic.sampled,
+            traffic.left_out,
+            traffic.left_out_share,
+        ),
         confidence=confidence,
         doubts=sentences,
         replay_seconds=time.monotonic() - started,
@@ -98,13 +110,13 @@ def _doubts(sides: Sequence[Side]) -> list[Doubt]:
     """What the documents of both sides leave open."""
     before, after = (side.resources for side in sides)
     each = [doubt for side in sides for doubt in (*side.truths.doubts, *doubts_of(side))]
-    return [*each, *mode_doubt(before.plan, after.plan), *_one_sided(before, after)]
+    return [*each, *mode_doubt(before.plan, after.plan), *one_sided(before, after)]
 
 
 def _of_figures(base: Sequence[RunFigures], difference: Band) -> list[Doubt]:
     """What days and their differences leave open."""
     usd = _monthly(base, lambda run: run.gpu_usd + run.hosted_usd)
-    return [*of_days(_days(base)), *of_interval(difference, usd, len(base) * len(base[0].days_usd))]
+    return [*of_days(_days(base)), *of_interval(difference, usd)]
 
 
 def _days(runs: Sequence[RunFigures]) -> float:
@@ -128,9 +140,11 @@ def _factor(runs: Sequence[RunFigures]) -> float:
 
 def _band(usd_by_day: Floats, factor: float) -> Band:
     """(S, D) dollars to dollars a month; the interval is of days and seeds, none with a single one."""
-    value = float(usd_by_day.sum()) / len(usd_by_day)
-    low, high = cost_interval(usd_by_day) if usd_by_day.size > 1 else (value, value)
-    return Band(value * factor, low * factor, high * factor)
+    value = float(usd_by_day.sum()) / len(usd_by_day) * factor
+    if usd_by_day.size < LEAST_BLOCKS:
+        return Band(value)
+    low, high = cost_interval(usd_by_day)
+    return Band(value, low * factor, high * factor)
 
 
 def _monthly(runs: Sequence[RunFigures], what: Callable[[RunFigures], float]) -> float:
@@ -183,7 +197,7 @@ def _class(key: str, objective: float, runs: Sequence[RunFigures]) -> ClassFigur
     )
 
 
-def _one_sided(before: Resources, after: Resources) -> list[Doubt]:
+def one_sided(before: Resources, after: Resources) -> list[Doubt]:
     """Classes that only one side has."""
     one = {item.metadata.key for item in before.classes}
     two = {item.metadata.key for item in after.classes}
@@ -192,7 +206,7 @@ def _one_sided(before: Resources, after: Resources) -> list[Doubt]:
         for key in sorted(two - one)
     ]
     return found + [
-        Doubt(f"WorkloadClass {key} is on the base's side alone: its traffic is taken as gone, wherever it goes.")
+        Doubt(f"WorkloadClass {key} is on the base's side alone: its traffic is taken as gone, wherever it goes.", LOW)
         for key in sorted(one - two)
     ]
 
@@ -220,18 +234,39 @@ def beyond_seen(sides: Sequence[Side], one: Sequence[RunFigures], two: Sequence[
     return found
 
 
-def over_ceilings(side: Side, runs: Sequence[RunFigures]) -> list[Doubt]:
+def over_ceilings(sides: Sequence[Side], runs: Sequence[Sequence[RunFigures]]) -> list[Doubt]:
     """Classes without own lanes while a ceiling is reached: a gateway's armed limit is not simulated."""
+    base, head = (_refused(side, of_side) for side, of_side in zip(sides, runs, strict=True))
     found = []
-    for key, truth in zip(side.keys, side.world.classes, strict=True):
-        share = fmean(run.classes[key].ceiling_share for run in runs)
-        if share > 0 and not truth.own:
-            text = (
-                f"WorkloadClass {key}: hosted spending is at its ceiling {100 * share:.2g}% of the time; what the "
-                "gateway then refuses is served, and paid, in the replay."
-            )
-            found.append(Doubt(text))
+    for key in dict.fromkeys((*head, *base)):
+        one, two = base.get(key, 0.0), head.get(key, 0.0)
+        if one > 0 and _percent(one) == _percent(two):
+            time = f"{_percent(one)} of the time{BOTH}"
+        elif one > 0 and two > 0:
+            time = f"{_percent(one)} of the time on base and {_percent(two)} on head"
+        else:
+            time = f"{_percent(one or two)} of the time on {'base' if one else 'head'} alone"
+        more = "" if one > 0 and two > 0 else ", so that part of the difference is of such requests"
+        text = (
+            f"WorkloadClass {key}: hosted spending is at its ceiling {time}; what the gateway then refuses is served, "
+            f"and paid, in the replay{more}."
+        )
+        found.append(Doubt(text))
     return found
+
+
+def _refused(side: Side, runs: Sequence[RunFigures]) -> dict[str, float]:
+    """By class that has no own lane: the share of the time in which a ceiling is reached, where it ever is."""
+    shares = {
+        key: fmean(run.classes[key].ceiling_share for run in runs)
+        for key, truth in zip(side.keys, side.world.classes, strict=True)
+        if not truth.own
+    }
+    return {key: share for key, share in shares.items() if share > 0}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%"
 
 
 def _truths(sides: Sequence[Side]) -> dict[str, str]:

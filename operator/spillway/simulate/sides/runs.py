@@ -59,10 +59,10 @@ class Results:
 
 
 def run_all(sides: Sequence[Side], traffic: Traffic, seeds: Sequence[int], ask: Ask, progress: Told) -> Results:
-    """Run every side on every seed. Raises ScenarioError."""
+    """Run every side on every seed; sides that are alike once. Raises ScenarioError."""
     store = None if ask.cache is None else Store(ask.cache)
-    found: dict[tuple[str, int], RunFigures] = {}
     keys: dict[tuple[str, int], str] = {}
+    of_key: dict[str, RunFigures] = {}
     scored = 0
     with tempfile.TemporaryDirectory(prefix="spillway-sides-") as name:
         folder, runs = Path(name), []
@@ -72,26 +72,25 @@ def run_all(sides: Sequence[Side], traffic: Traffic, seeds: Sequence[int], ask: 
             scored += int(np.count_nonzero(sides[0].world.scored(workload.arrival_s)))
             for side in sides:
                 run = _run_of(side, traffic, seed, ask, folder)
-                kept = None
-                if store is not None:
-                    keys[side.name, seed] = _key(run, part_of(workload, run.numbers))
-                    kept = store.get(keys[side.name, seed])
-                if kept is None:
+                key = _key(run, part_of(workload, run.numbers))
+                kept = None if store is None else store.get(key)
+                if kept is not None:
+                    of_key[key] = RunFigures.parse(kept)
+                elif key not in keys.values():
                     runs.append(run)
-                else:
-                    found[side.name, seed] = RunFigures.parse(kept)
+                keys[side.name, seed] = key
             progress(f"seed {seed}: {workload.size:,} requests over {traffic.demand.duration_s / 86_400:.1f} days")
         watch = _Watch(runs, progress)
         try:
             for run, figures in run_each(do, runs, ask.jobs or cores(), watch=watch):
-                found[run.side, run.seed] = figures
+                of_key[keys[run.side, run.seed]] = figures
                 if store is not None:
                     store.put(keys[run.side, run.seed], asdict(figures))
         except WorkerLostError as error:
             raise ScenarioError(f"replay: {error}") from error
         except OSError as error:
             raise ScenarioError(f"replay: {error.filename or name}: {error.strerror or error}") from error
-    return Results({side.name: [found[side.name, seed] for seed in seeds] for side in sides}, scored)
+    return Results({side.name: [of_key[keys[side.name, seed]] for seed in seeds] for side in sides}, scored)
 
 
 def do(run: Run) -> tuple[Run, RunFigures]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from pydantic import ValidationError
 from spillway.advise.review.effect import Confidence
 from spillway.api import API_VERSION, WorkloadClass
 from spillway.simulate.scenario.build import class_numbers
-from spillway.simulate.scenario.demand import WAYS_OUT, Demand, load_demand
+from spillway.simulate.scenario.demand import WAYS_OUT, Demand, Stream, load_demand, read_demand
 from spillway.simulate.scenario.errors import ScenarioError, problem, read_yaml
-from spillway.simulate.scenario.model import ScenarioFile
+from spillway.simulate.scenario.model import ScenarioFile, TraceEntry
 from spillway.simulate.sides.ask import Ask
 from spillway.simulate.sides.doubts import Doubt
 from spillway.simulate.traces import BinTrace, TraceError, read_trace
@@ -27,6 +28,10 @@ WARMUP_SHARE = 0.25
 """Of a trace shorter than four days; a day of longer ones."""
 SHORTEST_SECONDS = 1_800.0
 METRICS_LAG_SECONDS = 15.0
+DRAWN_AS = "traffic.csv.gz"
+"""A trace's requests are drawn as if it were called so, whatever its name: a name must not change dollars."""
+MUCH_LEFT_OUT = 0.02
+"""Of the requests: from here on the estimate is of another amount of traffic than was given."""
 TRACE_WAYS_OUT = ("give a trace with requests", "give fewer days, or a part of each class's requests")
 
 
@@ -44,6 +49,8 @@ class Source:
     """What its truths are called; empty where it has none."""
     ways_out: tuple[str, str] = WAYS_OUT
     """See `load_demand`."""
+    named: bool = True
+    """Whether requests are drawn by the traces' names, as a backtest of the scenario has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,10 @@ class Traffic:
     gaps: tuple[Interval, ...]
     sampled: bool
     doubts: tuple[Doubt, ...]
+    left_out: tuple[str, ...] = ()
+    """Classes of the traces that no plan has."""
+    left_out_share: float = 0.0
+    """Their part of the requests, 0 to 1; traffic of other plans aside."""
 
     def of(self, keys: Sequence[str]) -> Demand:
         """The part of one side, whose classes have these keys in this order."""
@@ -86,44 +97,96 @@ def source_of(ask: Ask) -> Source:
     raise ScenarioError("traffic: nothing is given to replay; give a trace, or a scenario")
 
 
-def load_traffic(source: Source, classes: Sequence[WorkloadClass]) -> Traffic:
-    """The demand of the classes of either side; `classes` are all of them, each key once. Raises ScenarioError."""
+def load_traffic(source: Source, classes: Sequence[WorkloadClass], elsewhere: Collection[str] = ()) -> Traffic:
+    """The demand of the classes of either side; `classes` are all of them, each key once. Raises ScenarioError.
+
+    `elsewhere`: keys of the classes of other plans, whose traffic is none of this plan's.
+    """
     numbers = class_numbers(classes)
-    entries, left_out = [], []
-    for entry in source.file.traces:
-        known = {name: key for name, key in entry.classes.items() if key in numbers}
-        left_out += [name for name in entry.classes if name not in known]
-        if known:
-            entries.append(entry.model_copy(update={"classes": known}))
-    if not entries:
+    mine, others = _split(source.file.traces, numbers)
+    left_out = list(dict.fromkeys(name for entry in others for name in entry.classes.values()))
+    if not mine:
         names = ", ".join(sorted(numbers)) or "none"
         raise ScenarioError(
             f"{source.origin}: classes: {', '.join(left_out) or 'none'} are no WorkloadClasses of the plan; name them "
             f"{names}"
         )
-    demand = load_demand(
-        source.file.model_copy(update={"traces": tuple(entries)}),
-        source.folder,
-        numbers,
-        source.origin,
-        source.ways_out,
-    )
+    file = source.file.model_copy(update={"traces": tuple(mine)})
+    demand = load_demand(file, source.folder, numbers, source.origin, source.ways_out)
+    keys = tuple(item.metadata.key for item in classes)
+    if not source.named:
+        demand = _drawn_by_class(demand, keys)
     fed = {stream.class_index for stream in demand.streams if stream.mean().requests > 0}
-    doubts = [
-        Doubt(f"WorkloadClass {item.metadata.key}: the traffic has no requests of it, so it costs nothing here.", LOW)
-        for index, item in enumerate(classes)
+    known = {name for key in elsewhere for name in (key, key.partition("/")[2])}
+    nobodys = [name for name in left_out if name not in known]
+    share = _share(source, others, nobodys, demand)
+    unfed = [
+        Doubt(f"WorkloadClass {key}: the traffic has no requests of it, so it costs nothing here.", LOW)
+        for index, key in enumerate(keys)
         if index not in fed
     ]
-    if left_out:
-        text = f"The traffic of {', '.join(left_out)} is left out: the plan has no such WorkloadClass."
-        doubts.append(Doubt(text, HIGH))
     return Traffic(
         demand,
-        tuple(item.metadata.key for item in classes),
+        keys,
         demand.gaps(),
         any(isinstance(stream.trace, BinTrace) for stream in demand.streams),
-        tuple(doubts),
+        (*_of_left_out(nobodys, share), *unfed, *_of_others([name for name in left_out if name in known])),
+        tuple(nobodys),
+        share,
     )
+
+
+def _split(traces: Sequence[TraceEntry], numbers: Mapping[str, int]) -> tuple[list[TraceEntry], list[TraceEntry]]:
+    """The traces with the classes that the plan has, and with the others."""
+    found: tuple[list[TraceEntry], list[TraceEntry]] = ([], [])
+    for entry in traces:
+        for part, wanted in zip(found, (True, False), strict=True):
+            classes = {name: key for name, key in entry.classes.items() if (key in numbers) is wanted}
+            if classes:
+                part.append(entry.model_copy(update={"classes": classes}))
+    return found
+
+
+def _drawn_by_class(demand: Demand, keys: Sequence[str]) -> Demand:
+    """With each stream's randomness from its WorkloadClass alone."""
+    seen: Counter[int] = Counter()
+    streams: list[Stream] = []
+    for stream in demand.streams:
+        seen[stream.class_index] += 1
+        again = seen[stream.class_index]
+        key = f"{DRAWN_AS}\n{keys[stream.class_index]}" + (f"\n{again}" if again > 1 else "")
+        streams.append(replace(stream, key=key))
+    return Demand(tuple(streams), demand.duration_s)
+
+
+def _share(source: Source, others: Sequence[TraceEntry], nobodys: Sequence[str], kept: Demand) -> float:
+    """Which part of the requests belongs to no plan."""
+    if not nobodys:
+        return 0.0
+    entries = [
+        entry.model_copy(update={"classes": {its: name for its, name in entry.classes.items() if name in nobodys}})
+        for entry in others
+    ]
+    file = source.file.model_copy(update={"traces": tuple(entry for entry in entries if entry.classes)})
+    lost = read_demand(file, source.folder, dict.fromkeys(nobodys, 0), source.origin)
+    gone, stays = (sum(stream.mean().requests for stream in each.streams) for each in (lost, kept))
+    return gone / (gone + stays) if gone else 0.0
+
+
+def _of_left_out(names: Sequence[str], share: float) -> list[Doubt]:
+    if not names:
+        return []
+    text = (
+        f"{100 * share:.2g}% of the traffic's requests are left out: no plan has a WorkloadClass {', '.join(names)}, "
+        "so what they cost is missing on both sides."
+    )
+    return [Doubt(text, LOW if share > MUCH_LEFT_OUT else HIGH)]
+
+
+def _of_others(names: Sequence[str]) -> list[Doubt]:
+    if not names:
+        return []
+    return [Doubt(f"The traffic of {', '.join(names)} is left out: another plan serves it.", HIGH)]
 
 
 def warmup_of(seconds: float, step_s: float) -> float:
@@ -173,4 +236,4 @@ def _of_trace(path: Path) -> Source:
         },
     }
     file = ScenarioFile.model_validate(document)
-    return Source(file, path.parent, path.name, f"traffic {path}", ways_out=TRACE_WAYS_OUT)
+    return Source(file, path.parent, path.name, f"traffic {path}", ways_out=TRACE_WAYS_OUT, named=False)
