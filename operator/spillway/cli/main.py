@@ -16,9 +16,11 @@ import click
 from spillway import __version__
 from spillway.api import API_VERSION, crd
 from spillway.cli.approval.options import approve, pause, propose, reject, resume
+from spillway.cli.backtest_options import backtest_options
 from spillway.cli.budget.options import budget_options
 from spillway.cli.connection import Connection, cluster_options, namespace_options, output_options, said
 from spillway.cli.diff.options import diff
+from spillway.cli.first.options import init_options
 from spillway.cli.output import Form, print_json
 from spillway.cli.size.options import size_options
 from spillway.cli.view.options import COMMANDS as VIEW
@@ -178,47 +180,7 @@ def replay(form: Form, at: str | None, plan: str | None, show: bool, files: tupl
 @namespace_options
 @cluster_options
 @output_options
-@click.option(
-    "--prometheus-url", metavar="URL", help="Prometheus. Default: that of the operator's configuration, if it is there."
-)
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="The operator's configuration: label names, tokens. Default: what the chart installed.",
-)
-@click.option(
-    "--operator-namespace",
-    metavar="NAME",
-    default="spillway-system",
-    show_default=True,
-    help="Where the chart was installed, if it was.",
-)
-@click.option(
-    "--days", type=click.FloatRange(0.02, 60), default=7, show_default=True, help="How many days of history, to now."
-)
-@click.option(
-    "--gpu-price",
-    "gpu_prices",
-    metavar="[TYPE=]USD",
-    multiple=True,
-    help="What a GPU-hour costs. Default: OpenCost's figure, else a catalogue's, marked.",
-)
-@click.option(
-    "--catalogue",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    metavar="DIR",
-    help="Folder of CSV files with GPU prices. Default: the shipped ones.",
-)
-@click.option(
-    "--output-dir",
-    metavar="DIR",
-    default="spillway-manifests",
-    show_default=True,
-    help="Where the files go; - is standard output.",
-)
-@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@init_options
 def init(
     connection: Connection, form: Form, gpu_prices: tuple[str, ...], output_dir: str, force: bool, **asked: Any
 ) -> int:
@@ -236,83 +198,7 @@ def init(
 
 
 @cli.command(short_help="Run policies side by side on a simulated fleet.")
-@click.argument("scenario", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--policy",
-    "policies",
-    metavar="NAME,...",
-    multiple=True,
-    help="Policies, or all: spillway, baselines with @tuned or @oracle and +queue, +cap or +hold, static-best, "
-    "cron-best, api-only, clairvoyant-replay. Default: spillway.",
-)
-@click.option(
-    "--spill",
-    metavar="RULE,...",
-    default="queue,cap,hold",
-    show_default=True,
-    help="How baselines without a suffix overflow.",
-)
-@click.option("--seeds", type=click.IntRange(1, 100), help="How many seeds. Default: the scenario's.")
-@click.option("--jobs", type=click.IntRange(1, 256), help="Runs side by side. Default: one for each core.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "html"]),
-    default="table",
-    show_default=True,
-    help="Form of the output.",
-)
-@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the output here.")
-@click.option(
-    "--requests",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Requests to run instead of drawing them: CSV, gzip by the name; {seed} in the name is filled in.",
-)
-@click.option(
-    "--dump-requests",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the realised requests, one file for each seed. Without --policy nothing is run.",
-)
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".spillway-backtest",
-    show_default=True,
-    metavar="DIR",
-    help="Where finished runs are kept; an interrupted backtest goes on from there.",
-)
-@click.option("--no-color", is_flag=True, help="No colours; so does the variable NO_COLOR.")
-@click.option(
-    "--from-prometheus",
-    metavar="URL",
-    help="Instead of SCENARIO: the history of a plan, read from here and kept as a scenario.",
-)
-@click.option("--plan", metavar="NAMESPACE/NAME", help="Whose history. Default: the only plan.")
-@click.option(
-    "--days", type=click.FloatRange(0.02, 60), default=7, show_default=True, help="How many days of history, to now."
-)
-@click.option(
-    "--manifests",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The plan's manifests. Default: those of the cluster.",
-)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The operator's configuration: gateways, label names, GPU pools.",
-)
-@click.option(
-    "--save",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Where the history is kept as a scenario. Default: backtest-PLAN.",
-)
-@cluster_options
+@backtest_options
 def backtest(scenario: Path | None, **asked: Any) -> int:
     """Run policies side by side on a simulated fleet, and what perfect foresight would have cost.
 

@@ -25,7 +25,8 @@ from spillway.advise.review.limits import Limits, Verdict
 from spillway.advise.review.objects import PlanPair, plan_pairs
 from spillway.advise.review.policies import PolicyResult, check
 from spillway.advise.review.review import review_plan
-from spillway.report.diff.words import headline, policy_rows
+from spillway.report.diff.headline import headline
+from spillway.report.diff.words import policy_rows
 
 WARN, FAIL, PASS = Verdict.WARN, Verdict.FAIL, Verdict.PASS
 OWN = with_spec(CHAT, {"dataPolicy": "SelfHostedOnly"})

@@ -16,7 +16,7 @@ from spillway.advise.review.limits import Verdict
 from spillway.advise.review.objects import PlanPair, PlanSide
 from spillway.advise.review.review import PlanReview, Review
 from spillway.advise.review.words import exact
-from spillway.report.diff.words import headline
+from spillway.report.diff.headline import headline
 
 VERSION = 1
 Document = dict[str, Any]

@@ -14,10 +14,10 @@ from spillway.advise.review.changes import Change, worst_first
 from spillway.advise.review.fields import Bearing, Severity
 from spillway.advise.review.limits import Verdict
 from spillway.advise.review.review import PlanReview, Review
+from spillway.report.diff.headline import headline
 from spillway.report.diff.words import (
     certainty,
     class_rows,
-    headline,
     lane_rows,
     method,
     nothing_changes,
