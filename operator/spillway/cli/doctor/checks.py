@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from spillway.cli.doctor import checks_cluster, checks_metrics, checks_routing
+from spillway.cli.doctor import checks_approval, checks_cluster, checks_metrics, checks_routing
 from spillway.cli.doctor.facts import Facts
 from spillway.cli.doctor.result import Check, Verdict
 
@@ -13,6 +13,7 @@ CHECKS: tuple[Callable[[Facts], Iterable[Check]], ...] = (
     checks_cluster.check_crds,
     checks_cluster.check_config,
     checks_cluster.check_permissions,
+    checks_approval.check_approval,
     checks_routing.check_proxies,
     checks_cluster.check_objects,
     checks_cluster.check_replicas,

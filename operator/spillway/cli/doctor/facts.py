@@ -88,6 +88,17 @@ class AdoptedRule:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyFact:
+    """A ValidatingAdmissionPolicy that looks at who approves LaneChanges."""
+
+    name: str
+    verbs: tuple[str, ...]
+    """Verbs of ours that it asks for."""
+    denies: bool
+    """Whether a binding makes it refuse, in every namespace."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything."""
 
@@ -110,6 +121,8 @@ class Facts:
     targets: tuple[TargetFact, ...] = ()
     proxies: tuple[ProxyRights, ...] = ()
     adopted: tuple[AdoptedRule, ...] = ()
+    approval: tuple[PolicyFact, ...] | str = ()
+    """Policies that guard approvals, or why they could not be read."""
     metrics: MetricsView | None = None
     """What the operator itself would read now; None where it was not asked."""
     probe: Probe = field(default_factory=Probe)

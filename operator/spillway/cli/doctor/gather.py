@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from spillway.api import CapacityLane, crd
 from spillway.api.names import STOP_KEY
 from spillway.cli.doctor.facts import CrdFact, Facts, Review, TargetFact
+from spillway.cli.doctor.gather_approval import approval_policies
 from spillway.cli.doctor.gather_routing import adopted_rules, proxy_rights
 from spillway.cli.doctor.permissions import PERMISSIONS, Permission, Scope
 from spillway.cli.doctor.probe import read_probe
@@ -60,7 +61,7 @@ async def gather(kube: Kube, request: Request) -> Facts:
     facts = replace(facts, server_version=str(version.get("gitVersion", "?")), user=await _user(kube))
     facts = _with_prometheus_url(await with_config(kube, facts, request), request)
     facts = await _with_crds(kube, facts)
-    facts = await _with_reviews(kube, facts, request)
+    facts = replace(await _with_reviews(kube, facts, request), approval=await approval_policies(kube))
     facts = await _with_routing(kube, await _with_view(kube, facts))
     return await _with_metrics(facts)
 
