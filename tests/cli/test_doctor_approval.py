@@ -42,9 +42,7 @@ POLICY: dict[str, Any] = {
     "spec": {
         "matchConstraints": {"resourceRules": [{"resources": ["lanechanges"]}]},
         "variables": [{"expression": "['spillway.dev/approved'].filter(key, key in object)"}],
-        "validations": [
-            {"expression": "check.check('approve').allowed() && check.check('propose').allowed()"}
-        ],
+        "validations": [{"expression": "check.check('approve').allowed() && check.check('propose').allowed()"}],
     },
 }
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from cli.approval.objects import FLUX, NS, Cluster, interrupt_at, lines, run, unanswered_at
+from spillway.cli.approval import propose
+from spillway.cli.approval.sources import write_whole
 from support.lane_changes import FEWER_MODELS, LOWER, change_on
 
 Patch = pytest.MonkeyPatch
@@ -132,6 +137,50 @@ def test_json_is_one_document_also_then(
         f"{NS}/{second[1]}: nothing was written", f"done: {NS}/{first[1]} ({done})", "error: interrupted"
     ]  # fmt: skip
     assert cluster.writes == [first]
+
+
+@pytest.mark.parametrize("form", [(), ("-o", "json")])
+def test_what_is_proposed_in_files_is_told_as_it_comes(
+    monkeypatch: Patch, capsys: Capture, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    cluster, out = two(), tmp_path / "out"
+
+    def pressed(path: Path, text: str) -> bool:
+        if path.name == "README.md":
+            os.kill(os.getpid(), signal.SIGINT)
+        return write_whole(path, text)
+
+    monkeypatch.setattr(propose, "write_whole", pressed)
+    assert run(monkeypatch, cluster, "propose", "--output-dir", str(out), *form) == 130
+    captured = capsys.readouterr()
+    assert lines(captured.err) == [
+        f"{NS}/second: nothing was written", f"done: {NS}/first (written)", "error: interrupted"
+    ]  # fmt: skip
+    assert [path.name for path in out.iterdir()] == ["first"]
+    if form:
+        assert [answer["result"] for answer in json.loads(captured.out)] == ["written"]
+    else:
+        assert captured.out.startswith(f"{NS}/first: written:")
+    monkeypatch.undo()
+    assert run(monkeypatch, cluster, "propose", "--output-dir", str(out)) == 0
+    assert f"{NS}/first: unchanged" in capsys.readouterr().out
+
+
+def test_a_second_ctrl_c_cuts_a_folder_short_and_says_so(monkeypatch: Patch, capsys: Capture, tmp_path: Path) -> None:
+    def pressed(path: Path, text: str) -> bool:
+        if path.name != "README.md":
+            return write_whole(path, text)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second one interrupts at once")
+
+    monkeypatch.setattr(propose, "write_whole", pressed)
+    assert run(monkeypatch, two(), "propose", "--output-dir", str(tmp_path)) == 130
+    assert lines(capsys.readouterr().err) == [
+        f"{NS}/first: {tmp_path / 'first'} may lack files; run it again",
+        f"not begun: {NS}/second",
+        "error: interrupted",
+    ]
 
 
 def test_an_approval_without_an_answer_is_not_called_refused(monkeypatch: Patch, capsys: Capture) -> None:

@@ -10,17 +10,19 @@ from typing import Any
 
 import click
 
+from spillway.act.approval.interruption import checkpoint, noting
 from spillway.act.approval.patches import steps_of
 from spillway.act.approval.read import Proposal, RefusedError, complete, parsed, read_change
 from spillway.act.approval.sound import key_of
 from spillway.api.lanechange import ChangeState, LaneChange
 from spillway.api.names import APPROVED_ANNOTATION
 from spillway.cli.approval.bundle import files_of, marker
-from spillway.cli.approval.find import listed, places
+from spillway.cli.approval.find import Place, listed, places
 from spillway.cli.approval.show import told, wrapped
 from spillway.cli.approval.sources import Edit, Source, described, edit_source, sources, write_whole
+from spillway.cli.approval.tally import Tally
 from spillway.cli.connection import Connection
-from spillway.cli.output import Form, print_json
+from spillway.cli.output import Form
 from spillway.kube import Kube
 
 JSON = dict[str, Any]
@@ -72,16 +74,21 @@ def parse_states(text: str) -> tuple[str, ...]:
 async def propose_command(connection: Connection, request: Request, form: Form) -> int:
     """Write what is open; returns the exit status: 1 where a named one could not be written."""
     found = sources(request.manifests) if request.manifests else None
-    async with await connection.connect() as kube:
-        answers = [
-            await _one(kube, entry, request, found, connection.all_namespaces)
-            for entry in await _wanted(kube, connection, request)
-        ]
-    if form.as_json:
-        print_json([each.as_document() for each in answers])
-    else:
-        _show(answers, request, connection, form)
-    return int(bool(request.names) and any(each.result == "left out" for each in answers))
+    tally, any_folder = Tally(form), False
+    with tally.kept():
+        async with await connection.connect() as kube:
+            entries = await _wanted(kube, connection, request)
+            tally.places = [_place(key) for key, _, _ in entries]
+            for entry in entries:
+                await checkpoint()
+                answer = await _one(kube, entry, request, found, connection.all_namespaces)
+                tally.answers.append(answer.as_document())
+                any_folder = any_folder or answer.folder is not None
+                if not form.as_json:
+                    _tell(answer, form)
+    if not form.as_json:
+        _close(entries, any_folder, request, connection)
+    return int(bool(request.names) and any(each["result"] == "left out" for each in tally.answers))
 
 
 Entry = tuple[str, JSON | None, str]
@@ -98,6 +105,11 @@ async def _wanted(kube: Kube, connection: Connection, request: Request) -> list[
         except RefusedError as error:
             entries.append((f"{namespace}/{name}", None, str(error)))
     return entries
+
+
+def _place(key: str) -> Place:
+    namespace, _, name = key.partition("/")
+    return namespace, name
 
 
 def _key(item: JSON) -> str:
@@ -119,8 +131,9 @@ async def _one(
         return Written(key, "left out", str(error).removeprefix(f"LaneChange {key} "))
     if not proposal.open():
         return Written(key, "left out", "its patches are in place")
-    place = key if by_namespace else change.metadata.name
-    return _write(proposal, request.output_dir / place, found)
+    folder = request.output_dir / (key if by_namespace else change.metadata.name)
+    with noting(lambda: f"{key}: {folder} may lack files; run it again"):
+        return _write(proposal, folder, found)
 
 
 def _state(change: LaneChange) -> str:
@@ -140,14 +153,16 @@ def _write(proposal: Proposal, folder: Path, found: Sequence[Source] | None) -> 
     return Written(proposal.change.metadata.key, "written" if touched else "unchanged", detail, folder, edits)
 
 
-def _show(answers: Sequence[Written], request: Request, connection: Connection, form: Form) -> None:
-    for each in answers:
-        detail = f"{each.folder}: {each.detail}" if each.folder else each.detail
-        click.echo(told(each.key, each.result, detail, form))
-        for edit in each.edits:
-            click.echo(wrapped(described(edit), "  "))
-    if not answers:
+def _tell(answer: Written, form: Form) -> None:
+    detail = f"{answer.folder}: {answer.detail}" if answer.folder else answer.detail
+    click.echo(told(answer.key, answer.result, detail, form))
+    for edit in answer.edits:
+        click.echo(wrapped(described(edit), "  "))
+
+
+def _close(entries: Sequence[Entry], any_folder: bool, request: Request, connection: Connection) -> None:
+    if not entries:
         where = ", ".join(connection.namespaces()) or "the cluster"
         click.echo(f"There is no LaneChange in {where}: nothing to write.")
-    elif any(each.folder for each in answers):
+    elif any_folder:
         click.echo(wrapped(f"Commit {request.output_dir} and open a pull request with its README.md as the text."))

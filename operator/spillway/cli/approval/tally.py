@@ -35,7 +35,7 @@ class Tally:
             yield
         except (*INTERRUPTIONS, click.Abort) as error:
             self._print()
-            for line in self._left(getattr(error, "__notes__", [])):
+            for line in self._left(_notes(error)):
                 click.echo(plain(line), err=True)
             raise
         self._print()
@@ -58,3 +58,12 @@ class Tally:
             yield f"done: {', '.join(told)}"
         if names[done + 1 :]:
             yield f"not begun: {', '.join(names[done + 1 :])}"
+
+
+def _notes(error: BaseException | None) -> list[str]:
+    """Also those of what it took the place of: a second Ctrl-C, or the end of a connection, raises another."""
+    found: list[str] = []
+    while error is not None:
+        found = [*getattr(error, "__notes__", []), *found]
+        error = error.__context__
+    return found
