@@ -13,6 +13,7 @@ from spillway.cli.main import main
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "gitops" / "pull-requests"
 NAMES = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
 DOCS = (Path(__file__).resolve().parents[3] / "docs/review.md").read_text(encoding="utf-8")
+README = (Path(__file__).resolve().parents[3] / "README.md").read_text(encoding="utf-8")
 
 
 def comment(name: str) -> str:
@@ -35,6 +36,12 @@ def policy_rows(text: str) -> dict[str, str]:
 
 def test_there_are_five() -> None:
     assert len(NAMES) == 5
+
+
+def test_the_readme_tells_headlines_as_they_came_out() -> None:
+    told = [line.removeprefix("> ") for line in README.splitlines() if line.startswith("> Monthly estimate")]
+    assert len(told) == 2
+    assert set(told) <= {comment(name).splitlines()[1].removeprefix("### ") for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
