@@ -68,6 +68,23 @@ def test_a_policy_counts_where_a_binding_makes_it_refuse(bindings: tuple[dict[st
     assert list(policy_facts((other, POLICY), bindings)) == [PolicyFact("approval", ("approve", "propose"), denies)]
 
 
+SOME = {"matchLabels": {"team": "a"}}
+
+
+@pytest.mark.parametrize(
+    "weaker",
+    [
+        {"failurePolicy": "Ignore"},
+        {"matchConditions": [{"name": "some", "expression": "object.metadata.name != 'main'"}]},
+        {"matchConstraints": POLICY["spec"]["matchConstraints"] | {"namespaceSelector": SOME}},
+        {"matchConstraints": POLICY["spec"]["matchConstraints"] | {"objectSelector": SOME}},
+    ],
+)
+def test_a_policy_that_leaves_something_out_does_not_count(weaker: dict[str, Any]) -> None:
+    (found,) = policy_facts([POLICY | {"spec": POLICY["spec"] | weaker}], [binding()])
+    assert not found.denies
+
+
 def test_the_charts_policy_is_found_on_the_apiserver(proposals: Proposals, capsys: pytest.CaptureFixture[str]) -> None:
     """Also by name: other tests' policies are on the same apiserver."""
 

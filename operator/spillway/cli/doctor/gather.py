@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from spillway.api import CapacityLane, crd
 from spillway.api.names import STOP_KEY
+from spillway.api.tracking import LAST_APPLIED
 from spillway.cli.doctor.facts import CrdFact, Facts, Review, TargetFact
 from spillway.cli.doctor.gather_approval import approval_policies
 from spillway.cli.doctor.gather_routing import adopted_rules, proxy_rights
@@ -37,7 +38,6 @@ LEDGER = "spillway-ledger"
 MOUNTED_CONFIG = Path("/etc/spillway/config.yaml")
 CONFIG_KEY = "config.yaml"
 CHART_SELECTOR = "app.kubernetes.io/name=spillway"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SELF_REVIEWS = Resource("authentication.k8s.io/v1", "selfsubjectreviews", namespaced=False)
 CONCURRENT_REVIEWS = 8
 
