@@ -39,9 +39,7 @@ async def load(
         return configuration, {}
     files = _files(kubeconfig)
     try:
-        await k8s_config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=files, context=context, client_configuration=configuration
-        )
+        await k8s_config.load_kube_config(config_file=files, context=context, client_configuration=configuration)
         return configuration, _acting_as(files, context)
     except (k8s_config.ConfigException, OSError) as error:
         raise CredentialsError(_unusable(files, context, error)) from error
@@ -64,7 +62,7 @@ def _files(kubeconfig: str | None) -> str:
 
 def _unusable(files: str, context: str | None, error: Exception) -> str:
     try:
-        config = kube_config.KubeConfigMerger(files).config.value  # type: ignore[no-untyped-call]
+        config = kube_config.KubeConfigMerger(files).config.value
         known, current = [str(each["name"]) for each in config["contexts"]], config.get("current-context")
     except (k8s_config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError, KeyError, AttributeError):
         known, current = [], None
@@ -82,7 +80,7 @@ def default_kubeconfig() -> Path:
 
 def _from_pod(configuration: k8s.Configuration) -> bool:
     try:
-        k8s_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        k8s_config.load_incluster_config(client_configuration=configuration)
     except k8s_config.ConfigException:
         return False
     return True
@@ -101,7 +99,7 @@ def _acting_as(files: str, context: str | None) -> dict[str, str]:
 
 
 def _user(files: str, context: str | None) -> dict[str, Any]:
-    config = kube_config.KubeConfigMerger(files).config  # type: ignore[no-untyped-call]
+    config = kube_config.KubeConfigMerger(files).config
     name = context or config["current-context"]
     chosen = config["contexts"].get_with_name(name)["context"].safe_get("user")
     found = config["users"].get_with_name(chosen, safe=True) if chosen else None

@@ -43,9 +43,7 @@ class Connection:
 def current_namespace(kubeconfig: str | None, context: str | None) -> str:
     """The namespace of the kubeconfig's context, else of the pod, else "default"."""
     try:
-        contexts, active = k8s_config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
-            config_file=kubeconfig
-        )
+        contexts, active = k8s_config.list_kube_config_contexts(config_file=kubeconfig)
     except (k8s_config.ConfigException, OSError):
         if kubeconfig is None and IN_CLUSTER_NAMESPACE.is_file():
             return IN_CLUSTER_NAMESPACE.read_text(encoding="utf-8").strip()

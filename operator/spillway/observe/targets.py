@@ -83,7 +83,7 @@ def pod_state(pod: JSON) -> PodState:
 def gpus_in(resources: Mapping[str, Any]) -> float:
     """GPUs of any vendor among these quantities ("8", or "1k" as the apiserver writes a thousand)."""
     gpus = [value for name, value in resources.items() if name.endswith(GPU_SUFFIXES)]
-    return sum((float(parse_quantity(value)) for value in gpus), 0.0)  # type: ignore[no-untyped-call]
+    return sum((float(parse_quantity(value)) for value in gpus), 0.0)
 
 
 def gpus_of(pod: JSON) -> float:

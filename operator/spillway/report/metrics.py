@@ -55,7 +55,7 @@ class OperatorMetrics:
 
     def __init__(self) -> None:
         # A second series for each counter, which nobody reads.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self._plans = _PlanCollector()
         self.registry.register(self._plans)

@@ -118,7 +118,7 @@ def against_highs() -> None:
             models.append(build(problem, make_cells(problem, outcomes_within(6, 14, 7)), groups, integers=1))
 
     def by_highs(model: Model) -> None:
-        highs = highspy.Highs()  # type: ignore[no-untyped-call]
+        highs = highspy.Highs()
         for name, value in (("output_flag", False), ("threads", 1), ("mip_rel_gap", 0.005)):
             highs.setOptionValue(name, value)
         highs.passModel(

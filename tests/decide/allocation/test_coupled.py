@@ -59,7 +59,7 @@ def test_rolling_program_is_within_one_percent_of_the_optimum(case: Markov) -> N
 
 def by_highs(model: Model) -> float:
     """The optimum by HiGHS's own branch and cut."""
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    highs = highspy.Highs()
     for name, value in (("output_flag", False), ("threads", 1), ("mip_rel_gap", 1e-7)):
         highs.setOptionValue(name, value)
     highs.passModel(

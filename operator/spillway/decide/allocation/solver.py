@@ -75,7 +75,7 @@ def run(model: Model, seconds: float, gap: float, nodes: int) -> Solution | None
 
 def _passed(model: Model, seconds: float) -> highspy.Highs:
     """A new object each time (0.2 ms), so that no answer depends on what was asked before."""
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    highs = highspy.Highs()
     for name, value in (*_OPTIONS, ("time_limit", seconds)):
         highs.setOptionValue(name, value)
     highs.passModel(

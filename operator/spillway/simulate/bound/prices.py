@@ -75,7 +75,7 @@ class _Program:
         lp.a_matrix_.start_ = np.array([*self.starts, len(self.columns)], dtype=np.int32)
         lp.a_matrix_.index_ = np.array(self.columns, dtype=np.int32)
         lp.a_matrix_.value_ = np.array(self.values)
-        solver = highspy.Highs()  # type: ignore[no-untyped-call]
+        solver = highspy.Highs()
         solver.setOptionValue("output_flag", False)
         solver.passModel(lp)
         solver.run()

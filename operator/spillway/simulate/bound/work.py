@@ -137,7 +137,7 @@ def _table_charges(lane: OwnTruth, table: StepTable, totals: tuple[float, float,
 
 def _maximise(gain: Floats, rows: Floats, limits: Floats) -> Floats:
     """max gain @ x with rows @ x <= limits, x >= 0."""
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver = highspy.Highs()
     solver.setOptionValue("output_flag", False)
     columns = np.arange(len(gain), dtype=np.int32)
     for value in gain:
