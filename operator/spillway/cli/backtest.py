@@ -33,10 +33,10 @@ from spillway.simulate.backtest.store import Store
 from spillway.simulate.baselines.catalogue import VARIANTS, BaselineError
 from spillway.simulate.baselines.tuned import is_tuned
 from spillway.simulate.scenario import Scenario, ScenarioError, load_scenario
+from spillway.simulate.scenario.errors import NUMBA_MISSING
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
-NUMBA_MISSING = "the simulator needs numba, which is not installed: install Spillway with its extra `backtest`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from spillway.cli.connection import cluster_options
-
-Command = Callable[..., Any]
+from spillway.cli.shared_options import HISTORY_DAYS, together
 
 OPTIONS = (
     click.argument("scenario", required=False, type=click.Path(path_type=Path)),
@@ -69,13 +66,7 @@ OPTIONS = (
         help="Instead of SCENARIO: the history of a plan, read from here and kept as a scenario.",
     ),
     click.option("--plan", metavar="NAMESPACE/NAME", help="Whose history. Default: the only plan."),
-    click.option(
-        "--days",
-        type=click.FloatRange(0.02, 60),
-        default=7,
-        show_default=True,
-        help="How many days of history, to now.",
-    ),
+    HISTORY_DAYS,
     click.option(
         "--manifests",
         multiple=True,
@@ -98,9 +89,4 @@ OPTIONS = (
     cluster_options,
 )
 
-
-def backtest_options(command: Command) -> Command:
-    """Add the options of ``spillway backtest``."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+backtest_options = together(OPTIONS)

@@ -12,7 +12,7 @@ from spillway.advise.review.consequences import short_class
 from spillway.advise.review.effect import HOURS_PER_MONTH, ClassFigures, Effect, SideFigures
 from spillway.advise.review.limits import Finding, Limits
 from spillway.advise.review.objects import PlanPair, PlanSide
-from spillway.advise.review.words import exact, usd
+from spillway.advise.review.words import exact, rough, usd
 
 HOURS_PER_DAY = 24
 LEAST_SHARE = 0.001
@@ -37,7 +37,7 @@ def refused_share(each: ClassFigures | None, side: PlanSide) -> float:
 
 def of_time(share: float) -> str:
     """Such as "16% of the time"."""
-    return f"{_percent(share)} of the time"
+    return f"{rough(share)} of the time"
 
 
 def over(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
@@ -52,7 +52,7 @@ def over(plan: PlanPair, effect: Effect, limits: Limits) -> Iterator[Finding]:
         before = effect.base.of(each.key)
         share = each.ceiling_share
         if share >= MORE_OFTEN + (0.0 if before is None else before.ceiling_share):
-            was = "" if before is None else f" instead of {_percent(before.ceiling_share)}"
+            was = "" if before is None else f" instead of {rough(before.ceiling_share)}"
             yield limits.ceilings.near.verdict, f"{_at_ceiling(each.key, plan)} {of_time(share)}{was}"
 
 
@@ -78,9 +78,9 @@ def _reached(plan: PlanPair, effect: Effect) -> str:
     now = f"reached {of_time(most.ceiling_share)} (class {short_class(most.key, plan)})"
     if before is None:
         return now
-    if _percent(was) == _percent(most.ceiling_share):
+    if rough(was) == rough(most.ceiling_share):
         return f"{now}, as on base"
-    return f"{now} instead of {_percent(was)} on base"
+    return f"{now} instead of {rough(was)} on base"
 
 
 def _at_ceiling(key: str, plan: PlanPair) -> str:
@@ -103,7 +103,3 @@ def _terms(plan: PlanPair, head: SideFigures) -> Iterator[tuple[Decimal, Decimal
         yield given.per_day, month / hours * HOURS_PER_DAY, "a day on average"
     if given.per_hour is not None:
         yield given.per_hour, month / hours, "an hour on average"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%"

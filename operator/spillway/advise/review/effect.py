@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 HOURS_PER_MONTH = 730.0
+MUCH_LEFT_OUT = 0.02
+"""Of the requests: where more belongs to no class the estimate is of another amount of traffic than was given."""
 
 
 class Confidence(StrEnum):

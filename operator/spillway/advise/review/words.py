@@ -46,6 +46,11 @@ def attained(value: float) -> str:
     return f"{down:f}".rstrip("0").rstrip(".") + "%"
 
 
+def rough(share: float) -> str:
+    """A share (0 to 1) in two digits, such as "16%"."""
+    return f"{100 * share:.2g}%"
+
+
 def interval(band: Band) -> str:
     """Such as "-$1,500 to -$900"; `NO_INTERVAL` where there is none."""
     if band.low is None or band.high is None:

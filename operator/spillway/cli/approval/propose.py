@@ -57,7 +57,7 @@ class Written:
             | ({"detail": e.detail} if e.detail else {})
             for e in self.edits
         ]
-        namespace, _, name = self.key.partition("/")
+        namespace, name = _place(self.key)
         place = {"namespace": namespace, "name": name, "result": self.result, "detail": self.detail}
         return place | ({"folder": str(self.folder)} if self.folder else {}) | ({"manifests": edits} if edits else {})
 

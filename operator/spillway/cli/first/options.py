@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
-Command = Callable[..., Any]
+from spillway.cli.shared_options import HISTORY_DAYS, together
 
 OPTIONS = (
     click.option(
@@ -30,13 +28,7 @@ OPTIONS = (
         show_default=True,
         help="Where the chart was installed, if it was.",
     ),
-    click.option(
-        "--days",
-        type=click.FloatRange(0.02, 60),
-        default=7,
-        show_default=True,
-        help="How many days of history, to now.",
-    ),
+    HISTORY_DAYS,
     click.option(
         "--gpu-price",
         "gpu_prices",
@@ -60,9 +52,4 @@ OPTIONS = (
     click.option("--force", is_flag=True, help="Overwrite files that are there."),
 )
 
-
-def init_options(command: Command) -> Command:
-    """Add the options of ``spillway init``."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+init_options = together(OPTIONS)

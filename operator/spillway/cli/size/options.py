@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
-Command = Callable[..., Any]
+from spillway.cli.shared_options import together
 
 OPTIONS = (
     click.option(
@@ -103,9 +101,4 @@ OPTIONS = (
     click.option("--no-color", is_flag=True, help="No colours; so does the variable NO_COLOR."),
 )
 
-
-def size_options(command: Command) -> Command:
-    """All of them; the command gets each under its name."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+size_options = together(OPTIONS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spillway.advise.review.ceilings import IF_SERVED, refused
 from spillway.advise.review.consequences import short_class
-from spillway.advise.review.effect import Band, ClassFigures, Effect, LaneFigures, SideFigures
+from spillway.advise.review.effect import MUCH_LEFT_OUT, Band, ClassFigures, Effect, LaneFigures, SideFigures
 from spillway.advise.review.limits import Verdict
 from spillway.advise.review.objects import PlanSide
 from spillway.advise.review.policies import PolicyResult
@@ -20,6 +20,7 @@ from spillway.advise.review.words import (
     exact,
     interval,
     length,
+    rough,
     signed_percent,
     signed_usd,
     unsure,
@@ -28,8 +29,6 @@ from spillway.advise.review.words import (
 
 MISSING = "–"
 GPU_RESERVED, API_TOKENS = "GPU reserved", "API tokens"
-MUCH_LEFT_OUT = 0.02
-"""Of the requests: traffic of no class is told beneath the headline from here on."""
 SHARED = "own GPUs' dollars are shared out by tokens among the classes that a lane serves"
 HOW_TO_ESTIMATE = "No traffic was given to replay (--traffic FILE, --scenario FILE, or --prometheus-url URL)"
 
@@ -90,7 +89,7 @@ def _left_out(effect: Effect) -> str:
     if traffic.left_out_share <= MUCH_LEFT_OUT:
         return ""
     names = joined(traffic.left_out)
-    return f"{100 * traffic.left_out_share:.2g}% of its requests are left out: no plan has a class {names}. "
+    return f"{rough(traffic.left_out_share)} of its requests are left out: no plan has a class {names}. "
 
 
 def lane_rows(effect: Effect) -> list[LaneRow]:

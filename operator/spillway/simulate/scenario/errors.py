@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+NUMBA_MISSING = "the simulator needs numba, which is not installed: install Spillway with its extra `backtest`"
 MAX_TEXT = 60
 """Characters of a bad value that a message repeats."""
 PLAINLY = {

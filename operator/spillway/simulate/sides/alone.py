@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from spillway.advise.review.effect import Band, Confidence, Effect, SideFigures
 from spillway.simulate.sides.ask import Ask
-from spillway.simulate.sides.compare import BOTH, Document
+from spillway.simulate.sides.compare import Document
 from spillway.simulate.sides.compare import replay as replay_both
+from spillway.simulate.sides.doubts import BOTH
 
 NOTHING = SideFigures(Band(0.0, 0.0, 0.0), 0.0, 0.0, (), ())
 

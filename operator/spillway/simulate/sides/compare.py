@@ -20,12 +20,13 @@ from spillway.advise.review.effect import (
     SideFigures,
 )
 from spillway.advise.review.effect import Traffic as TrafficTold
+from spillway.advise.review.words import rough
 from spillway.api import LaneType
 from spillway.simulate.bootstrap import cost_interval
-from spillway.simulate.scenario.errors import ScenarioError
+from spillway.simulate.scenario.errors import NUMBA_MISSING, ScenarioError
 from spillway.simulate.scenario.manifests import Resources
 from spillway.simulate.sides.ask import Ask
-from spillway.simulate.sides.doubts import LEAST_BLOCKS, Doubt, of_days, of_interval, ranked
+from spillway.simulate.sides.doubts import BOTH, LEAST_BLOCKS, Doubt, of_days, of_interval, ranked
 from spillway.simulate.sides.figures import RunFigures
 from spillway.simulate.sides.runs import run_all
 from spillway.simulate.sides.side import Side, build_side, doubts_of, lanes_of, mode_doubt, read_side
@@ -35,8 +36,6 @@ from spillway.simulate.world import Floats
 BASE, HEAD = "base", "head"
 LOW = Confidence.LOW
 MONTH_SECONDS = HOURS_PER_MONTH * 3600.0
-BOTH = " on both sides"
-"""Behind what is said of base and head alike."""
 BUSIER = 1.25
 """Batches this many times those of the base's side go beyond what was seen."""
 Document = Mapping[str, Any]
@@ -49,9 +48,7 @@ def replay(base: Sequence[Document], head: Sequence[Document], ask: Ask, progres
     """
     started = time.monotonic()
     if importlib.util.find_spec("numba") is None:
-        raise ScenarioError(
-            "the simulator needs numba, which is not installed: install Spillway with its extra `backtest`"
-        )
+        raise ScenarioError(NUMBA_MISSING)
     before, after = _read(base, head)
     source = source_of(ask)
     classes = {item.metadata.key: item for item in (*after.classes, *before.classes)}
@@ -240,12 +237,12 @@ def over_ceilings(sides: Sequence[Side], runs: Sequence[Sequence[RunFigures]]) -
     found = []
     for key in dict.fromkeys((*head, *base)):
         one, two = base.get(key, 0.0), head.get(key, 0.0)
-        if one > 0 and _percent(one) == _percent(two):
-            time = f"{_percent(one)} of the time{BOTH}"
+        if one > 0 and rough(one) == rough(two):
+            time = f"{rough(one)} of the time{BOTH}"
         elif one > 0 and two > 0:
-            time = f"{_percent(one)} of the time on base and {_percent(two)} on head"
+            time = f"{rough(one)} of the time on base and {rough(two)} on head"
         else:
-            time = f"{_percent(one or two)} of the time on {'base' if one else 'head'} alone"
+            time = f"{rough(one or two)} of the time on {'base' if one else 'head'} alone"
         more = "" if one > 0 and two > 0 else ", so that part of the difference is of such requests"
         text = (
             f"WorkloadClass {key}: hosted spending is at its ceiling {time}; what the gateway then refuses is served, "
@@ -263,10 +260,6 @@ def _refused(side: Side, runs: Sequence[RunFigures]) -> dict[str, float]:
         if not truth.own
     }
     return {key: share for key, share in shares.items() if share > 0}
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%"
 
 
 def _truths(sides: Sequence[Side]) -> dict[str, str]:

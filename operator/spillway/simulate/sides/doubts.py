@@ -22,6 +22,8 @@ from spillway.advise.review.words import length
 
 ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 FEW_DAYS, TOO_FEW_DAYS, WEEK = 6.0, 1.5, 7.0
+BOTH = " on both sides"
+"""Behind what is said of base and head alike: where there is no base it is left out."""
 OPEN_SHARE = 0.05
 """Of the base's bill: an interval about 0 that is wider leaves open whether the change saves or costs."""
 LEAST_BLOCKS = 2

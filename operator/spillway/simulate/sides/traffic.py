@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from spillway.advise.review.effect import Confidence
+from spillway.advise.review.effect import MUCH_LEFT_OUT, Confidence
+from spillway.advise.review.words import rough
 from spillway.api import API_VERSION, WorkloadClass
 from spillway.simulate.scenario.build import class_numbers
 from spillway.simulate.scenario.demand import WAYS_OUT, Demand, Stream, load_demand, read_demand
 from spillway.simulate.scenario.errors import ScenarioError, problem, read_yaml
 from spillway.simulate.scenario.model import ScenarioFile, TraceEntry
 from spillway.simulate.sides.ask import Ask
-from spillway.simulate.sides.doubts import Doubt
+from spillway.simulate.sides.doubts import BOTH, Doubt
 from spillway.simulate.traces import BinTrace, TraceError, read_trace
 from spillway.simulate.world import Interval, Workload
 
@@ -30,8 +31,6 @@ SHORTEST_SECONDS = 1_800.0
 METRICS_LAG_SECONDS = 15.0
 DRAWN_AS = "traffic.csv.gz"
 """A trace's requests are drawn as if it were called so, whatever its name: a name must not change dollars."""
-MUCH_LEFT_OUT = 0.02
-"""Of the requests: from here on the estimate is of another amount of traffic than was given."""
 TRACE_WAYS_OUT = ("give a trace with requests", "give fewer days, or a part of each class's requests")
 
 
@@ -177,8 +176,8 @@ def _of_left_out(names: Sequence[str], share: float) -> list[Doubt]:
     if not names:
         return []
     text = (
-        f"{100 * share:.2g}% of the traffic's requests are left out: no plan has a WorkloadClass {', '.join(names)}, "
-        "so what they cost is missing on both sides."
+        f"{rough(share)} of the traffic's requests are left out: no plan has a WorkloadClass {', '.join(names)}, "
+        f"so what they cost is missing{BOTH}."
     )
     return [Doubt(text, LOW if share > MUCH_LEFT_OUT else HIGH)]
 
